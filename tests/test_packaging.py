@@ -1,0 +1,61 @@
+"""The folder called ``operator`` must never become a package.
+
+Such a package would hide the standard library's module from whatever starts in
+the root of the checkout.  Five rules keep it harmless, and each has its test.
+"""
+
+from __future__ import annotations
+
+import operator
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("folder", ["operator", "node"])
+def test_a_project_folder_is_not_a_package(folder: str) -> None:
+    assert not (ROOT / folder / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("folder", ["operator", "node"])
+def test_no_tests_live_below_a_project_folder(folder: str) -> None:
+    below = ROOT / folder
+    strays = [*below.rglob("conftest.py"), *below.rglob("test_*.py")]
+    assert not strays
+
+
+def test_no_test_folder_is_a_package() -> None:
+    tests = ROOT / "tests"
+    assert not list(tests.rglob("__init__.py"))
+    assert not (tests / "operator").exists()
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "--import-mode=importlib" in config["tool"]["pytest"]["addopts"]
+
+
+def test_the_operator_is_run_as_a_module() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "nano_operator" in dockerfile
+    assert "operator/src/nano_operator/__main__.py" not in dockerfile
+    assert "PYTHONSAFEPATH=1" in dockerfile
+
+
+def test_the_standard_library_keeps_its_operator_module() -> None:
+    stdlib = sysconfig.get_paths()["stdlib"]
+    assert str(operator.__file__).startswith(stdlib)
+    # from the root of the checkout, with it first on the path: the worst case
+    found = subprocess.run(
+        [sys.executable, "-c", "import operator, enum; print(operator.__file__)"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert found.stdout.startswith(stdlib)
