@@ -1,0 +1,1 @@
+"""The messages between nodes, generated from ``proto/``; never edit them here."""
