@@ -1,1 +1,66 @@
-"""Placeholder until the package is written."""
+"""The NanoCluster resource: one manifest for the laptop and for Kubernetes.
+
+Frozen types with their defaults, the checks, and the CRD made from the same
+types.  The package is pure: it reads the file it is given and nothing else, and
+imports nothing of the node or of the operator, which both build on it.
+"""
+
+from __future__ import annotations
+
+from nano_manifest.model import (
+    API_VERSION,
+    CLUSTER_PORT,
+    CONTROL_PORT,
+    GROUP,
+    KIND,
+    OBSERVE_PORT,
+    PLURAL,
+    VERSION,
+    Backend,
+    EnvVar,
+    Gates,
+    GateService,
+    Listener,
+    LocalReference,
+    Master,
+    Metadata,
+    NanoCluster,
+    RoleFields,
+    Spec,
+    Template,
+)
+from nano_manifest.parse import dumps, from_object, load, loads, to_object
+from nano_manifest.problems import ManifestError
+from nano_manifest.settings import SETTINGS, Setting, Settings
+
+__all__ = [
+    "API_VERSION",
+    "CLUSTER_PORT",
+    "CONTROL_PORT",
+    "GROUP",
+    "KIND",
+    "OBSERVE_PORT",
+    "PLURAL",
+    "SETTINGS",
+    "VERSION",
+    "Backend",
+    "EnvVar",
+    "GateService",
+    "Gates",
+    "Listener",
+    "LocalReference",
+    "ManifestError",
+    "Master",
+    "Metadata",
+    "NanoCluster",
+    "RoleFields",
+    "Setting",
+    "Settings",
+    "Spec",
+    "Template",
+    "dumps",
+    "from_object",
+    "load",
+    "loads",
+    "to_object",
+]

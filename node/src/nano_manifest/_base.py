@@ -1,0 +1,88 @@
+"""What every type of the manifest is made of.
+
+:class:`Object` fixes how all of them behave; the aliases below it are the kinds
+of text that Kubernetes, and therefore the manifest, knows.  Each text and list
+has a bound, because the API server refuses a schema whose rules could become
+expensive.
+
+A bound or a pattern is written once, as :class:`msgspec.Meta`; the checks, the
+CRD and the reference are all derived from it.  ``extra["says"]`` is the pattern
+in words, for people who do not read regular expressions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+__all__ = [
+    "MAX_ITEMS",
+    "Component",
+    "Image",
+    "ListenerName",
+    "Name",
+    "Object",
+    "Passed",
+    "StringMap",
+    "VariableName",
+]
+
+MAX_ITEMS: Final = 64  # of any list whose length is nobody's real concern
+
+_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+_LABEL_SAYS = "lower-case letters, digits and '-', beginning with a letter"
+
+
+class Object(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename="camel",
+    forbid_unknown_fields=True,
+):
+    """Root of the manifest's types: frozen, camelCase outside, no unknown keys."""
+
+
+# Kubernetes asks a letter first only of Services; the cluster's name becomes one.
+Name = Annotated[str, Meta(pattern=_LABEL, min_length=1, extra={"says": _LABEL_SAYS})]
+
+# It becomes the name of a container port, which has the narrowest rule of all.
+ListenerName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z]([a-z0-9]|-[a-z0-9])*$",
+        min_length=1,
+        max_length=15,
+        extra={"says": _LABEL_SAYS + ", no two '-' in a row"},
+    ),
+]
+
+VariableName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        min_length=1,
+        max_length=253,
+        extra={"says": "letters, digits and '_', not beginning with a digit"},
+    ),
+]
+
+Component = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$",
+        max_length=253,
+        extra={"says": "a module and a class, as in 'chat.rooms:RoomService'"},
+    ),
+]
+
+Image = Annotated[str, Meta(max_length=512)]
+
+StringMap = Annotated[
+    dict[str, Annotated[str, Meta(max_length=8192)]], Meta(max_length=MAX_ITEMS)
+]
+
+# An object of Kubernetes' own that we hand on unread.
+Passed = dict[str, object]

@@ -1,0 +1,356 @@
+"""The NanoCluster resource: what a person writes to describe a cluster.
+
+These types are the only definition of the manifest.  The checks of
+:mod:`nano_manifest.check`, the CRD of :mod:`nano_manifest.schema` and the
+reference of :mod:`nano_manifest.manual` are derived from them; what one field
+demands of another stands in :mod:`nano_manifest.rules`.
+
+Objects are values: frozen, compared by content.  They know no file, no process
+and no Kubernetes client, so ``nanoctl up`` and the operator read the same ones.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, field
+
+from nano_manifest._base import (
+    MAX_ITEMS,
+    Component,
+    Image,
+    ListenerName,
+    Name,
+    Object,
+    Passed,
+    StringMap,
+    VariableName,
+)
+from nano_manifest.settings import Settings
+
+__all__ = [
+    "API_VERSION",
+    "CLUSTER_PORT",
+    "CONTROL_PORT",
+    "GROUP",
+    "KIND",
+    "MAX_BACKENDS",
+    "OBSERVE_PORT",
+    "PLURAL",
+    "VERSION",
+    "Backend",
+    "EnvVar",
+    "GateService",
+    "Gates",
+    "Listener",
+    "LocalReference",
+    "Master",
+    "Metadata",
+    "NanoCluster",
+    "RoleFields",
+    "Spec",
+    "Template",
+]
+
+GROUP: Final = "nanocluster.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = "nanocluster.io/v1alpha1"
+KIND: Final = "NanoCluster"
+PLURAL: Final = "nanoclusters"
+
+# What every node pod listens on besides its listeners.
+CLUSTER_PORT: Final = 7650
+OBSERVE_PORT: Final = 7651
+CONTROL_PORT: Final = 7652
+
+MAX_BACKENDS: Final = 32
+
+
+class Metadata(Object, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What Kubernetes keeps about the object; keys not listed here are ignored."""
+
+    name: Annotated[
+        Name,
+        Meta(
+            max_length=40,
+            description="Name of the cluster; what is made for it is named after it.",
+        ),
+    ]
+    namespace: Annotated[
+        str, Meta(max_length=63, description="Kubernetes namespace it lives in.")
+    ] = "default"
+    labels: Annotated[StringMap, Meta(description="Labels of the object itself.")] = (
+        field(default_factory=dict)
+    )
+    annotations: Annotated[
+        dict[str, str], Meta(description="Annotations of the object itself.")
+    ] = field(default_factory=dict)
+    uid: Annotated[str, Meta(description="Set by Kubernetes.")] = ""
+    generation: Annotated[int, Meta(description="Set by Kubernetes.")] = 0
+
+
+class EnvVar(Object, frozen=True, kw_only=True):
+    """One environment variable."""
+
+    name: Annotated[VariableName, Meta(description="Name of the variable.")]
+    value: Annotated[
+        str, Meta(max_length=32_768, description="Its value; a text, so quote numbers.")
+    ] = ""
+    value_from: Annotated[
+        Passed | None,
+        Meta(
+            description="Where Kubernetes takes the value from, instead of value "
+            "(configMapKeyRef, secretKeyRef, fieldRef, …). Not on a laptop.",
+        ),
+    ] = None
+
+
+class LocalReference(Object, frozen=True, kw_only=True):
+    """Another object of the same namespace, by its name."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=253, description="Its name.")]
+
+
+class Template(Object, frozen=True, kw_only=True):
+    """What a role's pods get besides what the operator decides."""
+
+    labels: Annotated[
+        StringMap,
+        Meta(
+            description="More labels. The prefixes nanocluster.io/ and "
+            "app.kubernetes.io/ belong to the operator."
+        ),
+    ] = field(default_factory=dict)
+    annotations: Annotated[
+        StringMap,
+        Meta(
+            description="More annotations. The prefixes nanocluster.io/ and "
+            "app.kubernetes.io/ belong to the operator."
+        ),
+    ] = field(default_factory=dict)
+    volumes: Annotated[
+        list[
+            Annotated[
+                Passed,
+                Meta(
+                    extra_json_schema={
+                        "properties": {
+                            "name": {
+                                "type": "string",
+                                "minLength": 1,
+                                "maxLength": 63,
+                                "description": "Name of the volume.",
+                            }
+                        },
+                        "required": ["name"],
+                    }
+                ),
+            ]
+        ],
+        Meta(
+            max_length=MAX_ITEMS,
+            description="More volumes, as in a pod. The names manifest, control and "
+            "tmp are taken.",
+        ),
+    ] = field(default_factory=list)
+    volume_mounts: Annotated[
+        list[Passed],
+        Meta(max_length=MAX_ITEMS, description="Where they are mounted, as in a pod."),
+    ] = field(default_factory=list)
+    image_pull_secrets: Annotated[
+        list[LocalReference],
+        Meta(max_length=16, description="Secrets for private image registries."),
+    ] = field(default_factory=list)
+    node_selector: Annotated[
+        StringMap, Meta(description="Labels that a machine must have, as in a pod.")
+    ] = field(default_factory=dict)
+    tolerations: Annotated[
+        list[Passed],
+        Meta(max_length=MAX_ITEMS, description="Tainted machines that are accepted."),
+    ] = field(default_factory=list)
+    affinity: Annotated[
+        Passed, Meta(description="Rules of placement, as in a pod.")
+    ] = field(default_factory=dict)
+    service_account_name: Annotated[
+        str,
+        Meta(
+            max_length=253,
+            description="Service account of the pods; none is needed by the nodes.",
+        ),
+    ] = ""
+
+
+class RoleFields(Object, frozen=True, kw_only=True):
+    """What master, gates and each backend have in common."""
+
+    image: Annotated[
+        Image, Meta(description="Image of this role only; empty: spec.image.")
+    ] = ""
+    env: Annotated[
+        list[EnvVar],
+        Meta(
+            max_length=MAX_ITEMS,
+            description="Environment variables of its nodes.",
+            extra={"key": "name"},
+        ),
+    ] = field(default_factory=list)
+    env_from: Annotated[
+        list[Passed],
+        Meta(
+            max_length=16,
+            description="Whole ConfigMaps and Secrets as environment variables, as "
+            "in a pod. Not on a laptop.",
+        ),
+    ] = field(default_factory=list)
+    resources: Annotated[
+        Passed,
+        Meta(description="Requests and limits of its pods, as in a container."),
+    ] = field(default_factory=dict)
+    template: Annotated[
+        Template, Meta(description="More about its pods. Not on a laptop.")
+    ] = Template()
+
+
+class Master(RoleFields, frozen=True, kw_only=True):
+    """The one node that keeps the list of members."""
+
+
+class Listener(Object, frozen=True, kw_only=True):
+    """One way in for clients."""
+
+    name: Annotated[
+        ListenerName,
+        Meta(description="Name of the listener and of its port in Services."),
+    ]
+    transport: Annotated[
+        Literal["tcp", "websocket"], Meta(description="What carries the bytes.")
+    ]
+    protocol: Annotated[
+        Literal["nano"],
+        Meta(description="What the bytes mean: nano is the protocol of pomelo."),
+    ] = "nano"
+    port: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=65_535,
+            description="Where clients connect. 7650, 7651 and 7652 are taken.",
+        ),
+    ]
+    node_port: Annotated[
+        Annotated[int, Meta(ge=30_000, le=32_767)] | None,
+        Meta(
+            description="The same port on every machine of the Kubernetes cluster, for "
+            "a service of type NodePort or LoadBalancer; absent: Kubernetes chooses.",
+        ),
+    ] = None
+
+
+class GateService(Object, frozen=True, kw_only=True):
+    """The Kubernetes Service through which clients reach the gates."""
+
+    type: Annotated[
+        Literal["ClusterIP", "NodePort", "LoadBalancer"],
+        Meta(description="Who can reach it, as of any Service."),
+    ] = "ClusterIP"
+    annotations: Annotated[
+        StringMap, Meta(description="Annotations, which load balancers read.")
+    ] = field(default_factory=dict)
+
+
+def _default_listeners() -> list[Listener]:
+    return [Listener(name="ws", transport="websocket", port=3250)]
+
+
+class Gates(RoleFields, frozen=True, kw_only=True):
+    """The nodes that hold the clients' connections."""
+
+    replicas: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="How many. With one, each rollout disconnects everybody.",
+        ),
+    ] = 2
+    listeners: Annotated[
+        list[Listener],
+        Meta(
+            min_length=1,
+            max_length=8,
+            description="The ways in for clients; every gate has all of them.",
+            extra={"key": "name"},
+        ),
+    ] = field(default_factory=_default_listeners)
+    service: Annotated[
+        GateService, Meta(description="How Kubernetes publishes the listeners.")
+    ] = GateService()
+
+
+class Backend(RoleFields, frozen=True, kw_only=True):
+    """A kind of node that runs components."""
+
+    name: Annotated[
+        Name,
+        Meta(max_length=20, description="Name of this kind of backend."),
+    ]
+    replicas: Annotated[int, Meta(ge=0, le=1000, description="How many.")] = 1
+    components: Annotated[
+        list[Component],
+        Meta(
+            min_length=1,
+            max_length=MAX_ITEMS,
+            description="The classes it runs, each as module.path:ClassName.",
+            extra={"set": True},
+        ),
+    ]
+
+
+class Spec(Object, frozen=True, kw_only=True):
+    """The cluster as it shall be."""
+
+    image: Annotated[
+        Image,
+        Meta(
+            description="Image of all nodes, with the components in it; empty: the "
+            "operator's plain node image. A laptop ignores it.",
+        ),
+    ] = ""
+    image_pull_policy: Annotated[
+        Literal["Always", "IfNotPresent", "Never"],
+        Meta(description="When Kubernetes pulls the image."),
+    ] = "IfNotPresent"
+    settings: Annotated[Settings, Meta(description="How the nodes behave.")] = (
+        Settings()
+    )
+    master: Annotated[
+        Master, Meta(description="The node that keeps the list of members.")
+    ] = Master()
+    gates: Annotated[
+        Gates, Meta(description="The nodes that hold the clients' connections.")
+    ] = Gates()
+    backends: Annotated[
+        list[Backend],
+        Meta(
+            max_length=MAX_BACKENDS,
+            description="The kinds of nodes that run components.",
+            extra={"key": "name"},
+        ),
+    ] = field(default_factory=list)
+
+
+class NanoCluster(Object, frozen=True, kw_only=True):
+    """A realtime message cluster: one master, gates, and backends."""
+
+    api_version: Annotated[
+        Literal["nanocluster.io/v1alpha1"], Meta(description="Always this.")
+    ] = "nanocluster.io/v1alpha1"
+    kind: Annotated[Literal["NanoCluster"], Meta(description="Always this.")] = (
+        "NanoCluster"
+    )
+    metadata: Annotated[Metadata, Meta(description="Name, namespace, labels.")]
+    spec: Annotated[Spec, Meta(description="The cluster as it shall be.")] = Spec()
+    status: Annotated[
+        dict[str, object],
+        Meta(description="What the operator says about it; read by no node."),
+    ] = field(default_factory=dict)

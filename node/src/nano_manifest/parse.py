@@ -1,0 +1,220 @@
+"""From a file, a text or an object to a :class:`NanoCluster`, and back.
+
+YAML is read as Kubernetes reads it, with three differences in the user's favour:
+a key that is written twice is an error and not a quiet loss, a date is the text
+it was written as, and every problem is reported with its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import cast
+
+import msgspec
+import yaml
+from msgspec import inspect
+
+from nano_manifest._base import Object
+from nano_manifest.check import Checker
+from nano_manifest.model import API_VERSION, KIND, NanoCluster
+from nano_manifest.problems import ManifestError, Path, Problem, dotted
+from nano_manifest.rules import violations
+
+__all__ = ["dumps", "from_object", "load", "loads", "to_object"]
+
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_BEGINNING = f"a manifest begins with 'apiVersion: {API_VERSION}' and 'kind: {KIND}'"
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without dates: Kubernetes has no such kind of value."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - a class attribute of the base too
+        first: [pair for pair in pairs if pair[0] != _TIMESTAMP]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def load(path: str | FilePath) -> NanoCluster:
+    """Read the manifest in the file *path*.
+
+    Raises:
+        ManifestError: The file cannot be read, or is no good manifest.
+    """
+    name = str(path)
+    try:
+        text = FilePath(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        problem = f"is no UTF-8 text (byte {error.start}); save it as UTF-8"
+        raise ManifestError([("", problem)], source=name) from None
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise ManifestError([("", problem)], source=name) from None
+    return loads(text, source=name)
+
+
+def loads(text: str, *, source: str = "") -> NanoCluster:
+    """Read the manifest in *text*; *source* is what errors call it.
+
+    Raises:
+        ManifestError: It is no good manifest; all problems found are in it.
+    """
+    try:
+        node, data = _read_yaml(text)
+    except yaml.YAMLError as error:
+        line, problem = _yaml_problem(error)
+        raise ManifestError([("", problem)], lines=[line], source=source) from None
+    cluster, problems = _build(data)
+    problems = [*_duplicates(node), *problems]
+    if cluster is None or problems:
+        found = sorted(
+            (_line(node, path), dotted(path), problem) for path, problem in problems
+        )
+        raise ManifestError(
+            [(field, problem) for _, field, problem in found],
+            lines=[line for line, _, _ in found],
+            source=source,
+        )
+    return cluster
+
+
+def from_object(data: Mapping[str, object]) -> NanoCluster:
+    """Build a cluster from what the API server, or any JSON, says.
+
+    Raises:
+        ManifestError: It is no good manifest; all problems found are in it.
+    """
+    cluster, problems = _build(data)
+    if cluster is None:
+        raise ManifestError([(dotted(path), problem) for path, problem in problems])
+    return cluster
+
+
+def to_object(cluster: NanoCluster) -> dict[str, object]:
+    """Return *cluster* as the object a person would write.
+
+    Fields that have their default value are left out, and so is the status.
+    """
+    head = {"apiVersion": cluster.api_version, "kind": cluster.kind}
+    return {**head, **_written(msgspec.structs.replace(cluster, status={}))}
+
+
+def dumps(cluster: NanoCluster) -> str:
+    """Return *cluster* as YAML that :func:`loads` reads back to an equal one."""
+    text: str = yaml.safe_dump(
+        to_object(cluster), sort_keys=False, allow_unicode=True, width=88
+    )
+    return text
+
+
+def _build(data: object) -> tuple[NanoCluster | None, list[Problem]]:
+    """Check *data* whole; return the cluster, or else what is wrong."""
+    if not isinstance(data, Mapping):
+        return None, [((), f"is no manifest: {_BEGINNING}")]
+    problems = list(_head(data))
+    if problems:  # another kind of object altogether: its fields say nothing
+        return None, problems
+    checker = Checker()
+    kept = checker.visit(inspect.type_info(NanoCluster), data, ())
+    if checker.problems:
+        return None, checker.problems
+    cluster = msgspec.convert(kept, NanoCluster)
+    problems = list(violations(cluster))
+    return (None if problems else cluster), problems
+
+
+def _head(data: Mapping[str, object]) -> Iterator[Problem]:
+    for field, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
+        given = data.get(field)
+        if given is None:
+            yield (field,), f"is required; {_BEGINNING}"
+        elif given != wanted:
+            yield (field,), f"must be {wanted}, is {given}"
+
+
+def _written(value: Object) -> dict[str, object]:
+    """Return the fields of *value* that are not at their default."""
+    kept: dict[str, object] = {}
+    for field in msgspec.structs.fields(value):
+        given = getattr(value, field.name)
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        else:
+            default = field.default
+        if given != default:
+            kept[field.encode_name] = _plain(given)
+    return kept
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Object):
+        return _written(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+# What PyYAML composes: mappings and sequences of nodes that know their line.
+
+
+def _read_yaml(text: str) -> tuple[yaml.Node | None, object]:
+    loader = _Loader(text)
+    try:
+        node: yaml.Node | None = None
+        data: object = None
+        while loader.check_node():
+            found = loader.get_node()
+            if found is None or found.tag == "tag:yaml.org,2002:null":
+                continue  # nothing between two lines of '---'
+            if node is not None:
+                raise yaml.MarkedYAMLError(
+                    problem="a second document begins here; a file holds one manifest",
+                    problem_mark=found.start_mark,
+                )
+            node = found
+            data = loader.construct_document(node)
+        if node is None:
+            raise yaml.MarkedYAMLError(problem=f"is empty; {_BEGINNING}")
+    finally:
+        loader.dispose()
+    return node, data
+
+
+def _yaml_problem(error: yaml.YAMLError) -> tuple[int, str]:
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return 0, f"is no YAML: {error}"
+    mark = error.problem_mark or error.context_mark
+    words = [error.context, error.problem]
+    return (mark.line + 1 if mark else 0), ", ".join(filter(None, words))
+
+
+def _entries(node: yaml.Node | None) -> Iterator[tuple[str | int, yaml.Node]]:
+    """Yield the children of *node* with the step of the path that leads there."""
+    if isinstance(node, yaml.MappingNode):
+        for key, child in node.value:
+            yield str(key.value), child
+    elif isinstance(node, yaml.SequenceNode):
+        yield from enumerate(node.value)
+
+
+def _duplicates(node: yaml.Node | None, path: Path = ()) -> Iterator[Problem]:
+    """Yield each key that its mapping has twice; PyYAML would keep the last."""
+    seen: set[Hashable] = set()
+    for step, child in _entries(node):
+        below = (*path, step)
+        if step in seen:
+            yield below, "is written twice; remove one"
+        seen.add(step)
+        if len(below) < 20:  # an alias may point at what it stands in
+            yield from _duplicates(child, below)
+
+
+def _line(node: yaml.Node | None, path: Path) -> int:
+    """The line of *path*, or of the nearest thing around it that is there."""
+    for step in path:
+        below = [child for key, child in _entries(node) if key == step]
+        if not below:
+            break
+        node = below[-1]
+    return cast(yaml.Mark, node.start_mark).line + 1 if node is not None else 0

@@ -1,0 +1,249 @@
+"""What one field of the manifest demands of another.
+
+Each rule is written twice, side by side: in Python, for ``nanoctl`` and the
+operator, and in CEL, for the API server, which refuses a bad manifest at
+``kubectl apply``.  The same good and bad manifests are tried on both.
+
+CEL is kept dull on purpose: a computed message or a long expression makes the
+API server refuse the whole CRD as too expensive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from nano_manifest._base import Object
+from nano_manifest.model import (
+    CLUSTER_PORT,
+    CONTROL_PORT,
+    OBSERVE_PORT,
+    Backend,
+    EnvVar,
+    Gates,
+    Listener,
+    NanoCluster,
+    RoleFields,
+    Template,
+)
+from nano_manifest.problems import Path, Problem
+
+__all__ = ["CEL", "RESERVED_ENV", "RESERVED_VOLUMES", "CelRule", "violations"]
+
+_PORTS: Final = {
+    CLUSTER_PORT: "the cluster port",
+    OBSERVE_PORT: "the observe port",
+    CONTROL_PORT: "the control port",
+}
+_PORT_NAMES: Final = ("cluster", "observe", "control")
+_BACKEND_NAMES: Final = ("master", "gate")
+_PREFIXES: Final = ("nanocluster.io/", "app.kubernetes.io/")
+
+# What the operator mounts into every node pod.
+RESERVED_VOLUMES: Final = ("manifest", "control", "tmp")
+
+# What the operator, or the supervisor, tells every node.
+RESERVED_ENV: Final = (
+    "NANO_ADDRESS",
+    "NANO_BACKEND",
+    "NANO_CONTROL",
+    "NANO_HOST",
+    "NANO_LISTEN_FDS",
+    "NANO_MANIFEST",
+    "NANO_MASTER",
+    "NANO_OBSERVE",
+    "NANO_ROLE",
+    "NANO_TOKEN_FILE",
+    "POD_IP",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CelRule:
+    """One rule for the API server.
+
+    Attributes:
+        rule: The expression; ``self`` is the object that the rule belongs to.
+        message: What the user reads, and that alone.
+        field: The field that the fault is in, as ``.port``; empty for the object.
+    """
+
+    rule: str
+    message: str
+    field: str = ""
+
+
+def _one_of(values: Iterable[str | int]) -> str:
+    return "[" + ", ".join(repr(value) for value in values) + "]"
+
+
+def _free_of_prefixes(field: str) -> CelRule:
+    tests = " && ".join(f"!k.startsWith('{prefix}')" for prefix in _PREFIXES)
+    return CelRule(
+        f"!has(self.{field}) || self.{field}.all(k, {tests})",
+        "the prefixes nanocluster.io/ and app.kubernetes.io/ belong to the operator",
+        f".{field}",
+    )
+
+
+CEL: Final[dict[type[Object], tuple[CelRule, ...]]] = {
+    NanoCluster: (
+        CelRule(
+            "self.metadata.name.size() <= 40",
+            "metadata.name must have at most 40 characters",
+        ),
+        CelRule(
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name must be lower-case letters, digits and '-', beginning "
+            "with a letter",
+        ),
+    ),
+    Gates: (
+        CelRule(
+            "self.listeners.all(a, self.listeners.exists_one(b, b.port == a.port))",
+            "two listeners have the same port",
+            ".listeners",
+        ),
+        CelRule(
+            "self.listeners.all(a, !has(a.nodePort) || self.listeners.exists_one(b, "
+            "has(b.nodePort) && b.nodePort == a.nodePort))",
+            "two listeners have the same nodePort",
+            ".listeners",
+        ),
+        CelRule(
+            "self.service.type != 'ClusterIP' || "
+            "self.listeners.all(a, !has(a.nodePort))",
+            "a nodePort needs service.type NodePort or LoadBalancer",
+            ".listeners",
+        ),
+    ),
+    Listener: (
+        CelRule(
+            f"!(self.port in {_one_of(_PORTS)})",
+            "7650, 7651 and 7652 are used by the node itself; choose another port",
+            ".port",
+        ),
+        CelRule(
+            f"!(self.name in {_one_of(_PORT_NAMES)})",
+            "cluster, observe and control are ports of the node itself; choose "
+            "another name",
+            ".name",
+        ),
+    ),
+    Backend: (
+        CelRule(
+            f"!(self.name in {_one_of(_BACKEND_NAMES)})",
+            "master and gate are roles; choose another name",
+            ".name",
+        ),
+    ),
+    EnvVar: (
+        CelRule(
+            f"!(self.name in {_one_of(RESERVED_ENV)})",
+            "this variable is set by the operator; choose another name",
+            ".name",
+        ),
+        CelRule(
+            "!has(self.value) || !has(self.valueFrom)",
+            "value and valueFrom exclude each other",
+        ),
+    ),
+    Template: (
+        _free_of_prefixes("labels"),
+        _free_of_prefixes("annotations"),
+        CelRule(
+            "!has(self.volumes) || "
+            f"self.volumes.all(v, !(v.name in {_one_of(RESERVED_VOLUMES)}))",
+            "the volumes manifest, control and tmp belong to the operator",
+            ".volumes",
+        ),
+    ),
+}
+
+
+def violations(cluster: NanoCluster) -> Iterator[Problem]:
+    """Yield every place where *cluster* breaks a rule between fields."""
+    spec = cluster.spec
+    yield from _role(spec.master, ("spec", "master"))
+    yield from _gates(spec.gates, ("spec", "gates"))
+    at: Path = ("spec", "backends")
+    yield from _repeated((b.name for b in spec.backends), at, "name")
+    for index, backend in enumerate(spec.backends):
+        yield from _backend(backend, (*at, index))
+
+
+def _repeated(
+    values: Iterable[str | int | None], at: Path, field: str = ""
+) -> Iterator[Problem]:
+    """Yield each entry of the list at *at* that repeats an earlier one."""
+    seen: Counter[str | int] = Counter()
+    for index, value in enumerate(values):
+        if value is None:
+            continue
+        if seen[value]:
+            path = (*at, index, field) if field else (*at, index)
+            yield path, f"{value} is there already; each may appear once"
+        seen[value] += 1
+
+
+def _gates(gates: Gates, at: Path) -> Iterator[Problem]:
+    yield from _role(gates, at)
+    listeners = (*at, "listeners")
+    yield from _repeated((item.name for item in gates.listeners), listeners, "name")
+    yield from _repeated((item.port for item in gates.listeners), listeners, "port")
+    ports = (item.node_port for item in gates.listeners)
+    yield from _repeated(ports, listeners, "nodePort")
+    for index, listener in enumerate(gates.listeners):
+        yield from _listener(listener, gates, (*listeners, index))
+
+
+def _listener(listener: Listener, gates: Gates, at: Path) -> Iterator[Problem]:
+    if listener.port in _PORTS:
+        whose = _PORTS[listener.port]
+        yield (*at, "port"), f"{listener.port} is {whose}; choose another"
+    if listener.name in _PORT_NAMES:
+        text = f"{listener.name} is a port of the node itself; choose another name"
+        yield (*at, "name"), text
+    if listener.node_port is not None and gates.service.type == "ClusterIP":
+        text = "needs spec.gates.service.type NodePort or LoadBalancer"
+        yield (*at, "nodePort"), text
+
+
+def _backend(backend: Backend, at: Path) -> Iterator[Problem]:
+    yield from _role(backend, at)
+    if backend.name in _BACKEND_NAMES:
+        yield (*at, "name"), f"{backend.name} is a role; choose another name"
+    yield from _repeated(backend.components, (*at, "components"))
+
+
+def _role(role: RoleFields, at: Path) -> Iterator[Problem]:
+    env = (*at, "env")
+    yield from _repeated((variable.name for variable in role.env), env, "name")
+    for index, variable in enumerate(role.env):
+        if variable.name in RESERVED_ENV:
+            text = f"{variable.name} is set by the operator; choose another name"
+            yield (*env, index, "name"), text
+        if variable.value and variable.value_from is not None:
+            yield (*env, index), "value and valueFrom exclude each other"
+    yield from _template(role.template, (*at, "template"))
+
+
+def _template(template: Template, at: Path) -> Iterator[Problem]:
+    for field in ("labels", "annotations"):
+        for key in getattr(template, field):
+            if key.startswith(_PREFIXES):
+                prefix = key.partition("/")[0]
+                text = f"the prefix {prefix}/ belongs to the operator"
+                yield (*at, field, key), text
+    names: list[str] = []
+    for index, volume in enumerate(template.volumes):
+        name = volume.get("name")
+        names.append(str(name))
+        if not isinstance(name, str) or not name:
+            yield (*at, "volumes", index, "name"), "is required. Name of the volume."
+        elif name in RESERVED_VOLUMES:
+            text = f"{name} belongs to the operator; choose another name"
+            yield (*at, "volumes", index, "name"), text
+    yield from _repeated(names, (*at, "volumes"), "name")

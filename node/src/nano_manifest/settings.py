@@ -1,0 +1,169 @@
+"""The node settings: one table for flags, environment, manifest, CRD and manual.
+
+A *node setting* is one field of :class:`Settings`.  It can be given as a flag
+(``--client-heartbeat-seconds``), as an environment variable
+(``NANO_CLIENT_HEARTBEAT_SECONDS``) and as a field of the manifest
+(``spec.settings.clientHeartbeatSeconds``); the first of these that is given
+wins.  Everything that lists settings reads :data:`SETTINGS`, which is derived
+from the types here, so a new field is all that a new setting needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, inspect
+
+from nano_manifest._base import Object
+
+__all__ = ["SETTINGS", "Setting", "Settings"]
+
+
+class Settings(Object, frozen=True, kw_only=True):
+    """How a node behaves.  Each field is also a flag and an environment variable."""
+
+    client_heartbeat_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=3600,
+            description="Interval of the heartbeats between a gate and its clients; "
+            "a client that is silent for two of them is disconnected.",
+        ),
+    ] = 30.0
+    member_heartbeat_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=300,
+            description="Interval of the heartbeats that a node sends to the master.",
+        ),
+    ] = 5.0
+    request_timeout_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=600,
+            description="How long a gate waits for a backend's answer before it "
+            "answers the client 504.",
+        ),
+    ] = 10.0
+    handshake_timeout_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=600,
+            description="How long a new connection may take to complete its handshake.",
+        ),
+    ] = 10.0
+    max_packet_bytes: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=16_777_215,  # the length field of a packet has 24 bits
+            description="Largest packet that a client may send.",
+        ),
+    ] = 65_536
+    backlog_bytes: Annotated[
+        int,
+        Meta(
+            ge=65_536,
+            le=67_108_864,
+            description="How much may wait for a slow client before messages are "
+            "dropped or the client is closed.",
+        ),
+    ] = 1_048_576
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least important messages that are logged."),
+    ] = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of the table of settings.
+
+    Attributes:
+        name: The attribute of :class:`Settings`, as in ``max_packet_bytes``.
+        field: The key in the manifest, as in ``maxPacketBytes``.
+        kind: ``float``, ``int`` or ``str``.
+        default: What holds when nobody says anything.
+        minimum: Smallest value, of numbers.
+        maximum: Largest value, of numbers.
+        choices: The possible values, of words.
+        unit: ``seconds``, ``bytes`` or nothing.
+        sentence: What it does.
+    """
+
+    name: str
+    field: str
+    kind: type[float] | type[int] | type[str]
+    default: float | int | str
+    minimum: float | int | None
+    maximum: float | int | None
+    choices: tuple[str, ...]
+    unit: str
+    sentence: str
+
+    @property
+    def flag(self) -> str:
+        """The option of ``nanoctl node``, as in ``--max-packet-bytes``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def env(self) -> str:
+        """The environment variable, as in ``NANO_MAX_PACKET_BYTES``."""
+        return "NANO_" + self.name.upper()
+
+    @property
+    def path(self) -> str:
+        """The manifest's field, as in ``spec.settings.maxPacketBytes``."""
+        return f"spec.settings.{self.field}"
+
+
+def _setting(field: inspect.Field) -> Setting:
+    described = field.type
+    assert isinstance(described, inspect.Metadata), "every setting has its sentence"
+    kind, schema = described.type, described.extra_json_schema or {}
+    python: type[float] | type[int] | type[str] = str
+    minimum = maximum = None
+    choices: tuple[str, ...] = ()
+    if isinstance(kind, (inspect.IntType, inspect.FloatType)):
+        python = int if isinstance(kind, inspect.IntType) else float
+        minimum, maximum = kind.ge, kind.le
+    elif isinstance(kind, inspect.LiteralType):
+        choices = tuple(str(value) for value in kind.values)
+    unit = field.name.rpartition("_")[2]
+    return Setting(
+        name=field.name,
+        field=field.encode_name,
+        kind=python,
+        default=field.default,
+        minimum=minimum,
+        maximum=maximum,
+        choices=choices,
+        unit=unit if unit in ("seconds", "bytes") else "",
+        sentence=schema["description"],
+    )
+
+
+def _table() -> tuple[Setting, ...]:
+    described = inspect.type_info(Settings)
+    assert isinstance(described, inspect.StructType)
+    return tuple(_setting(field) for field in described.fields)
+
+
+SETTINGS: Final = _table()
+
+
+def overridden(settings: Settings, given: dict[str, object]) -> Settings:
+    """Return *settings* with the attributes in *given* replaced, and checked.
+
+    Raises:
+        msgspec.ValidationError: A value breaks the setting's type or bounds.
+    """
+    merged = msgspec.structs.asdict(settings) | given
+    by_field = {row.field: merged[row.name] for row in SETTINGS}
+    return msgspec.convert(by_field, Settings)
