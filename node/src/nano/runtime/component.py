@@ -1,0 +1,166 @@
+"""Components: classes whose methods clients can reach.
+
+A method marked with :func:`handler` is reached by the route ``Class.method``.  It
+takes the session and one payload, and its annotation decides how the payload is
+decoded.  This module reads classes; who calls the methods, and when, is decided in
+:mod:`nano.runtime.dispatch`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, TypeVar, overload
+
+from nano.errors import UsageError
+from nano.protocol.messages import LONGEST_ROUTE
+
+__all__ = ["Component", "Handler", "NodeInfo", "collect_handlers", "handler"]
+
+MARK: Final = "__nano_handler__"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """Where a component runs.
+
+    Attributes:
+        name: The node's name, unique in the cluster: its address.
+        role: ``master``, ``gate`` or ``backend``.
+        backend: Which entry of ``spec.backends``; empty on a gate.
+        cluster: ``namespace/name`` of the cluster.
+    """
+
+    name: str
+    role: str
+    backend: str
+    cluster: str
+
+
+class Component:
+    """What an application derives from; one object per node.
+
+    The four hooks run in the order of the manifest on the way up, and in reverse
+    on the way down: ``start`` before the node joins, ``started`` when clients can
+    reach it, ``stopping`` before it leaves, ``stop`` when nobody reaches it any more.
+
+    Attributes:
+        service: What routes begin with; the name of the class unless set.
+        node: Where it runs; there before ``start``.
+    """
+
+    service: ClassVar[str] = ""
+    node: NodeInfo
+
+    async def start(self) -> None:
+        """Prepare: connect to a database, load a map."""
+
+    async def started(self) -> None:
+        """Clients can reach this node now."""
+
+    async def stopping(self) -> None:
+        """The node is about to leave."""
+
+    async def stop(self) -> None:
+        """Release what ``start`` took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A method that a route leads to.
+
+    Attributes:
+        route: ``Service.method``.
+        function: The bound method.
+        payload: The type that it declares for its payload.
+        is_async: It is an ``async def``.
+    """
+
+    route: str
+    function: Callable[..., Any]
+    payload: Any
+    is_async: bool
+
+    @property
+    def service(self) -> str:
+        """The route up to its last dot, as nano splits it."""
+        return self.route.rpartition(".")[0]
+
+
+@overload
+def handler(method: F, /) -> F: ...
+@overload
+def handler(name: str, /) -> Callable[[F], F]: ...
+def handler(given: F | str, /) -> F | Callable[[F], F]:
+    """Mark a method as reachable by clients.
+
+    Args:
+        given: The method, as plain ``@handler``; or the name that its route ends
+            with, as ``@handler("JoinRoom")``.
+    """
+    if isinstance(given, str):
+        name = given
+
+        def mark(method: F) -> F:
+            setattr(method, MARK, name)
+            return method
+
+        return mark
+    setattr(given, MARK, given.__name__)
+    return given
+
+
+def collect_handlers(components: Iterable[Component]) -> list[Handler]:
+    """Return the handlers of *components*, in order.
+
+    Raises:
+        UsageError: A class has no handler, a handler has the wrong parameters, or
+            two handlers have the same route.
+    """
+    found: dict[str, Handler] = {}
+    for component in components:
+        service = component.service or type(component).__name__
+        handlers = list(_handlers_of(component, service))
+        if not handlers:
+            message = f"{service} has no handler; mark methods with @handler"
+            raise UsageError(message)
+        for item in handlers:
+            if item.route in found:
+                message = f"two handlers have the route {item.route}; rename one"
+                raise UsageError(message)
+            found[item.route] = item
+    return list(found.values())
+
+
+def _handlers_of(component: Component, service: str) -> Iterable[Handler]:
+    for name, _ in inspect.getmembers(type(component), inspect.isfunction):
+        method = getattr(component, name)
+        suffix = getattr(method, MARK, None)
+        if suffix is None:
+            continue
+        route = f"{service}.{suffix}"
+        if len(route.encode()) > LONGEST_ROUTE:
+            message = f"the route {route[:40]}… has more than {LONGEST_ROUTE} bytes"
+            raise UsageError(message)
+        payload = _payload_type(method, route)
+        yield Handler(route, method, payload, inspect.iscoroutinefunction(method))
+
+
+def _payload_type(method: Callable[..., Any], route: str) -> Any:
+    names = list(inspect.signature(method).parameters)
+    if len(names) != 2:
+        message = (
+            f"{route} takes {len(names)} parameters besides self; a handler takes two, "
+            "the session and the payload"
+        )
+        raise UsageError(message)
+    try:
+        hints = typing.get_type_hints(method)
+    except Exception as error:
+        message = f"{route}: its annotations cannot be resolved: {error}"
+        raise UsageError(message) from error
+    return hints.get(names[1], Any)

@@ -1,0 +1,224 @@
+"""From a message to its handler, and from what the handler does to an answer.
+
+Every request is answered, whatever happens: a result, the error that the handler
+raised, or why there was no handler to ask.  Messages of one session reach this
+node's handlers one after the other; a plain ``def`` runs at once, an ``async def``
+becomes a task, and what comes meanwhile waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from nano.errors import (
+    BAD_REQUEST,
+    INTERNAL,
+    NOT_FOUND,
+    OVERLOADED,
+    TIMEOUT,
+    PayloadError,
+    RequestError,
+)
+from nano.metrics import UNKNOWN, Metrics, RouteCounts
+from nano.protocol.messages import Message
+from nano.runtime.component import Handler
+from nano.runtime.session import Session
+from nano.serializers import Serializer
+
+__all__ = ["Dispatcher", "LocalRoute", "Route", "answer_error"]
+
+logger = logging.getLogger(__name__)
+
+PAUSE_AT: Final = 32  # messages that wait for one session: its client is not read
+RESUME_AT: Final = 8
+MOST_WAITING: Final = 4096  # what may still be under way when the pause takes effect
+
+
+class Route(Protocol):
+    """Where messages to one route go; on this node or another."""
+
+    counts: RouteCounts
+
+    def deliver(self, session: Session, message: Message) -> None:
+        """Take one message; requests are answered, now or later."""
+
+
+class Dispatcher:
+    """The routes of a node, and the tasks that its handlers run in.
+
+    Args:
+        serializer: Decodes payloads and encodes answers.
+        metrics: Where messages are counted.
+        timeout: Seconds that an ``async`` handler may take for one message.
+    """
+
+    def __init__(
+        self, serializer: Serializer, metrics: Metrics, timeout: float
+    ) -> None:
+        self.serializer = serializer
+        self.metrics = metrics
+        self.timeout = timeout
+        self.routes: dict[str, Route] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._unknown = _UnknownRoute(self)
+
+    def add(self, handlers: Iterable[Handler]) -> None:
+        """Serve *handlers* on this node.
+
+        Raises:
+            TypeError: A handler's payload type cannot be decoded.
+        """
+        for item in handlers:
+            kind = _AsyncRoute if item.is_async else LocalRoute
+            self.routes[item.route] = kind(item, self)
+
+    def dispatch(self, session: Session, message: Message) -> None:
+        """Hand *message* to whoever serves its route."""
+        route = self.routes.get(message.route)
+        if route is None:
+            route = self._unknown
+        route.deliver(session, message)
+
+    async def stop(self) -> None:
+        """Cancel the handlers that still run and wait until they have ended."""
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def answer_error(
+    dispatcher: Dispatcher, session: Session, message: Message, error: RequestError
+) -> None:
+    """Tell the client that its request failed; a notify is only counted."""
+    dispatcher.metrics.failures[error.status] += 1
+    if message.id:
+        body = dispatcher.serializer.encode_error(error)
+        session.home.respond(message.id, body, True)
+
+
+class _UnknownRoute:
+    """Where messages go that nobody serves."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self.counts = dispatcher.metrics.route(UNKNOWN)
+
+    def deliver(self, session: Session, message: Message) -> None:
+        """Refuse *message*."""
+        if message.id:
+            self.counts.requests += 1
+        else:
+            self.counts.notifies += 1
+        error = RequestError(NOT_FOUND, f"nobody serves {message.route[:80]!r}")
+        answer_error(self._dispatcher, session, message, error)
+
+
+class LocalRoute:
+    """A handler of this node; this class serves plain functions."""
+
+    __slots__ = ("_decode", "_dispatcher", "_encode", "_function", "counts", "route")
+
+    def __init__(self, handler: Handler, dispatcher: Dispatcher) -> None:
+        self.route = handler.route
+        self.counts = dispatcher.metrics.route(handler.route)
+        self._dispatcher = dispatcher
+        self._function = handler.function
+        self._decode: Callable[[bytes], Any] = dispatcher.serializer.decoder(
+            handler.payload
+        )
+        self._encode: Callable[[Any], bytes] = dispatcher.serializer.encode
+
+    def deliver(self, session: Session, message: Message) -> None:
+        """Run the handler now, or let the message wait for its turn."""
+        if message.id:
+            self.counts.requests += 1
+        else:
+            self.counts.notifies += 1
+        if session.busy:
+            self._wait(session, message)
+        else:
+            self.run(session, message)
+
+    def run(self, session: Session, message: Message) -> None:
+        """Run the handler to its end and answer."""
+        try:
+            result = self._function(session, self._decode(message.payload))
+            if message.id:
+                self._answer(session, message, result)
+        except Exception as error:
+            self._fail(session, message, error)
+
+    def _answer(self, session: Session, message: Message, result: Any) -> None:
+        if result is None:
+            raise RequestError(INTERNAL, f"{self.route} answered nothing")
+        payload = self._encode(result)
+        self.counts.responses += 1
+        session.home.respond(message.id, payload, False)
+
+    def _fail(self, session: Session, message: Message, error: Exception) -> None:
+        if isinstance(error, RequestError):
+            refusal = error
+        elif isinstance(error, PayloadError):
+            refusal = RequestError(BAD_REQUEST, str(error))
+        elif isinstance(error, TimeoutError):
+            refusal = RequestError(TIMEOUT, f"{self.route} took too long")
+        else:
+            logger.error("%s failed for %r", self.route, session, exc_info=error)
+            refusal = RequestError(INTERNAL, f"{self.route} failed")
+        answer_error(self._dispatcher, session, message, refusal)
+
+    def _wait(self, session: Session, message: Message) -> None:
+        waiting = session.waiting
+        if waiting is None:
+            waiting = session.waiting = deque()
+        if len(waiting) >= MOST_WAITING:
+            self._dispatcher.metrics.dropped["session", "queue-full"] += 1
+            refusal = RequestError(OVERLOADED, "too many messages wait; send slower")
+            answer_error(self._dispatcher, session, message, refusal)
+            return
+        waiting.append((self, message))
+        if len(waiting) == PAUSE_AT:
+            session.home.pause()
+
+
+class _AsyncRoute(LocalRoute):
+    """A handler that is a coroutine function."""
+
+    __slots__ = ()
+
+    def run(self, session: Session, message: Message) -> None:
+        """Start the handler; the session's next message waits for its end."""
+        session.busy = True
+        task = asyncio.get_running_loop().create_task(
+            self._serve(session, message), name=f"{self.route} {session.id}"
+        )
+        self._dispatcher.tasks.add(task)
+        task.add_done_callback(self._dispatcher.tasks.discard)
+
+    async def _serve(self, session: Session, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._dispatcher.timeout):
+                payload = self._decode(message.payload)
+                result = await self._function(session, payload)
+            if message.id:
+                self._answer(session, message, result)
+        except Exception as error:
+            self._fail(session, message, error)
+        finally:
+            session.busy = False
+            _go_on(session)
+
+
+def _go_on(session: Session) -> None:
+    """Serve what waited while an async handler ran."""
+    waiting = session.waiting
+    while waiting and not session.busy and not session.closed:
+        route, message = waiting.popleft()
+        if len(waiting) == RESUME_AT:
+            session.home.resume()
+        route.run(session, message)

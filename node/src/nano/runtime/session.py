@@ -1,0 +1,157 @@
+"""One client's presence, as handlers see it.
+
+A session lives at its *home*, the gate that holds the client's connection.  A
+backend that serves the client holds a *mirror*: the same id, a copy of uid and
+data, and a :class:`Home` that leads back to the gate.  Handlers cannot tell the
+two apart, and need not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from nano.protocol.messages import Message
+    from nano.runtime.dispatch import LocalRoute
+    from nano.serializers import Serializer
+
+__all__ = ["LARGEST_DATA", "Home", "Session"]
+
+LARGEST_DATA: Final = 16 * 1024  # bytes of JSON; it travels with the session
+
+
+class Home(Protocol):
+    """Whatever leads from a session to its client; nothing here ever waits."""
+
+    def respond(self, number: int, payload: bytes, failed: bool) -> None:
+        """Answer request *number*; dropped if the client has gone."""
+
+    def push(self, route: str, payload: bytes) -> None:
+        """Send a message that nobody asked for; dropped if the client has gone."""
+
+    def kick(self, reason: str) -> None:
+        """Tell the client to go, why, and close its connection."""
+
+    def pause(self) -> None:
+        """Take no more messages from the client for now."""
+
+    def resume(self) -> None:
+        """Go on taking them."""
+
+    def changed(self, session: Session) -> None:
+        """Pass on that the session's uid or data were changed here."""
+
+
+class Session:
+    """One client, for as long as it is connected.
+
+    Attributes:
+        id: Unique in the cluster, the same on every node; random in
+            [2**62, 2**63), so send it to JavaScript as a string.
+        remote_address: The client's address, ``host:port``.
+        local: Objects of this node only; they do not travel.
+        closed: Why the session ended; empty while it lives.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_data",
+        "_home",
+        "_serializer",
+        "_uid",
+        "bindings",
+        "busy",
+        "closed",
+        "id",
+        "local",
+        "mirrors",
+        "remote_address",
+        "version",
+        "waiting",
+    )
+
+    def __init__(
+        self, number: int, home: Home, serializer: Serializer, remote_address: str
+    ) -> None:
+        self.id = number
+        self.remote_address = remote_address
+        self.closed = ""
+        self.local: dict[str, Any] = {}
+        self._home = home
+        self._serializer = serializer
+        self._uid = ""
+        self._data: Mapping[str, Any] = {}
+        # for the runtime and the cluster, not for handlers:
+        self.version = 1  # of uid and data, counted at the home
+        self.bindings: dict[str, str] = {}  # service to the member that serves it
+        self.mirrors: dict[str, int] = {}  # member to the version it knows
+        self.busy = False  # an async handler of this session runs
+        self.waiting: deque[tuple[LocalRoute, Message]] | None = None
+
+    @property
+    def uid(self) -> str:
+        """Who the client is, as the application sees it; empty until bound."""
+        return self._uid
+
+    def bind(self, uid: str | int) -> None:
+        """Say who the client is; known on every node from its next message on.
+
+        Raises:
+            ValueError: *uid* is empty.
+        """
+        name = str(uid)
+        if not name:
+            raise ValueError("a session is bound to a uid that is not empty")
+        self._uid = name
+        self._home.changed(self)
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What :meth:`set` has stored, on whichever node."""
+        return self._data
+
+    def set(self, key: str, value: Any) -> None:
+        """Store *value*, JSON-able, under *key*; it follows the session.
+
+        Raises:
+            ValueError: The session's data would exceed 16 KiB of JSON.
+            TypeError: *value* has no form in JSON.
+        """
+        data = {**self._data, key: value}
+        size = len(msgspec.json.encode(data))
+        if size > LARGEST_DATA:
+            message = f"session data would be {size} bytes; {LARGEST_DATA} is the most"
+            raise ValueError(message)
+        self._data = data
+        self._home.changed(self)
+
+    def restore(self, uid: str, data: Mapping[str, Any], version: int) -> None:
+        """Take uid and data from another node; for the cluster."""
+        self._uid = uid
+        self._data = data
+        self.version = version
+
+    def push(self, route: str, value: Any) -> None:
+        """Send *value* to the client; never waits.
+
+        Raises:
+            TypeError: *value* cannot be encoded.
+        """
+        self._home.push(route, self._serializer.encode(value))
+
+    def kick(self, reason: str = "kicked") -> None:
+        """Tell the client to go, and why, and close its connection."""
+        self._home.kick(reason)
+
+    @property
+    def home(self) -> Home:
+        """The way to the client; for the runtime and the cluster."""
+        return self._home
+
+    def __repr__(self) -> str:
+        who = f" uid={self._uid!r}" if self._uid else ""
+        return f"<Session {self.id}{who} {self.remote_address}>"

@@ -1,0 +1,64 @@
+"""All sessions that a node holds, homes and mirrors alike."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from nano.runtime.session import Session
+
+__all__ = ["Sessions", "new_session_id"]
+
+logger = logging.getLogger(__name__)
+
+LOWEST_ID: Final = 1 << 62  # Go nano's snowflakes stay below until 2045
+
+
+def new_session_id() -> int:
+    """Return a random id; gates need no numbers of their own to stay apart."""
+    return LOWEST_ID | secrets.randbits(62)
+
+
+class Sessions:
+    """A table of sessions by id.
+
+    Whoever must know of a session's end is told exactly once, after the session
+    has left the table.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[int, Session] = {}
+        self._callbacks: list[Callable[[Session], None]] = []
+
+    def on_closed(self, callback: Callable[[Session], None]) -> None:
+        """Have *callback* called with each session that ends."""
+        self._callbacks.append(callback)
+
+    def add(self, session: Session) -> None:
+        """Take *session* in."""
+        self._sessions[session.id] = session
+
+    def get(self, number: int) -> Session | None:
+        """Return the session with that id, if it is here."""
+        return self._sessions.get(number)
+
+    def close(self, session: Session, reason: str) -> None:
+        """Note that *session* has ended; a second time is harmless."""
+        if self._sessions.get(session.id) is not session:
+            return
+        del self._sessions[session.id]
+        session.closed = reason
+        session.waiting = None
+        for callback in self._callbacks:
+            try:
+                callback(session)
+            except Exception:
+                logger.exception("after the end of %r", session)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)

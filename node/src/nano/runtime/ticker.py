@@ -1,0 +1,51 @@
+"""The one timer of a node.
+
+Heartbeats, handshakes that take too long, answers that do not come: all are looked
+at here, ten times a second, instead of by a timer each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["PERIOD", "Ticker"]
+
+logger = logging.getLogger(__name__)
+
+PERIOD: Final = 0.1  # seconds; how late a deadline may be noticed
+
+
+class Ticker:
+    """Calls functions with the time, again and again, until stopped."""
+
+    def __init__(self, period: float = PERIOD) -> None:
+        self._period = period
+        self._calls: list[Callable[[float], None]] = []
+        self._handle: asyncio.TimerHandle | None = None
+
+    def add(self, call: Callable[[float], None]) -> None:
+        """Have *call* called with the loop's time at every tick."""
+        self._calls.append(call)
+
+    def start(self) -> None:
+        """Begin; needs a running loop."""
+        loop = asyncio.get_running_loop()
+        self._handle = loop.call_later(self._period, self._tick, loop)
+
+    def stop(self) -> None:
+        """Call nothing any more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._handle = loop.call_later(self._period, self._tick, loop)
+        now = loop.time()
+        for call in self._calls:
+            try:
+                call(now)
+            except Exception:
+                logger.exception("in %r", call)
