@@ -31,6 +31,7 @@ from nano_manifest.model import (
 )
 from nano_manifest.parse import dumps, from_object, load, loads, to_object
 from nano_manifest.problems import ManifestError
+from nano_manifest.schema import crd
 from nano_manifest.settings import SETTINGS, Setting, Settings
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "Settings",
     "Spec",
     "Template",
+    "crd",
     "dumps",
     "from_object",
     "load",

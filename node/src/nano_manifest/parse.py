@@ -21,7 +21,7 @@ from nano_manifest.model import API_VERSION, KIND, NanoCluster
 from nano_manifest.problems import ManifestError, Path, Problem, dotted
 from nano_manifest.rules import violations
 
-__all__ = ["dumps", "from_object", "load", "loads", "to_object"]
+__all__ = ["dumps", "from_object", "load", "loads", "plain", "to_object"]
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _BEGINNING = f"a manifest begins with 'apiVersion: {API_VERSION}' and 'kind: {KIND}'"
@@ -143,15 +143,16 @@ def _written(value: Object) -> dict[str, object]:
         else:
             default = field.default
         if given != default:
-            kept[field.encode_name] = _plain(given)
+            kept[field.encode_name] = plain(given)
     return kept
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return *value* of a field as JSON knows it."""
     if isinstance(value, Object):
         return _written(value)
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

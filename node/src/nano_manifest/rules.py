@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from nano_manifest._base import Object
+import msgspec
+
 from nano_manifest.model import (
     CLUSTER_PORT,
     CONTROL_PORT,
@@ -88,7 +89,7 @@ def _free_of_prefixes(field: str) -> CelRule:
     )
 
 
-CEL: Final[dict[type[Object], tuple[CelRule, ...]]] = {
+CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
     NanoCluster: (
         CelRule(
             "self.metadata.name.size() <= 40",
