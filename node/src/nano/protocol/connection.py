@@ -91,11 +91,13 @@ class Connection:
         events: list[Event] = []
         if self.state is State.CLOSED:
             return events
-        joined = self._reader.join(data)
-        if joined is None:
-            return events
         try:
-            self._read(joined, events)
+            if self.state is State.ASKING:
+                self._hold(data)
+                return events
+            joined = self._reader.join(data)
+            if joined is not None:
+                self._read(joined, events)
         except ProtocolError as error:
             self.state = State.CLOSED
             events.append(error)
@@ -108,10 +110,6 @@ class Connection:
         state = self.state
         while end - offset >= HEADER_SIZE:
             if state is State.ASKING:
-                if end - offset > reader.limit + HEADER_SIZE:
-                    raise ProtocolError(
-                        "too much was sent before the handshake's answer"
-                    )
                 break
             (header,) = HEADER.unpack_from(data, offset)
             kind, size = header >> 24, header & LARGEST_BODY
@@ -133,6 +131,12 @@ class Connection:
                     events.append(message)
         if offset < end:
             reader.keep(data, offset, needed)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what comes while the client waits to be let in; it may not be much."""
+        self._reader.keep(data, 0, HEADER_SIZE)
+        if self._reader.buffered > self._reader.limit + HEADER_SIZE:
+            raise ProtocolError("too much was sent before the handshake's answer")
 
     def _control(self, kind: PacketType, body: bytes, events: list[Event]) -> State:
         self.state = next_state(self.state, _INPUTS[kind])

@@ -1,0 +1,318 @@
+"""One client's socket, its protocol state and its session.
+
+Bytes are read, understood by :class:`nano.protocol.Connection`, and every message
+goes straight to the dispatcher: no task, queue or await on the way.  Whatever is
+sent to the client within one turn of the loop leaves in one write.
+
+The class knows both ways a connection can end: the client goes, or we send it
+away, in which case it gets the reason in a kick packet and a few seconds to read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final, cast
+
+from nano.errors import ProtocolError
+from nano.protocol.connection import Connection, Event, HandshakeRequested
+from nano.protocol.handshake import ServerHello
+from nano.protocol.lifecycle import State
+from nano.protocol.messages import (
+    Message,
+    encode_push,
+    encode_response,
+    head_of_push,
+)
+from nano.protocol.packets import HEARTBEAT_PACKET
+from nano.runtime.session import Session
+from nano.runtime.sessions import new_session_id
+from nano.transports.context import Doorway
+
+__all__ = ["ClientTransport", "TcpTransport"]
+
+logger = logging.getLogger(__name__)
+
+MOST_HEADS: Final = 500  # encoded heads of push routes, kept to be used again
+
+_heads: dict[str, bytes] = {}
+
+
+class ClientTransport(asyncio.Protocol):
+    """A client's connection; subclasses say how packets lie in the stream.
+
+    It is its session's :class:`~nano.runtime.session.Home`, and every method of
+    that interface may be called at any time, also after the end.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_congested",
+        "_door",
+        "_flushing",
+        "_front",
+        "_held",
+        "_out",
+        "_paused",
+        "_protocol",
+        "_reading",
+        "_transport",
+        "heard",
+        "session",
+        "silent",
+        "spoke",
+    )
+
+    def __init__(self, door: Doorway) -> None:
+        front = door.front
+        self._door = door
+        self._front = front
+        self._protocol = Connection(limit=front.limits.packet)
+        self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._held: deque[Event] | None = None  # read before the session was paused
+        self._reading = False  # within data_received: its end will flush
+        self._flushing = False  # a flush is scheduled
+        self._paused = False  # the session's queue is full
+        self._congested = False  # the socket takes no more for now
+        self._closing = ""  # why we are closing, once we are
+        self.session: Session | None = None
+        self.heard = False
+        self.silent = 0
+        self.spoke = 0
+
+    # ------------------------------------------------------------ the socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the greeting."""
+        front = self._front
+        self._transport = cast("asyncio.Transport", transport)
+        self._door.enter(self)
+        front.wheel.add(self)
+        front.greetings.add(self, front.time())
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the socket has read."""
+        self.heard = True
+        self._reading = True
+        try:
+            self._take(data)
+        finally:
+            self._reading = False
+            if self._out:
+                self._flush()
+
+    def _take(self, data: bytes) -> None:
+        """Understand *data*; subclasses unwrap it first."""
+        self.feed(data)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes of the client protocol and act upon what they mean."""
+        events = self._protocol.receive(data)
+        if self._paused:
+            self._hold(events)
+            return
+        dispatch = self._front.dispatcher.dispatch
+        for index, event in enumerate(events):
+            if type(event) is Message and self.session is not None:
+                dispatch(self.session, event)
+                if self._paused:
+                    self._hold(events[index + 1 :])
+                    return
+            else:
+                self._control(event)
+
+    def _hold(self, events: list[Event]) -> None:
+        """Keep what was read although the session is paused: one read's worth."""
+        if self._held is None:
+            self._held = deque()
+        self._held.extend(events)
+
+    def _control(self, event: Event) -> None:
+        if isinstance(event, HandshakeRequested):
+            self._greet()
+        elif isinstance(event, ProtocolError):
+            logger.info("%s broke the protocol: %s", self.peer, event)
+            self._end(event.reason, str(event))
+
+    def _greet(self) -> None:
+        front = self._front
+        hello = ServerHello(front.limits.heartbeat, int(front.wall()))
+        self._out.append(self._protocol.accept(hello))
+        self._door.counts.handshakes["accepted"] += 1
+        front.greetings.discard(self)
+        if self.session is None:
+            serializer = front.dispatcher.serializer
+            session = Session(new_session_id(), self, serializer, self.peer)
+            self.session = session
+            front.sessions.add(session)
+        self.feed(b"")  # what arrived together with the handshake
+
+    def pause_writing(self) -> None:
+        """The socket is full: from now on the backlog is watched."""
+        self._congested = True
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._congested = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Everything is over; tell whoever must know, once."""
+        reason = self._closing or ("connection-lost" if exc else "client-closed")
+        front = self._front
+        self._transport = None
+        self._out.clear()
+        self._held = None
+        self._protocol.close()
+        front.wheel.remove(self)
+        front.greetings.discard(self)
+        front.closings.discard(self)
+        self._door.leave(self, reason)
+        if self.session is not None:
+            front.sessions.close(self.session, reason)
+
+    @property
+    def peer(self) -> str:
+        """The client's address, ``host:port``, for people."""
+        if self._transport is None:
+            return "gone"
+        name = self._transport.get_extra_info("peername")
+        if isinstance(name, tuple):
+            host = f"[{name[0]}]" if ":" in name[0] else name[0]
+            return f"{host}:{name[1]}"
+        return str(name or "local")
+
+    # ------------------------------------------------- the home of a session
+
+    def respond(self, number: int, payload: bytes, failed: bool) -> None:
+        """Answer request *number*."""
+        self._send(encode_response(number, payload, failed))
+
+    def push(self, route: str, payload: bytes) -> None:
+        """Send a message that nobody asked for.
+
+        Raises:
+            EncodeError: Route or payload do not fit the wire.
+        """
+        head = _heads.get(route)
+        if head is None:
+            head = head_of_push(route)
+            if len(_heads) < MOST_HEADS:
+                _heads[route] = head
+        self._front.metrics.pushed(route)
+        self._send(encode_push(head, payload))
+
+    def kick(self, reason: str) -> None:
+        """Send the client away, with the reason in a kick packet."""
+        self._end("kicked", reason)
+
+    def pause(self) -> None:
+        """Read no further until :meth:`resume`."""
+        self._paused = True
+        if self._transport is not None and not self._closing:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Go on with what was read before the pause, and then with the socket."""
+        if not self._paused:
+            return
+        self._paused = False
+        dispatch = self._front.dispatcher.dispatch
+        while self._held and not self._paused:
+            event = self._held.popleft()
+            if type(event) is Message and self.session is not None:
+                dispatch(self.session, event)
+            else:
+                self._control(event)
+        if not self._paused and self._transport is not None and not self._closing:
+            self._transport.resume_reading()
+
+    def changed(self, session: Session) -> None:
+        """Note that uid or data have changed: mirrors are told with what comes next."""
+        session.version += 1
+
+    # ---------------------------------------------------------------- writing
+
+    def _send(self, packet: bytes) -> None:
+        if self._transport is None or self._closing:
+            self._front.metrics.dropped["client", "closed"] += 1
+            return
+        self._out.append(packet)
+        if not self._reading and not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._out and self._transport is not None:
+            self._transport.write(self._wrap(self._out))
+            self._out.clear()
+            if self._congested:
+                self._watch_backlog(self._transport)
+
+    def _watch_backlog(self, transport: asyncio.Transport) -> None:
+        waiting = transport.get_write_buffer_size()
+        if waiting > self._front.limits.backlog and not self._closing:
+            logger.info("%s reads too slowly: %d bytes wait", self.peer, waiting)
+            self._closing = "slow-client"
+            transport.abort()
+
+    def _wrap(self, packets: list[bytes]) -> bytes:
+        """Return *packets* as they lie in the stream."""
+        return b"".join(packets)
+
+    # ----------------------------------------------------------------- ending
+
+    def beat(self) -> None:
+        """Send a heartbeat; as nano's, it does not wait for the handshake."""
+        if self.ready and not self._closing:
+            self._send(HEARTBEAT_PACKET)
+
+    @property
+    def ready(self) -> bool:
+        """Packets can be sent: nothing has to be agreed upon below them first."""
+        return True
+
+    def lose(self) -> None:
+        """Close: the client has been silent for too long."""
+        self._end("heartbeat-timeout", "no heartbeat came for two intervals")
+
+    def late_greeting(self) -> None:
+        """Close: the client has not introduced itself in time."""
+        self._door.counts.handshakes["timeout"] += 1
+        self._end("handshake-timeout", "no handshake came in time")
+
+    def stop(self) -> None:
+        """Close: the node goes."""
+        self._end("server-stopping", "the server is going away")
+
+    def _end(self, reason: str, text: str) -> None:
+        """Kick and close; *reason* is counted, *text* is what the client reads."""
+        transport = self._transport
+        if transport is None or self._closing:
+            return
+        self._closing = reason
+        if self._protocol.state is State.CLOSED:
+            self._protocol = Connection()  # only to encode the farewell
+        self._out.append(self._protocol.kick(text))
+        transport.write(self._farewell(reason, text))
+        self._out.clear()
+        self._front.closings.add(self, self._front.time())
+        transport.close()
+
+    def _farewell(self, reason: str, text: str) -> bytes:
+        """Return all that still goes out, in front of the end of the stream."""
+        del reason, text
+        return self._wrap(self._out)
+
+    def abort(self) -> None:
+        """Close without waiting for the client to read."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class TcpTransport(ClientTransport):
+    """Packets lie in the stream as they are."""
+
+    __slots__ = ()

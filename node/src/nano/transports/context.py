@@ -1,0 +1,122 @@
+"""What all connections of one node share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from nano.metrics import ListenerCounts, Metrics
+from nano.runtime.deadlines import Deadlines
+from nano.runtime.dispatch import Dispatcher
+from nano.runtime.sessions import Sessions
+from nano.transports.wheel import Wheel
+
+__all__ = ["Client", "Doorway", "Front", "Limits"]
+
+CLOSING_TIME: Final = (
+    5.0  # seconds that a client gets to read what was sent before a close
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may do.
+
+    Attributes:
+        packet: The longest packet body, in bytes.
+        backlog: Bytes that may wait for a client that reads slowly.
+        heartbeat: Seconds between two heartbeats.
+        handshake: Seconds in which a client must have been greeted.
+    """
+
+    packet: int
+    backlog: int
+    heartbeat: float
+    handshake: float
+
+
+class Client(Protocol):
+    """A connection, as those see it who watch the clock or close the door."""
+
+    def late_greeting(self) -> None:
+        """The handshake has not ended in time."""
+
+    def abort(self) -> None:
+        """What was sent before the close has not been read in time."""
+
+    def stop(self) -> None:
+        """The node goes."""
+
+
+class Front:
+    """A node's side towards clients: its tables, its limits and its clocks.
+
+    Args:
+        dispatcher: Where messages go.
+        sessions: Where sessions are kept.
+        metrics: Where things are counted.
+        limits: What clients may do.
+        time: The clock for deadlines.
+        wall: Seconds since 1970, for the handshake.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        sessions: Sessions,
+        metrics: Metrics,
+        limits: Limits,
+        *,
+        time: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.sessions = sessions
+        self.metrics = metrics
+        self.limits = limits
+        self.time = time
+        self.wall = wall
+        self.wheel = Wheel(limits.heartbeat)
+        self.greetings: Deadlines[Client] = Deadlines(limits.handshake)
+        self.closings: Deadlines[Client] = Deadlines(CLOSING_TIME)
+
+    def tick(self, now: float) -> None:
+        """Look at everything that has a time."""
+        self.wheel.advance(now)
+        for connection in self.greetings.expired(now):
+            connection.late_greeting()
+        for connection in self.closings.expired(now):
+            connection.abort()
+
+
+class Doorway:
+    """What the connections of one listener share.
+
+    Attributes:
+        front: The node's side towards clients.
+        counts: What this listener has seen.
+        open: The connections that there are.
+        deserted: Nobody is connected.
+    """
+
+    def __init__(self, front: Front, counts: ListenerCounts) -> None:
+        self.front = front
+        self.counts = counts
+        self.open: set[Client] = set()
+        self.deserted = asyncio.Event()
+        self.deserted.set()
+
+    def enter(self, client: Client) -> None:
+        """A client has connected."""
+        self.counts.opened += 1
+        self.open.add(client)
+        self.deserted.clear()
+
+    def leave(self, client: Client, reason: str) -> None:
+        """A client has gone, for *reason*."""
+        self.counts.closed[reason] += 1
+        self.open.discard(client)
+        if not self.open:
+            self.deserted.set()

@@ -1,0 +1,132 @@
+"""Clients that come by WebSocket.
+
+The upgrade is negotiated by the ``websockets`` library, one object a connection
+that is dropped afterwards; frames are read and written by
+:mod:`nano.transports.frames`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from nano.transports.connection import ClientTransport
+from nano.transports.context import Doorway
+from nano.transports.frames import (
+    GOING_AWAY,
+    MESSAGE_TOO_BIG,
+    NORMAL,
+    POLICY_VIOLATION,
+    PROTOCOL_ERROR,
+    FrameError,
+    FrameReader,
+    close_frame,
+    data_frames,
+    pong_frame,
+)
+
+__all__ = ["WebSocketTransport"]
+
+logger = logging.getLogger(__name__)
+# the library reports every connection; ours says what matters
+_quiet: Final = logging.getLogger("nano.transports.upgrade")
+_quiet.setLevel(logging.ERROR)
+
+LARGEST_UPGRADE: Final = 16 * 1024  # request line and headers, in bytes
+FRAME_ROOM: Final = 1024  # a frame may hold a packet of the limit, and a little more
+END_OF_HEADERS: Final = b"\r\n\r\n"
+
+CLOSE_CODES: Final = {
+    "protocol-error": PROTOCOL_ERROR,
+    "packet-too-large": MESSAGE_TOO_BIG,
+    "heartbeat-timeout": POLICY_VIOLATION,
+    "handshake-timeout": POLICY_VIOLATION,
+    "server-stopping": GOING_AWAY,
+}
+
+
+class WebSocketTransport(ClientTransport):
+    """Packets lie in binary frames; each of ours in one of its own."""
+
+    __slots__ = ("_frames", "_upgrade")
+
+    def __init__(self, door: Doorway) -> None:
+        super().__init__(door)
+        self._upgrade: bytearray | None = bytearray()  # None once upgraded
+        self._frames = FrameReader(door.front.limits.packet + FRAME_ROOM)
+
+    @property
+    def ready(self) -> bool:
+        """The upgrade is done."""
+        return self._upgrade is None
+
+    def _take(self, data: bytes) -> None:
+        if self._upgrade is not None:
+            data = self._negotiate(data)
+            if not data:
+                return
+        try:
+            frames = self._frames.receive(data)
+        except FrameError as error:
+            logger.info("%s broke WebSocket: %s", self.peer, error)
+            self._close("protocol-error", close_frame(error.code, error.reason))
+            return
+        for payload in frames.pings:
+            self._write_now(pong_frame(payload))
+        if frames.data:
+            self.feed(frames.data)
+        if frames.close is not None:
+            code = frames.close if frames.close != 1005 else NORMAL
+            self._close("client-closed", close_frame(code))
+
+    def _negotiate(self, data: bytes) -> bytes:
+        """Answer the upgrade; return what followed it in the same read."""
+        pending = self._upgrade
+        if pending is None:
+            return data
+        pending += data
+        end = pending.find(END_OF_HEADERS)
+        if end < 0 and len(pending) <= LARGEST_UPGRADE:
+            return b""
+        cut = len(pending) if end < 0 else end + len(END_OF_HEADERS)
+        server = ServerProtocol(logger=_quiet)
+        server.receive_data(bytes(pending[:cut]))
+        for event in server.events_received():
+            if isinstance(event, Request):
+                server.send_response(server.accept(event))
+        answer = b"".join(server.data_to_send())
+        if server.state.name != "OPEN":
+            self._door.counts.handshakes["no-upgrade"] += 1
+            self._upgrade = bytearray()
+            self._close("no-upgrade", answer)
+            return b""
+        self._write_now(answer)
+        self._upgrade = None
+        return bytes(pending[cut:])
+
+    def _write_now(self, data: bytes) -> None:
+        if self._transport is not None and not self._closing:
+            self._transport.write(data)
+
+    def _close(self, reason: str, last: bytes) -> None:
+        """End the connection with *last*, without a kick: it would not be read."""
+        if self._transport is None or self._closing:
+            return
+        if self._out and self.ready:
+            self._flush()
+        self._transport.write(last)
+        self._closing = reason
+        self._front.closings.add(self, self._front.time())
+        self._transport.close()
+
+    def _wrap(self, packets: list[bytes]) -> bytes:
+        return data_frames(packets)
+
+    def _farewell(self, reason: str, text: str) -> bytes:
+        if not self.ready:
+            return b""
+        code = CLOSE_CODES.get(reason, NORMAL)
+        return data_frames(self._out) + close_frame(code, text)
