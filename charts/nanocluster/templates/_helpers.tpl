@@ -1,0 +1,84 @@
+{{/* The Deployment and what belongs to it: the release's name, once with "operator". */}}
+{{- define "nanocluster.name" -}}
+{{- if hasSuffix "operator" .Release.Name -}}
+{{ .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-operator" (.Release.Name | trunc 54 | trimSuffix "-") }}
+{{- end -}}
+{{- end -}}
+
+{{/* What belongs to no namespace: releases of one name may live in several. */}}
+{{- define "nanocluster.clusterName" -}}
+{{ printf "%s:%s" .Release.Namespace (include "nanocluster.name" .) }}
+{{- end -}}
+
+{{- define "nanocluster.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ .Values.serviceAccount.name | default (include "nanocluster.name" .) }}
+{{- else -}}
+{{ .Values.serviceAccount.name | default "default" }}
+{{- end -}}
+{{- end -}}
+
+{{/* Never changed once released: a Deployment's selector is immutable. */}}
+{{- define "nanocluster.selector" -}}
+app.kubernetes.io/name: nanocluster-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "nanocluster.labels" -}}
+{{ include "nanocluster.selector" . }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: nanocluster
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels and annotations of an object's metadata; takes the root. */}}
+{{- define "nanocluster.metadata" -}}
+labels:
+  {{- include "nanocluster.labels" . | nindent 2 }}
+{{- with .Values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Where NanoClusters are served, for people. */}}
+{{- define "nanocluster.exampleNamespace" -}}
+{{ first (append .Values.watchNamespaces "default") }}
+{{- end -}}
+
+{{/*
+What the operator does in a namespace that it serves. A test holds it equal, in both
+directions, to the table in nano_operator.kube from which every request is made.
+*/}}
+{{- define "nanocluster.rules" -}}
+- apiGroups: [nanocluster.io]
+  resources: [nanoclusters]
+  verbs: [list, watch]
+- apiGroups: [nanocluster.io]
+  resources: [nanoclusters/status]
+  verbs: [patch]
+# to own children, where OwnerReferencesPermissionEnforcement is on
+- apiGroups: [nanocluster.io]
+  resources: [nanoclusters/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [list, create, patch, delete]
+# made once and never listed: what else is in a namespace's secrets is not its business
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, delete]
+{{- end -}}
