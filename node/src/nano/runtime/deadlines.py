@@ -6,12 +6,11 @@ dict does it, with no timer and no heap.  The clock is the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 __all__ = ["Deadlines"]
 
-K = TypeVar("K", bound=Hashable)
+K = TypeVar("K")
 
 
 class Deadlines(Generic[K]):

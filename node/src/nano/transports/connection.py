@@ -215,7 +215,7 @@ class ClientTransport(asyncio.Protocol):
 
     def resume(self) -> None:
         """Go on with what was read before the pause, and then with the socket."""
-        if not self._paused:
+        if not self._paused or self._closing:
             return
         self._paused = False
         dispatch = self._front.dispatcher.dispatch
@@ -293,6 +293,7 @@ class ClientTransport(asyncio.Protocol):
         if transport is None or self._closing:
             return
         self._closing = reason
+        self._paused = True  # whatever else was read does not count any more
         if self._protocol.state is State.CLOSED:
             self._protocol = Connection()  # only to encode the farewell
         self._out.append(self._protocol.kick(text))

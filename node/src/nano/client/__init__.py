@@ -1,0 +1,196 @@
+"""A client for programs: asyncio, TCP or WebSocket.
+
+::
+
+    async with await nano.client.connect("ws://127.0.0.1:3250/") as client:
+        client.on("onShout", print)
+        print(await client.request("EchoService.echo", {"text": "hello"}))
+
+Payloads are JSON.  The client answers heartbeats by itself; when the connection
+ends, everything that waits gets :class:`~nano.errors.ConnectionClosed` with the
+reason that the server gave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Self
+
+import msgspec
+
+from nano.client.streams import Stream, open_stream
+from nano.errors import ConnectionClosed, ProtocolError
+from nano.protocol.client import (
+    Accepted,
+    ClientConnection,
+    ClientEvent,
+    Heartbeat,
+    Kicked,
+)
+from nano.protocol.messages import PUSH, Message
+from nano.protocol.packets import HEARTBEAT_PACKET
+from nano.serializers import JsonSerializer
+
+__all__ = ["Client", "connect"]
+
+logger = logging.getLogger(__name__)
+
+
+async def connect(url: str, *, user: Any = None, timeout: float = 10.0) -> Client:
+    """Connect and be greeted.
+
+    Args:
+        url: ``tcp://host:port`` or ``ws://host:port/path``.
+        user: Whatever the server's handshake validator wants, JSON-able.
+        timeout: Seconds until it must have succeeded.
+
+    Raises:
+        ConnectionClosed: Nobody answers, or the server refuses.
+        TimeoutError: It took too long.
+        UsageError: The URL cannot be understood.
+    """
+    async with asyncio.timeout(timeout):
+        client = Client(await open_stream(url))
+        try:
+            await client.greet(user)
+        except BaseException:
+            await client.close()
+            raise
+    return client
+
+
+class Client:
+    """One connection to a cluster; made by :func:`connect`.
+
+    Attributes:
+        closed: Why the connection is over; empty while it is not.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.closed = ""
+        self._stream = stream
+        self._connection = ClientConnection()
+        self._serializer = JsonSerializer()
+        self._decode = msgspec.json.Decoder().decode
+        self._waiting: dict[int, asyncio.Future[Message]] = {}
+        self._callbacks: dict[str, list[Callable[[Any], None]]] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
+
+    async def greet(self, user: Any) -> None:
+        """Shake hands; called once, by :func:`connect`.
+
+        Raises:
+            ConnectionClosed: The server refuses.
+        """
+        await self._stream.write(self._connection.greet(user))
+        while not self._connection.accepted:
+            data = await self._stream.read()
+            if not data:
+                raise ConnectionClosed(self.closed or "closed during the handshake")
+            for event in self._connection.receive(data):
+                if isinstance(event, Kicked):
+                    self.closed = event.reason
+                elif isinstance(event, Accepted) and event.code != 200:
+                    message = f"the server refuses with code {event.code}"
+                    raise ConnectionClosed(message)
+        await self._stream.write(self._connection.acknowledge())
+        self._reader = asyncio.create_task(self._read(), name="nano client reader")
+
+    async def request(self, route: str, payload: Any, *, timeout: float = 10.0) -> Any:
+        """Ask, and return the decoded answer; ``None`` if its payload is empty.
+
+        Raises:
+            RequestError: The answer is an error.
+            ConnectionClosed: The connection is over, or ends while waiting.
+            TimeoutError: No answer came in *timeout* seconds.
+        """
+        if self.closed:
+            raise ConnectionClosed(self.closed)
+        encoded = self._serializer.encode(payload)
+        number, packet = self._connection.request(route, encoded)
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            async with asyncio.timeout(timeout):
+                await self._stream.write(packet)
+                message = await future
+        finally:
+            del self._waiting[number]
+        if message.failed:
+            raise self._serializer.decode_error(message.payload)
+        return self._decode(message.payload) if message.payload else None
+
+    async def notify(self, route: str, payload: Any) -> None:
+        """Say, and expect no answer.
+
+        Raises:
+            ConnectionClosed: The connection is over.
+        """
+        if self.closed:
+            raise ConnectionClosed(self.closed)
+        encoded = self._serializer.encode(payload)
+        await self._stream.write(self._connection.notify(route, encoded))
+
+    def on(self, route: str, callback: Callable[[Any], None]) -> None:
+        """Have *callback* called with the decoded payload of each push to *route*."""
+        self._callbacks.setdefault(route, []).append(callback)
+
+    async def wait_closed(self) -> str:
+        """Wait until the connection is over; return why."""
+        await self._over.wait()
+        return self.closed
+
+    async def close(self) -> None:
+        """Close the connection; a second time is harmless."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+        self._end("closed by this side")
+        await self._stream.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _read(self) -> None:
+        reason = "the server closed the connection"
+        try:
+            while data := await self._stream.read():
+                for event in self._connection.receive(data):
+                    if isinstance(event, Kicked):
+                        reason = event.reason
+                    await self._act(event)
+        except ProtocolError as error:
+            reason = f"the server broke the protocol: {error}"
+        except ConnectionClosed as error:
+            reason = str(error)
+        self._end(reason)
+
+    async def _act(self, event: ClientEvent) -> None:
+        if isinstance(event, Heartbeat):
+            await self._stream.write(HEARTBEAT_PACKET)
+        elif isinstance(event, Message) and event.type == PUSH:
+            self._pushed(event)
+        elif isinstance(event, Message):
+            future = self._waiting.get(event.id)
+            if future is not None and not future.done():
+                future.set_result(event)
+
+    def _pushed(self, message: Message) -> None:
+        for callback in self._callbacks.get(message.route, ()):
+            try:
+                callback(self._decode(message.payload) if message.payload else None)
+            except Exception:
+                logger.exception("a callback of %s failed", message.route)
+
+    def _end(self, reason: str) -> None:
+        self.closed = self.closed or reason
+        self._over.set()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(ConnectionClosed(self.closed))

@@ -1,0 +1,109 @@
+"""The byte streams that a client speaks over: TCP, and WebSocket by its library."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection as WebSocket
+from websockets.asyncio.client import connect as connect_websocket
+from websockets.exceptions import ConnectionClosed as WebSocketClosed
+from websockets.exceptions import InvalidHandshake
+
+from nano.errors import ConnectionClosed, UsageError
+
+__all__ = ["Stream", "open_stream"]
+
+READ_SIZE = 65536
+
+
+class Stream(Protocol):
+    """Bytes both ways."""
+
+    async def read(self) -> bytes:
+        """Return what has come; empty at the end of the stream."""
+
+    async def write(self, data: bytes) -> None:
+        """Send *data*."""
+
+    async def close(self) -> None:
+        """Close and wait until it is."""
+
+
+class TcpStream:
+    """A stream over plain TCP."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+        self._reader = reader
+        self._writer = writer
+
+    async def read(self) -> bytes:
+        """Return what has come; empty at the end of the stream."""
+        try:
+            return await self._reader.read(READ_SIZE)
+        except ConnectionError:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        """Send *data*."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def close(self) -> None:
+        """Close and wait until it is."""
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except ConnectionError:
+            return
+
+
+class WebSocketStream:
+    """A stream over binary WebSocket messages."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+
+    async def read(self) -> bytes:
+        """Return what has come; empty at the end of the stream."""
+        try:
+            message = await self._websocket.recv()
+        except WebSocketClosed:
+            return b""
+        return message.encode() if isinstance(message, str) else message
+
+    async def write(self, data: bytes) -> None:
+        """Send *data*."""
+        try:
+            await self._websocket.send(data)
+        except WebSocketClosed as error:
+            raise ConnectionClosed(str(error)) from None
+
+    async def close(self) -> None:
+        """Close and wait until it is."""
+        await self._websocket.close()
+
+
+async def open_stream(url: str) -> Stream:
+    """Connect to *url*, ``tcp://host:port`` or ``ws://host:port/path``.
+
+    Raises:
+        UsageError: The URL has another form.
+        ConnectionClosed: Nobody answers there.
+    """
+    parts = urlsplit(url)
+    try:
+        if parts.scheme == "tcp" and parts.hostname and parts.port:
+            streams = await asyncio.open_connection(parts.hostname, parts.port)
+            return TcpStream(*streams)
+        if parts.scheme in ("ws", "wss"):
+            websocket = await connect_websocket(
+                url, compression=None, max_size=None, ping_interval=None, proxy=None
+            )
+            return WebSocketStream(websocket)
+    except (OSError, InvalidHandshake) as error:
+        message = f"cannot connect to {url}: {error}"
+        raise ConnectionClosed(message) from error
+    message = f"{url!r} is not of the form tcp://host:port or ws://host:port/path"
+    raise UsageError(message)
