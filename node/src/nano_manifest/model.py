@@ -151,6 +151,7 @@ class Template(Object, frozen=True, kw_only=True):
             max_length=MAX_ITEMS,
             description="More volumes, as in a pod. The names manifest, control and "
             "tmp are taken.",
+            extra={"key": "name"},
         ),
     ] = field(default_factory=list)
     volume_mounts: Annotated[

@@ -101,20 +101,25 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             "with a letter",
         ),
     ),
+    # Every field of a gate may be absent: Kubernetes tries the rules on the default
+    # that is written for spec.gates before it fills in the defaults below it.
     Gates: (
         CelRule(
-            "self.listeners.all(a, self.listeners.exists_one(b, b.port == a.port))",
+            "!has(self.listeners) || self.listeners.all(a, "
+            "self.listeners.exists_one(b, b.port == a.port))",
             "two listeners have the same port",
             ".listeners",
         ),
         CelRule(
-            "self.listeners.all(a, !has(a.nodePort) || self.listeners.exists_one(b, "
+            "!has(self.listeners) || self.listeners.all(a, !has(a.nodePort) || "
+            "self.listeners.exists_one(b, "
             "has(b.nodePort) && b.nodePort == a.nodePort))",
             "two listeners have the same nodePort",
             ".listeners",
         ),
         CelRule(
-            "self.service.type != 'ClusterIP' || "
+            "!has(self.listeners) || "
+            "(has(self.service) && self.service.type != 'ClusterIP') || "
             "self.listeners.all(a, !has(a.nodePort))",
             "a nodePort needs service.type NodePort or LoadBalancer",
             ".listeners",

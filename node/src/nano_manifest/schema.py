@@ -167,6 +167,11 @@ def _number(kind: inspect.IntType | inspect.FloatType) -> _Schema:
     schema |= {name: value for name, value in given.items() if value is not None}
     if integer:
         schema["format"] = "int64" if kind.le is None else "int32"
+    elif kind.ge is not None and kind.ge != int(kind.ge):
+        # Kubernetes cuts a minimum's fraction off where the value is written as an
+        # integer: 0 would pass for "at least 0.1".
+        rule = {"rule": f"self >= {kind.ge}", "message": f"must be at least {kind.ge}"}
+        schema["x-kubernetes-validations"] = [rule]
     return schema
 
 
