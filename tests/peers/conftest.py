@@ -1,0 +1,31 @@
+"""Fixtures around the Go programs: built once a session, ended with each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from .build import CURE, BuildError, build
+from .go import Peers
+
+
+@pytest.fixture(scope="session")
+def peer_program() -> Path:
+    """Where ``peer`` is; without a Go toolchain the test is skipped."""
+    try:
+        return build("peer")
+    except BuildError as problem:
+        if str(problem) == CURE:
+            pytest.skip(CURE)
+        raise
+
+
+@pytest_asyncio.fixture
+async def peers(peer_program: Path) -> AsyncIterator[Peers]:
+    """Starts Go nano nodes for one test."""
+    started = Peers(peer_program)
+    yield started
+    await started.stop()

@@ -1,0 +1,23 @@
+package services
+
+import (
+	"github.com/lonng/nano/component"
+	"github.com/lonng/nano/session"
+)
+
+// EchoService is the bench's: route EchoService.echo, the same work as the
+// project's examples/echo. It logs nothing.
+type EchoService struct {
+	component.Base
+}
+
+// EchoMessage is decoded and encoded again: bytes handed through would measure
+// no serializer.
+type EchoMessage struct {
+	Text string `json:"text"`
+}
+
+// Echo answers the text.
+func (e *EchoService) Echo(s *session.Session, m *EchoMessage) error {
+	return s.Response(&EchoMessage{Text: m.Text})
+}
