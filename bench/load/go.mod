@@ -1,0 +1,3 @@
+module nanocluster/load
+
+go 1.23
