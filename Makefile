@@ -1,0 +1,85 @@
+# `make` lists what there is. Everything is installed in .venv, but for what `make tools`
+# gets: see scripts/tools. PYTHON chooses the interpreter (3.11 or newer).
+
+PYTHON ?= python3
+TESTS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' node/src/nano/version.py)
+IMAGES := nanocluster-node:$(VERSION) nanocluster-operator:$(VERSION) nanocluster-echo:$(VERSION)
+CRD := charts/nanocluster/crds/nanocluster.yaml
+
+# what `make tools` installed
+export PATH := $(CURDIR)/.build/bin:$(PATH)
+ifneq ($(wildcard .build/assets),)
+export KUBEBUILDER_ASSETS ?= $(CURDIR)/.build/assets
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help tools install run test e2e bench lint types format proto crd images kind clean
+
+help: ## list what there is
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+	  printf '  make %-9s %s\n' "$$name" "$$text"; done
+
+run: $(VENV)/.node ## start examples/echo on this machine and send a first message
+	$(BIN)/nanoctl up -f examples/echo/cluster.yaml --try EchoService.echo '{"text":"hello"}'
+
+test: $(VENV)/.dev ## run every test that needs no cluster of pods (TESTS=tests/chart: only those)
+	$(BIN)/pytest $(TESTS)
+
+e2e: $(VENV)/.dev ## test on a kind cluster made for it (E2E_CLUSTER=existing: on the one of KUBECONFIG)
+	$(BIN)/pytest -m e2e -o log_cli=true -o log_cli_level=INFO tests/e2e
+
+bench: $(VENV)/.dev ## measure beside Go nano
+	$(BIN)/python bench
+
+tools: ## get what the tests beyond the core need
+	@PYTHON='$(PYTHON)' scripts/tools
+
+install: $(VENV)/.dev ## install the project for development
+
+format: $(VENV)/.dev ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lint: $(VENV)/.dev types ## check style, imports, generated code and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/python proto/generate.py --check
+
+types: $(VENV)/.dev ## check types
+	$(BIN)/mypy
+
+proto: $(VENV)/.dev ## generate code from proto/
+	$(BIN)/python proto/generate.py
+
+crd: $(VENV)/.node ## generate the resource definition in the chart
+	$(BIN)/nanoctl crd > $(CRD).new && mv $(CRD).new $(CRD)
+
+images: ## build the images of node, operator and examples/echo
+	docker build --target node -t nanocluster-node:$(VERSION) .
+	docker build --target operator -t nanocluster-operator:$(VERSION) .
+	docker build --build-arg BASE_IMAGE=nanocluster-node:$(VERSION) -t nanocluster-echo:$(VERSION) examples/echo
+
+kind: images ## make a kind cluster that runs examples/echo
+	scripts/kind $(IMAGES)
+
+clean: ## remove what was installed and built in the checkout
+	rm -rf $(VENV) .build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: the second time costs nothing.  pip is new enough for dependency groups.
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet 'pip>=25.1'
+
+$(VENV)/.node: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable '.[operator]' --group dev
+	@touch $@ $(VENV)/.node
