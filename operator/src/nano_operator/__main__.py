@@ -1,0 +1,159 @@
+"""``python -m nano_operator``: the command line, and how the parts are joined.
+
+Here is decided in which order things start and stop, and what the process says when
+it cannot.  Everything else is elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from dataclasses import dataclass
+
+import click
+import msgspec
+
+from nano_manifest import crd
+from nano_operator.controller import Controller, Key
+from nano_operator.crd import install
+from nano_operator.errors import ApiError, SetupError
+from nano_operator.handlers import watch
+from nano_operator.health import endpoint, serving
+from nano_operator.kube import Kube, load_configuration
+from nano_operator.metrics import Metrics
+from nano_operator.objects import CLUSTERS, Meta
+from nano_operator.reconcile import Reconciler
+
+__all__ = ["main"]
+
+logger = logging.getLogger("nano_operator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line said."""
+
+    namespaces: tuple[str, ...]
+    node_image: str
+    health: tuple[str, int]
+
+
+class _Endpoint(click.ParamType[tuple[str, int]]):
+    """A command line value of the form HOST:PORT."""
+
+    name = "HOST:PORT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        try:
+            return endpoint(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="Exit codes: 0 stopped by a signal, 1 failed, 2 bad usage.",
+)
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    envvar="NANO_OPERATOR_NAMESPACE",
+    metavar="NAME",
+    help="Look after this namespace; may be repeated (in the variable: separated by "
+    "spaces). Without it, after all namespaces.",
+)
+@click.option(
+    "--node-image",
+    default="",
+    envvar="NANO_NODE_IMAGE",
+    metavar="IMAGE",
+    help="Image of nodes whose resource names none.",
+)
+@click.option(
+    "--health",
+    type=_Endpoint(),
+    default="127.0.0.1:8080",
+    envvar="NANO_OPERATOR_HEALTH",
+    help="Where to answer /healthz, /readyz and /metrics.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    envvar="NANO_OPERATOR_LOG_LEVEL",
+    help="The least important messages that are logged, on standard error.",
+)
+def main(
+    namespaces: tuple[str, ...],
+    node_image: str,
+    health: tuple[str, int],
+    log_level: str,
+) -> None:
+    """Keep NanoCluster resources running in Kubernetes.
+
+    Each resource `kind: NanoCluster` becomes a master, gates and backends, and is
+    kept so. In a pod the operator uses its service account; elsewhere the kubeconfig
+    that KUBECONFIG names, so that it can be tried from a laptop:
+
+    \b
+        python -m nano_operator --namespace demo --node-image nanocluster-node
+        kubectl -n demo apply -f examples/echo/cluster.yaml
+        kubectl -n demo wait --for=condition=Ready nanocluster/echo
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    _log(log_level)
+    options = Options(namespaces=namespaces, node_image=node_image, health=health)
+    try:
+        asyncio.run(_serve(options))
+    except (SetupError, ApiError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+async def _serve(options: Options) -> None:
+    metrics = Metrics()
+    async with Kube(await load_configuration(), metrics) as kube:
+        await install(kube, crd())
+
+        async def list_keys() -> list[Key]:
+            return await _list_keys(kube, options.namespaces)
+
+        reconciler = Reconciler(kube, options.node_image)
+        controller = Controller(reconciler, list_keys, metrics)
+        async with (
+            serving(options.health, controller, metrics) as (host, port),
+            asyncio.TaskGroup() as tasks,
+        ):
+            working = tasks.create_task(controller.run(), name="controller")
+            # on its way out, kopf cancels every task that is younger than itself
+            await controller.started.wait()
+            where = ", ".join(options.namespaces) or "all namespaces"
+            logger.info("looking after %s; health on %s:%d", where, host, port)
+            await watch(controller.add, options.namespaces)
+            working.cancel()
+    logger.info("stopped")
+
+
+async def _list_keys(kube: Kube, namespaces: tuple[str, ...]) -> list[Key]:
+    keys: list[Key] = []
+    for namespace in namespaces or ("",):
+        for raw in await kube.list(CLUSTERS, namespace):
+            meta = msgspec.convert(raw["metadata"], Meta)
+            keys.append(Key(meta.namespace, meta.name))
+    return keys
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+    if level != "debug":  # kopf tells a lot about itself
+        logging.getLogger("kopf").setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    main()

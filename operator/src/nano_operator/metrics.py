@@ -1,0 +1,80 @@
+"""What the operator counts about itself, for Prometheus.
+
+One object owns its registry, so several operators can live in one process, as they
+do in tests.  Nothing here is per cluster: the labels are bounded.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+
+__all__ = ["CONTENT_TYPE", "Metrics"]
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
+
+
+class Metrics:
+    """The operator's own figures.
+
+    Attributes:
+        reconciles: Reconciles by ``result``: ``done``, ``refused`` or ``failed``.
+        seconds: How long they took.
+        requests: Requests to the API server by verb, resource and HTTP status; status
+            0 stands for no answer.
+        depth: Keys that wait or are worked on.
+        oldest: For how many seconds the oldest due key has been waiting.
+        resyncs: Full listings of all clusters by ``result``: ``done`` or ``failed``.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        prefix = "nanocluster_operator"
+        self.reconciles = Counter(
+            f"{prefix}_reconciles",
+            "Reconciles of one cluster.",
+            ["result"],
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            f"{prefix}_reconcile_seconds",
+            "Duration of a reconcile.",
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self.requests = Counter(
+            f"{prefix}_api_requests",
+            "Requests to the API server, watches excepted.",
+            ["verb", "resource", "status"],
+            registry=self._registry,
+        )
+        self.depth = Gauge(
+            f"{prefix}_queue_depth",
+            "Clusters that wait for a reconcile or are in one.",
+            registry=self._registry,
+        )
+        self.oldest = Gauge(
+            f"{prefix}_queue_oldest_seconds",
+            "Age of the oldest reconcile that is due or going on.",
+            registry=self._registry,
+        )
+        self.resyncs = Counter(
+            f"{prefix}_resyncs",
+            "Listings of all clusters.",
+            ["result"],
+            registry=self._registry,
+        )
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,113 @@
+"""What everything is called: labels, object names, ports, paths, variables.
+
+One table for builders, plan and watches, so that what one part writes another part
+finds.  Pure values; the rules behind them (lengths, allowed characters) are checked
+by :mod:`nano_manifest`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "COMPONENT",
+    "CONSUMED",
+    "INSTANCE",
+    "INTENT",
+    "MANAGED_BY",
+    "MANAGER",
+    "NAME",
+    "PART_OF",
+    "cluster_labels",
+    "config_name",
+    "gate_name",
+    "master_name",
+    "owned_selector",
+    "role_name",
+    "secret_name",
+]
+
+MANAGER: Final = "nanocluster-operator"
+"""Field manager of every child, and the value of the label ``managed-by``."""
+
+NAME: Final = "app.kubernetes.io/name"
+INSTANCE: Final = "app.kubernetes.io/instance"
+COMPONENT: Final = "app.kubernetes.io/component"
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+PART_OF: Final = "app.kubernetes.io/part-of"
+
+CLUSTER: Final = "nanocluster.io/cluster"
+ROLE: Final = "nanocluster.io/role"
+BACKEND: Final = "nanocluster.io/backend"
+
+INTENT: Final = "nanocluster.io/intent"
+"""Annotation of a child: digest of all that the operator said about it."""
+
+CONSUMED: Final = "nanocluster.io/consumed"
+"""Annotation of a pod: digest of the part of the manifest that its role reads."""
+
+MASTER: Final = "master"
+GATE: Final = "gate"
+BACKEND_ROLE: Final = "backend"
+
+
+def cluster_labels(cluster: str) -> dict[str, str]:
+    """Return the labels of everything made for *cluster*."""
+    return {
+        NAME: "nanocluster",
+        INSTANCE: cluster,
+        MANAGED_BY: MANAGER,
+        PART_OF: "nanocluster",
+        CLUSTER: cluster,
+    }
+
+
+def role_labels(cluster: str, role: str, backend: str = "") -> dict[str, str]:
+    """Return the labels of what belongs to one role, with the kind of backend."""
+    labels = cluster_labels(cluster) | {COMPONENT: role, ROLE: role}
+    return labels | {BACKEND: backend} if backend else labels
+
+
+def role_selector(cluster: str, role: str, backend: str = "") -> dict[str, str]:
+    """Return the fewest labels that tell a role's pods from all others.
+
+    A Deployment's selector can never be changed, so nothing may be in it that
+    could ever want to.
+    """
+    selector = {CLUSTER: cluster, ROLE: role}
+    return selector | {BACKEND: backend} if backend else selector
+
+
+def written(selector: dict[str, str]) -> str:
+    """Return *selector* the way the API and HPAs want it: ``a=b,c=d``."""
+    return ",".join(f"{key}={value}" for key, value in selector.items())
+
+
+def owned_selector(cluster: str) -> str:
+    """Return the label selector that lists every child of *cluster*."""
+    return written({MANAGED_BY: MANAGER, CLUSTER: cluster})
+
+
+def config_name(cluster: str) -> str:
+    """Return the name of the ConfigMap with the manifest."""
+    return f"{cluster}-manifest"
+
+
+def secret_name(cluster: str) -> str:
+    """Return the name of the Secret with the control token."""
+    return f"{cluster}-control"
+
+
+def master_name(cluster: str) -> str:
+    """Return the name of the master's Deployment and Service."""
+    return f"{cluster}-master"
+
+
+def gate_name(cluster: str) -> str:
+    """Return the name of the gates' Deployment and of the clients' Service."""
+    return f"{cluster}-gate"
+
+
+def role_name(cluster: str, backend: str) -> str:
+    """Return the name of one backend kind's Deployment."""
+    return f"{cluster}-{backend}"

@@ -1,0 +1,214 @@
+"""Kubernetes objects as the pure parts of the operator see them.
+
+What the operator writes is built as plain nested dictionaries; what it reads is
+parsed into the small typed views here, which keep only fields that decide
+something and ignore everything else an API server may add.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, cast
+
+import msgspec
+
+from nano_manifest import GROUP, PLURAL, VERSION
+
+__all__ = [
+    "CLUSTERS",
+    "Child",
+    "Deployment",
+    "DeploymentStatus",
+    "Kind",
+    "Meta",
+    "Object",
+    "Ref",
+    "Resource",
+    "Service",
+    "digest",
+    "ref_of",
+]
+
+Object = dict[str, object]
+"""One Kubernetes object, as in JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of object as the API's paths and RBAC name it."""
+
+    group: str
+    version: str
+    plural: str
+
+
+CLUSTERS: Final = Resource(GROUP, VERSION, PLURAL)
+
+
+class Kind(Enum):
+    """The kinds of children, in the order in which they are applied."""
+
+    CONFIG_MAP = ("ConfigMap", "v1", "", "configmaps")
+    SECRET = ("Secret", "v1", "", "secrets")
+    SERVICE = ("Service", "v1", "", "services")
+    DEPLOYMENT = ("Deployment", "apps/v1", "apps", "deployments")
+
+    def __init__(self, title: str, api_version: str, group: str, plural: str) -> None:
+        self.title = title
+        self.api_version = api_version
+        self.resource = Resource(group, api_version.rpartition("/")[2], plural)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Which child: its kind and name.  The namespace is the cluster's own."""
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.title} {self.name}"
+
+
+class _View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Root of the views: unknown keys are ignored."""
+
+
+class Owner(_View, frozen=True, kw_only=True):
+    """One entry of ``metadata.ownerReferences``."""
+
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool = False
+
+
+class Meta(_View, frozen=True, kw_only=True):
+    """What decides something in ``metadata``."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: list[Owner] = []
+    deletion_timestamp: str | None = None
+
+    @property
+    def controller(self) -> Owner | None:
+        """Whoever manages the object, if anybody does."""
+        return next(
+            (owner for owner in self.owner_references if owner.controller), None
+        )
+
+
+class DeploymentCondition(_View, frozen=True, kw_only=True):
+    """One of a Deployment's own conditions."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class DeploymentStatus(_View, frozen=True, kw_only=True):
+    """How far a Deployment got."""
+
+    observed_generation: int = 0
+    replicas: int = 0
+    updated_replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    conditions: list[DeploymentCondition] = []
+
+
+class DeploymentSpec(_View, frozen=True, kw_only=True):
+    """How many pods a Deployment wants."""
+
+    replicas: int = 1
+
+
+class Deployment(_View, frozen=True, kw_only=True):
+    """A Deployment, read for its progress."""
+
+    metadata: Meta
+    spec: DeploymentSpec = DeploymentSpec()
+    status: DeploymentStatus = DeploymentStatus()
+
+
+class Ingress(_View, frozen=True, kw_only=True):
+    """Where a load balancer can be reached."""
+
+    ip: str = ""
+    hostname: str = ""
+
+
+class LoadBalancer(_View, frozen=True, kw_only=True):
+    """What the cloud gave a Service."""
+
+    ingress: list[Ingress] = []
+
+
+class ServiceStatus(_View, frozen=True, kw_only=True):
+    """The part of a Service's status that clients care about."""
+
+    load_balancer: LoadBalancer = LoadBalancer()
+
+
+class Service(_View, frozen=True, kw_only=True):
+    """A Service, read for its outside address."""
+
+    metadata: Meta
+    status: ServiceStatus = ServiceStatus()
+
+
+class _Headed(_View, frozen=True, kw_only=True):
+    metadata: Meta
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child as the API server showed it.
+
+    Attributes:
+        ref: Which one.
+        meta: Its parsed metadata.
+        raw: All of it.
+    """
+
+    ref: Ref
+    meta: Meta
+    raw: Object
+
+    @classmethod
+    def parse(cls, kind: Kind, raw: Object) -> Child:
+        """Read what a LIST, a GET or an apply returned.
+
+        Raises:
+            msgspec.ValidationError: It is no Kubernetes object.
+        """
+        meta = msgspec.convert(raw, _Headed).metadata
+        return cls(ref=Ref(kind, meta.name), meta=meta, raw=raw)
+
+    def deployment(self) -> Deployment:
+        """Return it as a Deployment."""
+        return msgspec.convert(self.raw, Deployment)
+
+    def service(self) -> Service:
+        """Return it as a Service."""
+        return msgspec.convert(self.raw, Service)
+
+
+def ref_of(built: Object) -> Ref:
+    """Return which child a built object is."""
+    kind = next(kind for kind in Kind if kind.title == built["kind"])
+    return Ref(kind, str(cast("Object", built["metadata"])["name"]))
+
+
+def digest(value: object) -> str:
+    """Return a short digest of a JSON-able *value*, the same on every machine."""
+    encoded = msgspec.json.encode(value, order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()[:16]

@@ -1,0 +1,289 @@
+"""What to do about a NanoCluster, given how the world looks.
+
+:func:`make_plan` is pure: the same :class:`World` always gives the same actions, and
+once they are carried out and the world has settled, the next plan has none.  It
+reads no clock, no random numbers and no API server; :mod:`nano_operator.reconcile`
+looks, calls it, and acts.
+
+Rules that are decided here and nowhere else:
+
+* What the resource cannot mean, or what the operator cannot do, stops everything
+  before the first write: what runs is left as it is, and the status says why.
+* An object of somebody else is never taken over.  An orphan of ours is.
+* Children of a deleted cluster of the same name are removed by UID, not adopted.
+* What is ours and no longer asked for is removed by UID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Final, cast
+
+import msgspec
+
+from nano_manifest import KIND, ManifestError, NanoCluster, from_object
+from nano_operator.conditions import Obstacle, Reason
+from nano_operator.drift import Applied, has_drifted
+from nano_operator.names import CLUSTER, MANAGED_BY, MANAGER, secret_name
+from nano_operator.objects import Child, Kind, Meta, Object, Ref, ref_of
+from nano_operator.resources import Context, children, missing_images
+from nano_operator.status import same_status, status_of
+
+__all__ = [
+    "Action",
+    "Apply",
+    "Delete",
+    "MakeSecret",
+    "Requeue",
+    "World",
+    "WriteStatus",
+    "expected",
+    "make_plan",
+]
+
+WAIT_SECONDS: Final = 2.0
+"""When to look again at something that is about to vanish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Write a child as the operator wants it."""
+
+    ref: Ref
+    rendered: Object
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSecret:
+    """Create the Secret with a fresh token, unless it has appeared meanwhile."""
+
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove exactly this object: another one of that name has another UID."""
+
+    ref: Ref
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStatus:
+    """Write the resource's status."""
+
+    status: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Look again after so many seconds."""
+
+    seconds: float
+
+
+Action = Apply | MakeSecret | Delete | WriteStatus | Requeue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All that a plan is made from.
+
+    Attributes:
+        resource: The NanoCluster as the API server shows it.
+        children: Every object that carries the cluster's labels, or one of the
+            names in :func:`expected`.
+        node_image: The operator's default image; may be empty.
+        applied: What came back when children were last applied, as far as known.
+        refused: What the API server said against children just now.
+    """
+
+    resource: Object
+    children: Mapping[Ref, Child] = field(default_factory=dict)
+    node_image: str = ""
+    applied: Mapping[Ref, Applied] = field(default_factory=dict)
+    refused: Mapping[Ref, str] = field(default_factory=dict)
+
+    @property
+    def meta(self) -> Meta:
+        """Metadata of the resource."""
+        return msgspec.convert(self.resource["metadata"], Meta)
+
+    @property
+    def status(self) -> Object:
+        """The status that the resource has."""
+        return cast("Object", self.resource.get("status") or {})
+
+
+class _Claim(Enum):
+    """Whose an object is that has the name of a child."""
+
+    OURS = "ours"
+    ORPHAN = "orphan"  # ours, and left behind without an owner
+    LEAVING = "leaving"  # ours, and being deleted
+    PREDECESSOR = "predecessor"  # of a deleted cluster of the same name
+    FOREIGN = "foreign"
+
+
+def expected(resource: Object) -> list[Ref]:
+    """Return every child that the resource wants; nothing if it is invalid."""
+    try:
+        context = Context(from_object(resource))
+    except ManifestError:
+        return []
+    secret = Ref(Kind.SECRET, secret_name(context.name))
+    return [secret, *(ref_of(rendered) for rendered in children(context))]
+
+
+def make_plan(world: World, now: datetime) -> tuple[Action, ...]:
+    """Return what to do, in this order; nothing if all is well.
+
+    *now* becomes the time of conditions that change.
+    """
+    if world.meta.deletion_timestamp:
+        return ()  # the garbage collector follows the owner references
+    try:
+        cluster = from_object(world.resource)
+    except ManifestError as error:
+        said = "; ".join(": ".join(problem) for problem in error.problems)
+        return _status(world, None, now, Obstacle(Reason.INVALID_SPEC, said))
+    context = Context(cluster, world.node_image)
+    obstacle = _missing_image(context) or _taken_name(world, context)
+    if obstacle is not None:
+        return _status(world, cluster, now, obstacle)
+    return _follow(world, context, now)
+
+
+def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]:
+    rendered = {ref_of(child): child for child in children(context)}
+    secret = Ref(Kind.SECRET, secret_name(context.name))
+    wanted = {*rendered, secret}
+    claims = {ref: _claim(world.meta, child) for ref, child in world.children.items()}
+    predecessors = [
+        Delete(ref, world.children[ref].meta.uid)
+        for ref in wanted
+        if claims.get(ref) is _Claim.PREDECESSOR
+    ]
+    leftovers = [
+        Delete(ref, world.children[ref].meta.uid)
+        for ref, claim in claims.items()
+        if claim is _Claim.OURS and ref not in wanted
+    ]
+    blocked = {
+        ref for ref in wanted if claims.get(ref) in (_Claim.PREDECESSOR, _Claim.LEAVING)
+    }
+    writes = _writes(world, context, rendered, blocked)
+    pending: tuple[Ref | str, ...] = (
+        *(_target(action) for action in writes),
+        *sorted(blocked, key=str),
+        *(f"removal of {action.ref}" for action in leftovers),
+    )
+    return (
+        *sorted(predecessors, key=_order),
+        *(action for action in writes if _target(action) not in world.refused),
+        *sorted(leftovers, key=_order),
+        *_status(world, context.cluster, now, _refusal(world), pending),
+        *([Requeue(WAIT_SECONDS)] if blocked else []),
+    )
+
+
+def _writes(
+    world: World, context: Context, rendered: Mapping[Ref, Object], blocked: set[Ref]
+) -> list[Apply | MakeSecret]:
+    """Return the children to write: absent, or not what they should be."""
+    writes: list[Apply | MakeSecret] = []
+    secret = Ref(Kind.SECRET, secret_name(context.name))
+    if secret not in world.children:
+        writes.append(MakeSecret(context))
+    for ref, child in rendered.items():
+        observed = world.children.get(ref)
+        if ref in blocked:
+            continue
+        if observed is None or has_drifted(child, observed, world.applied.get(ref)):
+            writes.append(Apply(ref, child))
+    return writes
+
+
+def _claim(owner: Meta, child: Child) -> _Claim:
+    controller = child.meta.controller
+    labels = child.meta.labels
+    if controller is None:
+        labelled = labels.get(MANAGED_BY) == MANAGER
+        orphan = labelled and labels.get(CLUSTER) == owner.name
+        claim = _Claim.ORPHAN if orphan else _Claim.FOREIGN
+    elif controller.uid == owner.uid:
+        claim = _Claim.OURS
+    elif controller.kind == KIND and controller.name == owner.name:
+        claim = _Claim.PREDECESSOR
+    else:
+        claim = _Claim.FOREIGN
+    if claim is not _Claim.FOREIGN and child.meta.deletion_timestamp:
+        return _Claim.LEAVING
+    return claim
+
+
+def _missing_image(context: Context) -> Obstacle | None:
+    roles = missing_images(context)
+    if not roles:
+        return None
+    said = (
+        f"no image for {', '.join(roles)}: set spec.image, or the role's image, "
+        "or start the operator with --node-image"
+    )
+    return Obstacle(Reason.IMAGE_MISSING, said)
+
+
+def _taken_name(world: World, context: Context) -> Obstacle | None:
+    """Say which names are taken; a Secret that somebody else made is welcome."""
+    taken = [
+        str(ref)
+        for ref in (ref_of(child) for child in children(context))
+        if ref in world.children
+        and _claim(world.meta, world.children[ref]) is _Claim.FOREIGN
+    ]
+    if not taken:
+        return None
+    said = (
+        f"{', '.join(taken)} exists and does not belong to this cluster: remove it, "
+        "or give the cluster another name"
+    )
+    return Obstacle(Reason.NAME_TAKEN, said)
+
+
+def _refusal(world: World) -> Obstacle | None:
+    if not world.refused:
+        return None
+    said = "; ".join(f"{ref}: {why}" for ref, why in world.refused.items())
+    return Obstacle(Reason.CHILD_REFUSED, said)
+
+
+def _status(
+    world: World,
+    cluster: NanoCluster | None,
+    now: datetime,
+    obstacle: Obstacle | None,
+    pending: tuple[Ref | str, ...] = (),
+) -> tuple[Action, ...]:
+    wanted = status_of(
+        world.meta,
+        cluster,
+        world.children,
+        world.status,
+        now,
+        obstacle=obstacle,
+        pending=pending,
+    )
+    return () if same_status(wanted, world.status) else (WriteStatus(wanted),)
+
+
+def _target(action: Apply | MakeSecret) -> Ref:
+    if isinstance(action, MakeSecret):
+        return Ref(Kind.SECRET, secret_name(action.context.name))
+    return action.ref
+
+
+def _order(action: Delete) -> str:
+    return str(action.ref)

@@ -1,0 +1,223 @@
+"""One look at one cluster: read the world, plan, act.
+
+The thin shell around :mod:`nano_operator.plan`.  It reads everything by LIST each
+time, because what a watch told may be old or missing, and carries out the actions
+one after the other.  What it remembers between two looks (:class:`Applied`) only
+saves writes; forgetting it, as a restart does, costs identical applies and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from nano_operator.controller import Key
+from nano_operator.drift import Applied
+from nano_operator.errors import ConflictError, NotFoundError, RefusedError
+from nano_operator.names import owned_selector, secret_name
+from nano_operator.objects import CLUSTERS, Child, Kind, Object, Ref, Resource
+from nano_operator.plan import (
+    Action,
+    Apply,
+    Delete,
+    MakeSecret,
+    Requeue,
+    World,
+    WriteStatus,
+    expected,
+    make_plan,
+)
+from nano_operator.resources.secret import TOKEN_BYTES, secret
+
+__all__ = ["Api", "Reconciler"]
+
+LISTED: Final = (Kind.CONFIG_MAP, Kind.SERVICE, Kind.DEPLOYMENT)
+"""Kinds that are listed.  Secrets are not: one is read by name, others never."""
+
+logger = logging.getLogger("nano_operator")
+
+
+class Api(Protocol):
+    """What a reconcile needs of an API server; :class:`nano_operator.kube.Kube`.
+
+    Every method may raise :class:`nano_operator.errors.ApiError`.
+    """
+
+    async def list(
+        self, resource: Resource, namespace: str, *, labels: str = "", name: str = ""
+    ) -> list[Object]:
+        """Return the objects with these labels and this name."""
+        ...
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        """Return one object, or None when it is not there."""
+        ...
+
+    async def create(self, resource: Resource, body: Object) -> Object:
+        """Make an object that is not there yet."""
+        ...
+
+    async def apply(self, resource: Resource, body: Object) -> Object:
+        """Write the fields in *body* by server-side apply; return the object."""
+        ...
+
+    async def apply_status(self, resource: Resource, body: Object) -> Object:
+        """The same for the status of an object."""
+        ...
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, uid: str
+    ) -> None:
+        """Remove the object if it still has this UID."""
+        ...
+
+
+class Reconciler:
+    """Brings clusters closer to their resources.  One for all keys.
+
+    Safe to call for different keys at the same time, not twice for one.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        node_image: str = "",
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._api = api
+        self._node_image = node_image
+        self._clock = clock
+        self._applied: dict[Key, dict[Ref, Applied]] = {}
+
+    async def __call__(self, key: Key) -> float | None:
+        """Look at *key* once; return after how many seconds to look again, if so.
+
+        Raises:
+            RefusedError: The API server refused a child; the status says so too.
+            ApiError: It could not be asked.
+        """
+        world = await self._look(key)
+        if world is None:
+            self._applied.pop(key, None)
+            return None
+        return await self._act(key, world)
+
+    async def _look(self, key: Key) -> World | None:
+        found = await self._api.list(CLUSTERS, key.namespace, name=key.name)
+        if not found:
+            return None
+        resource = found[0]
+        labels = owned_selector(key.name)
+        children: dict[Ref, Child] = {}
+        for kind in LISTED:
+            for raw in await self._api.list(
+                kind.resource, key.namespace, labels=labels
+            ):
+                child = Child.parse(kind, raw)
+                children[child.ref] = child
+        # whoever else may already have an object with a name that we want
+        for ref in expected(resource):
+            if ref not in children:
+                raw_child = await self._find(ref, key.namespace)
+                if raw_child is not None:
+                    children[ref] = Child.parse(ref.kind, raw_child)
+        return World(
+            resource=resource,
+            children=children,
+            node_image=self._node_image,
+            applied=self._applied.get(key, {}),
+        )
+
+    async def _find(self, ref: Ref, namespace: str) -> Object | None:
+        resource = ref.kind.resource
+        if ref.kind is Kind.SECRET:
+            return await self._api.get(resource, namespace, ref.name)
+        found = await self._api.list(resource, namespace, name=ref.name)
+        return found[0] if found else None
+
+    async def _act(self, key: Key, world: World) -> float | None:
+        refusal: RefusedError | None = None
+        for action in make_plan(world, self._clock()):
+            if isinstance(action, Requeue):
+                return action.seconds
+            if isinstance(action, WriteStatus) and refusal is not None:
+                break  # it speaks of a world in which the child was accepted
+            try:
+                world = await self._carry_out(key, world, action)
+            except RefusedError as error:
+                if not isinstance(action, Apply):
+                    raise
+                refusal = error
+                refused = {**world.refused, action.ref: error.message}
+                world = dataclasses.replace(world, refused=refused)
+        if refusal is not None:
+            for action in make_plan(world, self._clock()):
+                if isinstance(action, WriteStatus):
+                    await self._carry_out(key, world, action)
+            raise refusal
+        return None
+
+    async def _carry_out(self, key: Key, world: World, action: Action) -> World:
+        """Do one thing, and return the world with its result in it."""
+        match action:
+            case Apply():
+                return await self._apply(key, world, action)
+            case MakeSecret():
+                await self._make_secret(key, action)
+            case Delete():
+                await self._delete(key, action)
+            case WriteStatus():
+                await self._write_status(key, world, action)
+            case Requeue():
+                pass
+        return world
+
+    async def _apply(self, key: Key, world: World, action: Apply) -> World:
+        raw = await self._api.apply(action.ref.kind.resource, action.rendered)
+        logger.info("%s: applied %s", key, action.ref)
+        child = Child.parse(action.ref.kind, raw)
+        known = self._applied.setdefault(key, {})
+        known[action.ref] = Applied.of(action.rendered, child)
+        return dataclasses.replace(
+            world, children={**world.children, action.ref: child}, applied=known
+        )
+
+    async def _make_secret(self, key: Key, action: MakeSecret) -> None:
+        body = secret(action.context, secrets.token_urlsafe(TOKEN_BYTES))
+        try:
+            await self._api.create(Kind.SECRET.resource, body)
+        except ConflictError:
+            return  # it appeared meanwhile: that one is as good
+        logger.info("%s: made Secret %s", key, secret_name(key.name))
+
+    async def _delete(self, key: Key, action: Delete) -> None:
+        resource = action.ref.kind.resource
+        try:
+            await self._api.delete(resource, key.namespace, action.ref.name, action.uid)
+        except (NotFoundError, ConflictError):
+            return  # gone, or replaced by another object that is not meant
+        self._applied.get(key, {}).pop(action.ref, None)
+        logger.info("%s: removed %s", key, action.ref)
+
+    async def _write_status(self, key: Key, world: World, action: WriteStatus) -> None:
+        body: Object = {
+            "apiVersion": world.resource["apiVersion"],
+            "kind": world.resource["kind"],
+            # with the UID, the status of a cluster is never given to its successor
+            "metadata": {
+                "name": key.name,
+                "namespace": key.namespace,
+                "uid": world.meta.uid,
+            },
+            "status": action.status,
+        }
+        try:
+            await self._api.apply_status(CLUSTERS, body)
+        except (NotFoundError, ConflictError):
+            return  # deleted, or made anew: its own event follows
+        logger.debug("%s: wrote status", key)

@@ -1,0 +1,45 @@
+"""The children of a NanoCluster, each built by a pure function of the resource.
+
+:func:`children` is the whole of what there should be, in the order in which it is
+applied: what pods need comes before the pods, and the master before those who
+register with it.  Only the Secret is apart (:mod:`.secret`): it is made once, from
+a random token, and so is no function of the resource.
+"""
+
+from __future__ import annotations
+
+from nano_manifest import Backend, Gates
+from nano_operator.drift import sealed
+from nano_operator.objects import Object
+from nano_operator.resources import backends, gates, master
+from nano_operator.resources.config import config_map
+from nano_operator.resources.context import Context
+from nano_operator.resources.pod import PodRole, image_of
+
+__all__ = ["Context", "children", "missing_images"]
+
+
+def children(context: Context) -> list[Object]:
+    """Return all children but the Secret, sealed, in the order of their making."""
+    deployments = [_deployment(context, pod) for pod in PodRole.all_of(context.cluster)]
+    built = [
+        config_map(context),
+        master.service(context),
+        gates.service(context),
+        *deployments,
+    ]
+    return [sealed(child) for child in built]
+
+
+def missing_images(context: Context) -> list[str]:
+    """Return the roles for which nobody named an image."""
+    roles = PodRole.all_of(context.cluster)
+    return [pod.title for pod in roles if not image_of(context, pod)]
+
+
+def _deployment(context: Context, pod: PodRole) -> Object:
+    if isinstance(pod.role, Backend):
+        return backends.deployment(context, pod, pod.role)
+    if isinstance(pod.role, Gates):
+        return gates.deployment(context, pod)
+    return master.deployment(context, pod)

@@ -1,0 +1,53 @@
+"""The master: one pod, and a Service that gives it a lasting name.
+
+Never two at a time: each would keep its own list of members.
+"""
+
+from __future__ import annotations
+
+from nano_manifest import CLUSTER_PORT
+from nano_operator.names import MASTER, master_name, role_labels, role_selector
+from nano_operator.objects import Kind, Object
+from nano_operator.resources.context import Context, metadata
+from nano_operator.resources.pod import PodRole, pod_template
+
+__all__ = ["deployment", "service"]
+
+
+def deployment(context: Context, pod: PodRole) -> Object:
+    """Return the master's Deployment: the old pod goes before the new one comes."""
+    name = master_name(context.name)
+    labels = role_labels(context.name, MASTER)
+    return metadata(context, Kind.DEPLOYMENT, name, labels) | {
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": role_selector(context.name, MASTER)},
+            "template": pod_template(context, pod),
+        }
+    }
+
+
+def service(context: Context) -> Object:
+    """Return the Service through which nodes find the master.
+
+    It lists the pod also while that is not ready.  There is no other to send
+    anybody to, so hiding a slow master would only make it unreachable.
+    """
+    name = master_name(context.name)
+    labels = role_labels(context.name, MASTER)
+    return metadata(context, Kind.SERVICE, name, labels) | {
+        "spec": {
+            "type": "ClusterIP",
+            "publishNotReadyAddresses": True,
+            "selector": role_selector(context.name, MASTER),
+            "ports": [
+                {
+                    "name": "cluster",
+                    "port": CLUSTER_PORT,
+                    "targetPort": "cluster",
+                    "protocol": "TCP",
+                }
+            ],
+        }
+    }

@@ -1,0 +1,257 @@
+"""The pod of a node: what all three roles have in common.
+
+The contract with the image is here and nowhere else: environment, ports, probes,
+mounted files.  Every pod satisfies the *restricted* Pod Security Standard.  What a
+user puts in a role (``env``, ``resources``, ``template`` …) is added; what the
+operator decides cannot be replaced, because the manifest reserves those names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from nano_manifest import (
+    CLUSTER_PORT,
+    CONTROL_PORT,
+    OBSERVE_PORT,
+    EnvVar,
+    Gates,
+    NanoCluster,
+    RoleFields,
+    Template,
+)
+from nano_operator.names import (
+    BACKEND_ROLE,
+    CONSUMED,
+    GATE,
+    MASTER,
+    config_name,
+    master_name,
+    role_labels,
+    role_selector,
+    secret_name,
+)
+from nano_operator.objects import Object
+from nano_operator.resources.config import CONFIG_KEY, consumed
+from nano_operator.resources.context import Context
+from nano_operator.resources.secret import TOKEN_KEY
+
+__all__ = [
+    "PodRole",
+    "image_of",
+    "pod_template",
+]
+
+USER_ID: Final = 10001  # of the image; any other non-root one would do
+GRACE_SECONDS: Final = 30
+"""Time to stop, Kubernetes' own default: a node without drain needs one or two."""
+
+CONFIG_FOLDER: Final = "/etc/nano"
+CONTROL_FOLDER: Final = "/etc/nano-control"
+
+STARTUP_SECONDS: Final = 60
+"""How long a node may take until it is alive; user components are imported then."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodRole:
+    """One role of a cluster.
+
+    Attributes:
+        name: ``master``, ``gate`` or ``backend``.
+        role: What the resource says about it.
+        backend: Which kind, of a backend only.
+    """
+
+    name: str
+    role: RoleFields
+    backend: str = ""
+
+    @classmethod
+    def all_of(cls, cluster: NanoCluster) -> list[PodRole]:
+        """Return the roles of *cluster*: master, backends, gates."""
+        spec = cluster.spec
+        return [
+            cls(MASTER, spec.master),
+            *(cls(BACKEND_ROLE, kind, kind.name) for kind in spec.backends),
+            cls(GATE, spec.gates),
+        ]
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"backend {self.backend}" if self.backend else self.name
+
+
+def image_of(context: Context, pod: PodRole) -> str:
+    """Return the image of a role's pods; empty when nobody named one."""
+    return pod.role.image or context.cluster.spec.image or context.node_image
+
+
+def pod_template(context: Context, pod: PodRole) -> Object:
+    """Return the ``spec.template`` of the Deployment of one role."""
+    extra = pod.role.template
+    spec: Object = {
+        "automountServiceAccountToken": False,  # a node has no business with the API
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": _spread(context, pod),
+        "containers": [_container(context, pod)],
+        "volumes": [*_volumes(context), *extra.volumes],
+    }
+    return {
+        "metadata": {
+            "labels": extra.labels | role_labels(context.name, pod.name, pod.backend),
+            "annotations": extra.annotations
+            | {CONSUMED: consumed(context.cluster, pod.role)},
+        },
+        "spec": spec | _placement(extra),
+    }
+
+
+def _container(context: Context, pod: PodRole) -> Object:
+    role = pod.role
+    container: Object = {
+        "name": "node",
+        "image": image_of(context, pod),
+        "imagePullPolicy": context.cluster.spec.image_pull_policy,
+        "args": ["node"],
+        "env": [*_own_env(context, pod), *(_variable(entry) for entry in role.env)],
+        "ports": _ports(role),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        **_probes(),
+        "volumeMounts": [
+            {"name": "manifest", "mountPath": CONFIG_FOLDER, "readOnly": True},
+            {"name": "control", "mountPath": CONTROL_FOLDER, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+            *role.template.volume_mounts,
+        ],
+    }
+    if role.env_from:
+        container["envFrom"] = role.env_from
+    if role.resources:
+        container["resources"] = role.resources
+    return container
+
+
+def _own_env(context: Context, pod: PodRole) -> list[Object]:
+    # $(POD_IP) is replaced only in variables that come after it
+    address: Object = {"fieldRef": {"fieldPath": "status.podIP"}}
+    values = {
+        "NANO_ROLE": pod.name,
+        "NANO_MANIFEST": f"{CONFIG_FOLDER}/{CONFIG_KEY}",
+        "NANO_ADDRESS": f"$(POD_IP):{CLUSTER_PORT}",
+        "NANO_HOST": "$(POD_IP)",
+        "NANO_OBSERVE": f"$(POD_IP):{OBSERVE_PORT}",
+        "NANO_CONTROL": f"$(POD_IP):{CONTROL_PORT}",
+        "NANO_TOKEN_FILE": f"{CONTROL_FOLDER}/{TOKEN_KEY}",
+    }
+    if pod.backend:
+        values["NANO_BACKEND"] = pod.backend
+    if pod.name != MASTER:
+        host = f"{master_name(context.name)}.{context.namespace}.svc"
+        values["NANO_MASTER"] = f"{host}:{CLUSTER_PORT}"
+    env: list[Object] = [{"name": "POD_IP", "valueFrom": address}]
+    env += [{"name": name, "value": value} for name, value in values.items()]
+    return env
+
+
+def _variable(entry: EnvVar) -> Object:
+    if entry.value_from is not None:
+        return {"name": entry.name, "valueFrom": entry.value_from}
+    if entry.value:
+        return {"name": entry.name, "value": entry.value}
+    return {"name": entry.name}  # as the API server writes an empty one
+
+
+def _ports(role: RoleFields) -> list[Object]:
+    fixed = [
+        ("cluster", CLUSTER_PORT),
+        ("observe", OBSERVE_PORT),
+        ("control", CONTROL_PORT),
+    ]
+    if isinstance(role, Gates):
+        fixed += [(listener.name, listener.port) for listener in role.listeners]
+    return [
+        {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in fixed
+    ]
+
+
+def _probes() -> Object:
+    """Return the probes: alive from the start, ready as soon as it says so.
+
+    Liveness asks the node about itself only; were it to depend on the master, an
+    outage of the master would end every gate.
+    """
+    alive = {"path": "/healthz", "port": "observe"}
+    ready = {"path": "/readyz", "port": "observe"}
+    return {
+        "startupProbe": {
+            "httpGet": alive,
+            "periodSeconds": 1,
+            "timeoutSeconds": 2,
+            "failureThreshold": STARTUP_SECONDS,
+        },
+        "livenessProbe": {
+            "httpGet": alive,
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+        "readinessProbe": {
+            "httpGet": ready,
+            "periodSeconds": 2,
+            "timeoutSeconds": 2,
+            "failureThreshold": 2,
+        },
+    }
+
+
+def _volumes(context: Context) -> list[Object]:
+    return [
+        {"name": "manifest", "configMap": {"name": config_name(context.name)}},
+        {
+            "name": "control",
+            "secret": {"secretName": secret_name(context.name), "defaultMode": 0o440},
+        },
+        {"name": "tmp", "emptyDir": {}},
+    ]
+
+
+def _spread(context: Context, pod: PodRole) -> list[Object]:
+    # a wish, not a condition: small clusters have one machine or one zone
+    selector = {"matchLabels": role_selector(context.name, pod.name, pod.backend)}
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": selector,
+        }
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+
+
+def _placement(extra: Template) -> Object:
+    """Return what the user says about where pods run and as whom; nothing if empty."""
+    secrets = [{"name": entry.name} for entry in extra.image_pull_secrets]
+    wanted: Object = {
+        "imagePullSecrets": secrets,
+        "nodeSelector": extra.node_selector,
+        "tolerations": extra.tolerations,
+        "affinity": extra.affinity,
+        "serviceAccountName": extra.service_account_name,
+    }
+    return {key: value for key, value in wanted.items() if value}

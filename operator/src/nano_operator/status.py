@@ -1,0 +1,158 @@
+"""The status of a NanoCluster: numbers, addresses and conditions.
+
+Pure.  :mod:`nano_operator.plan` decides whether it differs from the one that is
+there; it is written by server-side apply, so what is left out here is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import cast
+
+from nano_manifest import NanoCluster
+from nano_operator.conditions import Obstacle, RoleState, View, conditions
+from nano_operator.names import (
+    BACKEND,
+    BACKEND_ROLE,
+    GATE,
+    MASTER,
+    ROLE,
+    gate_name,
+    master_name,
+    role_name,
+    role_selector,
+    written,
+)
+from nano_operator.objects import Child, Kind, Meta, Object, Ref
+
+__all__ = ["same_status", "status_of"]
+
+Children = Mapping[Ref, Child]
+
+
+def status_of(
+    meta: Meta,
+    cluster: NanoCluster | None,
+    children: Children,
+    previous: Object,
+    now: datetime,
+    *,
+    obstacle: Obstacle | None = None,
+    pending: tuple[Ref | str, ...] = (),
+) -> Object:
+    """Return the status that the resource should have.
+
+    Args:
+        meta: Of the resource.
+        cluster: What the resource asks for; None where that is invalid, and then
+            the status tells how the children of an earlier generation are.
+        children: As the API server shows them.
+        previous: The status that is there.
+        now: The time of a transition that happens here.
+        obstacle: Why the resource cannot be followed.
+        pending: What is yet to be written or removed.
+    """
+    roles = _Roles(meta.name, children, pending)
+    view = View(
+        master=roles.of(MASTER, master_name(meta.name), 1),
+        gates=roles.of(
+            GATE, gate_name(meta.name), cluster.spec.gates.replicas if cluster else None
+        ),
+        backends=tuple(roles.backends(cluster).values()),
+        obstacle=obstacle,
+        pending=tuple(str(item) for item in pending),
+    )
+    return {
+        "observedGeneration": meta.generation,
+        "conditions": conditions(view, meta.generation, _by_type(previous), now),
+        "gates": {
+            "replicas": view.gates.replicas,
+            "readyReplicas": view.gates.ready,
+            "selector": written(role_selector(meta.name, GATE)),
+        },
+        "backends": [
+            {"name": name, "replicas": kind.replicas, "readyReplicas": kind.ready}
+            for name, kind in roles.backends(cluster).items()
+        ],
+        "endpoints": _endpoints(cluster, children)
+        if cluster
+        else previous.get("endpoints", []),
+    }
+
+
+def same_status(wanted: Object, previous: Object) -> bool:
+    """Tell whether *previous* says all that *wanted* says.
+
+    Conditions of other writers may stand between ours.
+    """
+    ours = cast("list[Object]", wanted["conditions"])
+    theirs = _by_type(previous)
+    return all(theirs.get(str(entry["type"])) == entry for entry in ours) and all(
+        previous.get(key, [] if value == [] else None) == value
+        for key, value in wanted.items()
+        if key != "conditions"
+    )
+
+
+class _Roles:
+    """Reads the state of roles from the Deployments among the children."""
+
+    def __init__(
+        self, cluster: str, children: Children, pending: tuple[Ref | str, ...]
+    ) -> None:
+        self._cluster = cluster
+        self._children = children
+        self._pending = pending
+
+    def of(
+        self, role: str, name: str, desired: int | None, backend: str = ""
+    ) -> RoleState:
+        ref = Ref(Kind.DEPLOYMENT, name)
+        child = self._children.get(ref)
+        deployment = child.deployment() if child else None
+        if desired is None:  # nobody knows: what runs is what was wanted last
+            desired = deployment.spec.replicas if deployment else 0
+        title = f"backend {backend}" if backend else role
+        return RoleState.of(title, desired, deployment, ref in self._pending)
+
+    def backends(self, cluster: NanoCluster | None) -> dict[str, RoleState]:
+        wanted: dict[str, int | None]
+        if cluster is not None:
+            wanted = {kind.name: kind.replicas for kind in cluster.spec.backends}
+        else:
+            labels = (child.meta.labels for child in self._children.values())
+            wanted = dict.fromkeys(
+                sorted(
+                    label[BACKEND]
+                    for label in labels
+                    if label.get(ROLE) == BACKEND_ROLE and BACKEND in label
+                )
+            )
+        return {
+            name: self.of(BACKEND_ROLE, role_name(self._cluster, name), desired, name)
+            for name, desired in wanted.items()
+        }
+
+
+def _endpoints(cluster: NanoCluster, children: Children) -> list[Object]:
+    """Return where clients connect: the load balancer if there is one, or inside."""
+    name = gate_name(cluster.metadata.name)
+    host = f"{name}.{cluster.metadata.namespace}.svc"
+    service = children.get(Ref(Kind.SERVICE, name))
+    if service is not None:
+        for entry in service.service().status.load_balancer.ingress:
+            host = entry.hostname or entry.ip or host
+    schemes = {"tcp": "tcp", "websocket": "ws"}
+    return [
+        {
+            "name": listener.name,
+            "url": f"{schemes[listener.transport]}://{host}:{listener.port}",
+        }
+        for listener in cluster.spec.gates.listeners
+    ]
+
+
+def _by_type(status: Object) -> dict[str, Object]:
+    entries = cast("list[Object]", status.get("conditions", []))
+    return {str(entry.get("type")): entry for entry in entries}
