@@ -1,0 +1,164 @@
+"""From ``helm install`` to the last trace gone, as a user would see it.
+
+The tests tell one story and run in the order of the file: each finds the cluster as
+the one before left it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import cast
+
+import pytest
+import yaml
+
+from .cluster import ROOT, SYSTEM, Cluster, Object, until
+from .conftest import Echo
+from .gate import answer, echoed
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+ROLE = "nanocluster.io/role"
+OURS = "app.kubernetes.io/part-of=nanocluster"
+KINDS = (
+    "deployments,replicasets,pods,services,configmaps,secrets,serviceaccounts,"
+    "clusterroles,clusterrolebindings,roles,rolebindings"
+)
+
+
+def roles(pods: list[Object]) -> dict[str, int]:
+    """Count pods by the role that they are labelled with."""
+    found: dict[str, int] = {}
+    for pod in pods:
+        labels = field(pod, "metadata", "labels")
+        role = str(labels[ROLE])
+        found[role] = found.get(role, 0) + 1
+    return found
+
+
+def field(holder: Object, *path: str) -> Object:
+    """Follow *path* through nested objects."""
+    for name in path:
+        holder = cast(Object, holder[name])
+    return holder
+
+
+def restarts(cluster: Cluster) -> dict[str, object]:
+    """Return the containers that did not run through, by their pod."""
+    found: dict[str, object] = {}
+    for pod in cluster.objects("pods", "--all-namespaces", f"--selector={OURS}"):
+        statuses = field(pod, "status").get("containerStatuses", [])
+        for status in cast(list[Object], statuses):
+            if status["restartCount"]:
+                found[str(field(pod, "metadata")["name"])] = status
+    return found
+
+
+async def test_a_client_outside_is_answered_on_every_listener(echo: Echo) -> None:
+    for url in (echo.websocket, echo.tcp):
+        assert await echoed(url, "hello") == {"text": "hello"}
+
+
+def test_the_pods_are_those_of_the_manifest(cluster: Cluster, echo: Echo) -> None:
+    manifest = yaml.safe_load((ROOT / "examples/echo/cluster.yaml").read_text())
+    spec = manifest["spec"]
+    assert roles(cluster.objects("pods")) == {
+        "master": 1,
+        "gate": spec.get("gates", {}).get("replicas", 2),
+        "backend": sum(each.get("replicas", 1) for each in spec["backends"]),
+    }
+
+
+def test_people_see_how_it_stands(cluster: Cluster, echo: Echo) -> None:
+    heading, line = cluster.kubectl("get", "nanocluster", "echo").splitlines()
+    row = dict(zip(heading.split(), line.split(), strict=True))
+    assert row["NAME"] == "echo"
+    assert row["READY"] == "True"
+    assert row["GATES"] == row["DESIRED"]
+    assert "FIELDS" in cluster.kubectl("explain", "nanocluster.spec.gates")
+
+
+async def test_more_gates_come_by_kubectl_scale(cluster: Cluster, echo: Echo) -> None:
+    cluster.kubectl("scale", "nanocluster/echo", "--replicas=3")
+    until(
+        lambda: roles(cluster.objects("pods")).get("gate") == 3,
+        "three gates",
+        seconds=60,
+    )
+    cluster.kubectl(
+        *("wait", "--for=condition=Ready", "nanocluster/echo", "--timeout=90s"),
+        seconds=100,
+    )
+    for number in range(6):  # each connection may meet another gate
+        text = f"number {number}"
+        assert await answer(echo.websocket, text, seconds=10) == {"text": text}
+
+
+async def test_clients_do_not_notice_when_the_operator_goes(
+    cluster: Cluster, echo: Echo
+) -> None:
+    deployment = "deployment/nanocluster-operator"
+    cluster.kubectl("--namespace", SYSTEM, "delete", "pods", "--all", "--wait=true")
+    assert await echoed(echo.tcp, "alone") == {"text": "alone"}
+    cluster.kubectl(
+        *("--namespace", SYSTEM, "rollout", "status", deployment, "--timeout=90s"),
+        seconds=100,
+    )
+    condition = "--for=condition=Ready"
+    cluster.kubectl("wait", condition, "nanocluster/echo", "--timeout=60s")
+
+
+def test_nothing_restarted_and_nothing_was_refused(
+    cluster: Cluster, echo: Echo
+) -> None:
+    assert restarts(cluster) == {}
+    warnings = [
+        (event["reason"], event.get("message", ""))
+        for event in cluster.objects("events", "--all-namespaces")
+        if event["reason"] in {"FailedCreate", "BackOff", "Failed", "FailedScheduling"}
+        or "forbidden" in str(event.get("message", ""))
+    ]
+    assert warnings == []
+    said = cluster.kubectl(
+        "--namespace", SYSTEM, "logs", "deployment/nanocluster-operator"
+    )
+    assert "orbidden" not in said
+
+
+def test_the_commands_of_the_notes_work_when_pasted(
+    operator: Cluster, tmp_path: Path
+) -> None:
+    notes = operator.helm("--namespace", SYSTEM, "get", "notes", "nanocluster")
+    commands = re.findall(r"^    (\S.*)$", notes, flags=re.MULTILINE)
+    assert len(commands) > 4
+    script = tmp_path / "pasted"
+    script.write_text("set -ex\n" + "\n".join(commands))
+    done = subprocess.run(
+        ["bash", script],
+        env={"PATH": os.environ["PATH"], **operator.environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_deleted_cluster_leaves_nothing(cluster: Cluster, echo: Echo) -> None:
+    mine = f"{OURS},app.kubernetes.io/instance=echo"
+    names = ("get", KINDS, f"--selector={mine}", "--output=name")
+    assert "deployment.apps/echo-master" in cluster.kubectl(*names)
+    cluster.kubectl("delete", "nanocluster", "echo", "--timeout=60s", seconds=70)
+    until(lambda: not cluster.kubectl(*names), "no object of echo left", seconds=90)
+
+
+def test_an_uninstalled_operator_leaves_only_the_definition(operator: Cluster) -> None:
+    names = ("get", KINDS, "--all-namespaces", f"--selector={OURS}", "--output=name")
+    operator.helm("--namespace", SYSTEM, "uninstall", "nanocluster", "--wait")
+    until(lambda: not operator.kubectl(*names), "no object left", seconds=60)
+    definitions = operator.kubectl("get", "customresourcedefinitions", "--output=name")
+    crd = "customresourcedefinition.apiextensions.k8s.io/nanoclusters.nanocluster.io"
+    assert crd in definitions.split()
