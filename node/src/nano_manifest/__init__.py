@@ -7,6 +7,7 @@ imports nothing of the node or of the operator, which both build on it.
 
 from __future__ import annotations
 
+from nano_manifest.manual import reference
 from nano_manifest.model import (
     API_VERSION,
     CLUSTER_PORT,
@@ -32,7 +33,7 @@ from nano_manifest.model import (
 from nano_manifest.parse import dumps, from_object, load, loads, to_object
 from nano_manifest.problems import ManifestError
 from nano_manifest.schema import crd
-from nano_manifest.settings import SETTINGS, Setting, Settings
+from nano_manifest.settings import SETTINGS, Setting, Settings, overridden
 
 __all__ = [
     "API_VERSION",
@@ -64,5 +65,7 @@ __all__ = [
     "from_object",
     "load",
     "loads",
+    "overridden",
+    "reference",
     "to_object",
 ]

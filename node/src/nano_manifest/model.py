@@ -283,6 +283,15 @@ class Gates(RoleFields, frozen=True, kw_only=True):
             extra={"key": "name"},
         ),
     ] = field(default_factory=_default_listeners)
+    components: Annotated[
+        list[Component],
+        Meta(
+            max_length=MAX_ITEMS,
+            description="Classes that the gates run themselves, each as "
+            "module.path:ClassName; small clusters need no backends.",
+            extra={"set": True},
+        ),
+    ] = field(default_factory=list)
     service: Annotated[
         GateService, Meta(description="How Kubernetes publishes the listeners.")
     ] = GateService()

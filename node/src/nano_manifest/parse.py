@@ -65,8 +65,10 @@ def loads(text: str, *, source: str = "") -> NanoCluster:
     except yaml.YAMLError as error:
         line, problem = _yaml_problem(error)
         raise ManifestError([("", problem)], lines=[line], source=source) from None
+    except RecursionError:
+        raise ManifestError([("", "is nested too deeply")], source=source) from None
     cluster, problems = _build(data)
-    problems = [*_duplicates(node), *problems]
+    problems = [*_faults(node, set()), *problems]
     if cluster is None or problems:
         found = sorted(
             (_line(node, path), dotted(path), problem) for path, problem in problems
@@ -102,9 +104,7 @@ def to_object(cluster: NanoCluster) -> dict[str, object]:
 
 def dumps(cluster: NanoCluster) -> str:
     """Return *cluster* as YAML that :func:`loads` reads back to an equal one."""
-    text: str = yaml.safe_dump(
-        to_object(cluster), sort_keys=False, allow_unicode=True, width=88
-    )
+    text: str = yaml.safe_dump(to_object(cluster), sort_keys=False, width=88)
     return text
 
 
@@ -199,16 +199,29 @@ def _entries(node: yaml.Node | None) -> Iterator[tuple[str | int, yaml.Node]]:
         yield from enumerate(node.value)
 
 
-def _duplicates(node: yaml.Node | None, path: Path = ()) -> Iterator[Problem]:
-    """Yield each key that its mapping has twice; PyYAML would keep the last."""
-    seen: set[Hashable] = set()
+def _faults(
+    node: yaml.Node | None,
+    seen: set[yaml.Node],
+    path: Path = (),
+    around: tuple[yaml.Node, ...] = (),
+) -> Iterator[Problem]:
+    """Yield what PyYAML takes and we do not.
+
+    Each node is visited once, however many aliases lead to it.  Refused are a key
+    that its mapping has twice (PyYAML would keep the last), and a thing that contains
+    itself by an alias.
+    """
+    keys: set[Hashable] = set()
     for step, child in _entries(node):
         below = (*path, step)
-        if step in seen:
+        if step in keys:
             yield below, "is written twice; remove one"
-        seen.add(step)
-        if len(below) < 20:  # an alias may point at what it stands in
-            yield from _duplicates(child, below)
+        keys.add(step)
+        if child in around:
+            yield below, "stands for something that it is a part of"
+        elif child not in seen:
+            seen.add(child)
+            yield from _faults(child, seen, below, (*around, child))
 
 
 def _line(node: yaml.Node | None, path: Path) -> int:

@@ -196,6 +196,7 @@ def _repeated(
 
 def _gates(gates: Gates, at: Path) -> Iterator[Problem]:
     yield from _role(gates, at)
+    yield from _repeated(gates.components, (*at, "components"))
     listeners = (*at, "listeners")
     yield from _repeated((item.name for item in gates.listeners), listeners, "name")
     yield from _repeated((item.port for item in gates.listeners), listeners, "port")

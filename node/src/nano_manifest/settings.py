@@ -18,11 +18,11 @@ from msgspec import Meta, inspect
 
 from nano_manifest._base import Object
 
-__all__ = ["SETTINGS", "Setting", "Settings"]
+__all__ = ["SETTINGS", "Setting", "Settings", "overridden"]
 
 
 class Settings(Object, frozen=True, kw_only=True):
-    """How a node behaves.  Each field is also a flag and an environment variable."""
+    """How the nodes behave; each field is a flag and an environment variable too."""
 
     client_heartbeat_seconds: Annotated[
         float,
