@@ -33,7 +33,7 @@ e2e: $(VENV)/.dev ## test on a kind cluster made for it (E2E_CLUSTER=existing: o
 	$(BIN)/pytest -m e2e -o log_cli=true -o log_cli_level=INFO tests/e2e
 
 bench: $(VENV)/.dev ## measure beside Go nano
-	$(BIN)/python bench
+	$(BIN)/python -m bench
 
 tools: ## get what the tests beyond the core need
 	@PYTHON='$(PYTHON)' scripts/tools
