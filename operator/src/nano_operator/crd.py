@@ -77,7 +77,7 @@ async def install(api: CrdApi, definition: Object) -> None:
 async def _is_served(api: CrdApi, name: str) -> bool:
     found = await api.get(CRDS, "", name) or {}
     status = cast("Object", found.get("status", {}))
-    entries = cast("list[Object]", status.get("conditions", []))
+    entries = cast("list[Object]", status.get("conditions") or [])
     established = any(
         entry["type"] == "Established" and entry["status"] == "True"
         for entry in entries

@@ -191,6 +191,8 @@ class Child:
             msgspec.ValidationError: It is no Kubernetes object.
         """
         meta = msgspec.convert(raw, _Headed).metadata
+        # the items of a list do not say what they are
+        raw = {**raw, "apiVersion": kind.api_version, "kind": kind.title}
         return cls(ref=Ref(kind, meta.name), meta=meta, raw=raw)
 
     def deployment(self) -> Deployment:

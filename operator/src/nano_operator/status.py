@@ -61,7 +61,7 @@ def status_of(
         ),
         backends=tuple(roles.backends(cluster).values()),
         obstacle=obstacle,
-        pending=tuple(str(item) for item in pending),
+        pending=tuple(str(item) for item in pending if not _is_role(item)),
     )
     return {
         "observedGeneration": meta.generation,
@@ -153,6 +153,10 @@ def _endpoints(cluster: NanoCluster, children: Children) -> list[Object]:
     ]
 
 
+def _is_role(item: Ref | str) -> bool:
+    return isinstance(item, Ref) and item.kind is Kind.DEPLOYMENT
+
+
 def _by_type(status: Object) -> dict[str, Object]:
-    entries = cast("list[Object]", status.get("conditions", []))
+    entries = cast("list[Object]", status.get("conditions") or [])
     return {str(entry.get("type")): entry for entry in entries}
