@@ -1,7 +1,22 @@
-"""A realtime message cluster in Python."""
+"""A realtime message cluster in Python.
+
+What an application needs is here; :mod:`nano.client` and :mod:`nano.testing` are
+imported by name.
+"""
 
 from __future__ import annotations
 
+from nano.errors import NanoError, RequestError
+from nano.runtime.component import Component, NodeInfo, handler
+from nano.runtime.session import Session
 from nano.version import __version__
 
-__all__ = ["__version__"]
+__all__ = [
+    "Component",
+    "NanoError",
+    "NodeInfo",
+    "RequestError",
+    "Session",
+    "__version__",
+    "handler",
+]

@@ -65,6 +65,7 @@ class Metrics:
         listeners: By listener; :meth:`listener` makes the entry.
         failures: Failed answers that this node made, by status.
         dropped: What was thrown away, by (where, why).
+        link: Traffic on links, by (unit, direction).
         gauges: Functions that yield ``(name, help, labels, value)`` when asked.
     """
 
@@ -73,7 +74,7 @@ class Metrics:
         self.listeners: dict[str, ListenerCounts] = {}
         self.failures: Counter[int] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
-        self.link: Counter[tuple[str, str]] = Counter()  # (what, direction)
+        self.link: Counter[tuple[str, str]] = Counter()
         self.gauges: list[Callable[[], Iterable[Gauge]]] = []
         self._pushes: dict[str, int] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -128,7 +129,7 @@ class _NodeCollector(Collector):
         yield from self._listeners()
         yield self._failures()
         yield self._dropped()
-        yield self._link()
+        yield from self._link()
         yield from self._gauges()
 
     def _messages(self) -> Metric:
@@ -191,15 +192,17 @@ class _NodeCollector(Collector):
             family.add_metric([stage, reason], number)
         return family
 
-    def _link(self) -> Metric:
-        family = CounterMetricFamily(
-            "nano_link",
-            "Traffic on links, by unit and direction.",
-            labels=["unit", "direction"],
-        )
-        for (unit, direction), number in self._metrics.link.items():
-            family.add_metric([unit, direction], number)
-        return family
+    def _link(self) -> Iterator[Metric]:
+        for unit in ("batches", "envelopes"):
+            family = CounterMetricFamily(
+                f"nano_link_{unit}",
+                f"What links have carried, in {unit}.",
+                labels=["direction"],
+            )
+            for direction in ("in", "out"):
+                number = self._metrics.link[unit, direction]
+                family.add_metric([direction], number)
+            yield family
 
     def _gauges(self) -> Iterator[Metric]:
         families: dict[str, GaugeMetricFamily] = {}

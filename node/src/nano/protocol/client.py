@@ -65,7 +65,7 @@ ClientEvent: TypeAlias = Message | Accepted | Heartbeat | Kicked
 
 class _Sys(Record):
     heartbeat: float = 0
-    dict: dict[str, int] = msgspec.field(default_factory=dict)
+    codes: dict[str, int] = msgspec.field(default_factory=dict, name="dict")
 
 
 class _Answer(Record):
@@ -146,7 +146,7 @@ class ClientConnection:
             message = f"the handshake's answer cannot be read: {error}"
             raise ProtocolError(message) from None
         self.accepted = answer.code == 200
-        self._dictionary = RouteDictionary(answer.sys.dict)
+        self._dictionary = RouteDictionary(answer.sys.codes)
         return Accepted(answer.code, answer.sys.heartbeat, body)
 
 

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 PAUSE_AT: Final = 32  # messages that wait for one session: its client is not read
 RESUME_AT: Final = 8
+HERE: Final = ""  # who holds a session back; other nodes are known by address
 MOST_WAITING: Final = 4096  # what may still be under way when the pause takes effect
 
 
@@ -63,6 +64,7 @@ class Dispatcher:
         self.metrics = metrics
         self.timeout = timeout
         self.routes: dict[str, Route] = {}
+        self.local: dict[str, LocalRoute] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self._unknown = _UnknownRoute(self)
 
@@ -74,11 +76,19 @@ class Dispatcher:
         """
         for item in handlers:
             kind = _AsyncRoute if item.is_async else LocalRoute
-            self.routes[item.route] = kind(item, self)
+            route = kind(item, self)
+            self.routes[item.route] = self.local[item.route] = route
 
     def dispatch(self, session: Session, message: Message) -> None:
         """Hand *message* to whoever serves its route."""
         route = self.routes.get(message.route)
+        if route is None:
+            route = self._unknown
+        route.deliver(session, message)
+
+    def dispatch_here(self, session: Session, message: Message) -> None:
+        """Hand a message that another node has sent on to a handler of this node."""
+        route: Route | None = self.local.get(message.route)
         if route is None:
             route = self._unknown
         route.deliver(session, message)
@@ -183,7 +193,7 @@ class LocalRoute:
             return
         waiting.append((self, message))
         if len(waiting) == PAUSE_AT:
-            session.home.pause()
+            session.hold(HERE)
 
 
 class _AsyncRoute(LocalRoute):
@@ -220,5 +230,5 @@ def _go_on(session: Session) -> None:
     while waiting and not session.busy and not session.closed:
         route, message = waiting.popleft()
         if len(waiting) == RESUME_AT:
-            session.home.resume()
+            session.release(HERE)
         route.run(session, message)

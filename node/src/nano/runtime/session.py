@@ -60,6 +60,7 @@ class Session:
     __slots__ = (
         "__weakref__",
         "_data",
+        "_holders",
         "_home",
         "_serializer",
         "_uid",
@@ -85,6 +86,7 @@ class Session:
         self._serializer = serializer
         self._uid = ""
         self._data: Mapping[str, Any] = {}
+        self._holders: set[str] | None = None  # who wants the client not to be read
         # for the runtime and the cluster, not for handlers:
         self.version = 1  # of uid and data, counted at the home
         self.bindings: dict[str, str] = {}  # service to the member that serves it
@@ -146,6 +148,21 @@ class Session:
     def kick(self, reason: str = "kicked") -> None:
         """Tell the client to go, and why, and close its connection."""
         self._home.kick(reason)
+
+    def hold(self, holder: str) -> None:
+        """Read the client no further until *holder* lets go; for the runtime."""
+        if self._holders is None:
+            self._holders = set()
+        if not self._holders:
+            self._home.pause()
+        self._holders.add(holder)
+
+    def release(self, holder: str) -> None:
+        """Let go of the client; read on when nobody holds it; for the runtime."""
+        if self._holders and holder in self._holders:
+            self._holders.discard(holder)
+            if not self._holders:
+                self._home.resume()
 
     @property
     def home(self) -> Home:

@@ -1,0 +1,297 @@
+"""One stream between two nodes, from its greeting to its end.
+
+A :class:`Link` owns a stream that is already open, whichever side dialled it.  It
+greets, then moves envelopes: those that arrive go to one callback, those to be sent
+are collected by :class:`~nano.cluster.outbox.Outbox` and leave once a turn of the
+loop.  Which peers there are, and what envelopes mean, is :mod:`nano.cluster.links`'
+business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Final, Protocol
+
+from nano.cluster.members import Member
+from nano.cluster.outbox import Outbox
+from nano.cluster.pb import link_pb2 as pb
+from nano.errors import ClusterError
+from nano.metrics import Metrics
+
+__all__ = [
+    "TRANSITIONS",
+    "VERSION",
+    "Link",
+    "LinkInput",
+    "LinkState",
+    "Stream",
+    "make_hello",
+]
+
+logger = logging.getLogger(__name__)
+
+VERSION: Final = 1  # of the link protocol
+GREETING_TIME: Final = 5.0  # seconds for the peer's HELLO
+WRITE_TIME: Final = 5.0  # seconds for one batch; a link stuck for longer is broken
+PING_INTERVAL: Final = 1.0
+SILENCE: Final = 5.0  # seconds without a word after which a link is broken
+
+
+class Stream(Protocol):
+    """Batches both ways, over gRPC or in memory."""
+
+    async def read(self) -> pb.Batch | None:
+        """Return the next batch, or ``None`` at the end."""
+
+    async def write(self, batch: pb.Batch) -> None:
+        """Send *batch*; waits while the peer does not read."""
+
+
+def make_hello(cluster: str, me: Member, routes: Iterable[str]) -> pb.Hello:
+    """Return what a node says of itself on its links.
+
+    Args:
+        cluster: ``namespace/name``; links do not cross clusters.
+        me: The node as the member list shows it.
+        routes: What it serves.
+    """
+    return pb.Hello(
+        version=VERSION,
+        cluster=cluster,
+        address=me.address,
+        incarnation=me.incarnation,
+        role=me.role,
+        backend=me.kind,
+        handlers=[pb.Handler(route=route) for route in routes],
+    )
+
+
+class LinkState(Enum):
+    """Where a link stands."""
+
+    GREETING = "greeting"  # our HELLO is on its way; the peer's is awaited
+    OPEN = "open"  # envelopes flow
+    CLOSED = "closed"
+
+
+class LinkInput(Enum):
+    """What can happen to a link."""
+
+    HELLO = "hello"
+    ENVELOPE = "envelope"
+    END = "end"  # GOODBYE, the end of the stream, silence, or our own wish
+
+
+TRANSITIONS: Final[dict[tuple[LinkState, LinkInput], LinkState]] = {
+    (LinkState.GREETING, LinkInput.HELLO): LinkState.OPEN,
+    (LinkState.GREETING, LinkInput.END): LinkState.CLOSED,
+    (LinkState.OPEN, LinkInput.ENVELOPE): LinkState.OPEN,
+    (LinkState.OPEN, LinkInput.END): LinkState.CLOSED,
+    (LinkState.CLOSED, LinkInput.END): LinkState.CLOSED,
+}
+
+
+class Link:
+    """An open stream to one peer.
+
+    Args:
+        stream: What the envelopes travel on.
+        hello: What we say of ourselves.
+        metrics: Where traffic is counted.
+        time: The clock for pings.
+
+    Attributes:
+        state: Where the link stands.
+        peer: What the peer said of itself, once it has.
+        outbox: What waits to be sent; use :meth:`send` and its kin.
+        round_trip: Seconds that the last ping took; 0 before the first.
+        reason: Why the link ended.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        hello: pb.Hello,
+        metrics: Metrics,
+        time: Callable[[], float],
+    ) -> None:
+        self.state = LinkState.GREETING
+        self.peer = pb.Hello()
+        self.outbox = Outbox()
+        self.round_trip = 0.0
+        self.reason = ""
+        self._stream = stream
+        self._hello = hello
+        self._traffic = metrics.link
+        self._time = time
+        self._wake = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._heard = time()
+        self._pinged = time()
+        self._ping = 0
+
+    @property
+    def address(self) -> str:
+        """The peer's cluster address; empty before its HELLO."""
+        return self.peer.address
+
+    def step(self, happened: LinkInput) -> None:
+        """Take one step in the life of the link.
+
+        Raises:
+            ClusterError: It has no place in the current state.
+        """
+        try:
+            self.state = TRANSITIONS[self.state, happened]
+        except KeyError:
+            message = f"{happened.value} while {self.state.value}"
+            raise ClusterError(message) from None
+
+    # ---------------------------------------------------------------- sending
+
+    def message(
+        self,
+        kind: pb.Kind.ValueType,
+        session: int,
+        number: int,
+        route: str,
+        payload: bytes,
+        flags: int = 0,
+    ) -> None:
+        """Send a message at the end of this turn of the loop."""
+        self.outbox.message(kind, session, number, route, payload, flags)
+        self._wake.set()
+
+    def send(self, envelope: pb.Envelope) -> None:
+        """Send any other envelope at the end of this turn of the loop."""
+        self.outbox.add(envelope)
+        self._wake.set()
+
+    def end(self, reason: str) -> None:
+        """End the link and tell the peer why; a second time is harmless."""
+        if not self.reason:
+            self.reason = reason
+            self.send(pb.Envelope(kind=pb.GOODBYE, reason=reason))
+            self._ending.set()
+
+    # -------------------------------------------------------------- the stream
+
+    async def greet(self) -> None:
+        """Exchange HELLOs.
+
+        Raises:
+            ClusterError: The peer refuses, we refuse the peer, or it says nothing.
+        """
+        await self._write(
+            pb.Batch(envelopes=[pb.Envelope(kind=pb.HELLO, hello=self._hello)])
+        )
+        try:
+            async with asyncio.timeout(GREETING_TIME):
+                batch = await self._stream.read()
+        except TimeoutError:
+            raise ClusterError("the peer did not greet in time") from None
+        first = batch.envelopes[0] if batch and batch.envelopes else pb.Envelope()
+        if first.kind == pb.GOODBYE:
+            raise ClusterError(first.reason)
+        if first.kind != pb.HELLO:
+            raise ClusterError("the peer did not greet")
+        objection = self._objection(first.hello)
+        if objection:
+            goodbye = pb.Envelope(kind=pb.GOODBYE, reason=objection)
+            await self._write(pb.Batch(envelopes=[goodbye]))
+            raise ClusterError(objection)
+        self.peer = first.hello
+        self.step(LinkInput.HELLO)
+
+    def _objection(self, theirs: pb.Hello) -> str:
+        ours = self._hello
+        if theirs.version != VERSION:
+            return f"link protocol {theirs.version} and {VERSION} do not meet"
+        if theirs.cluster != ours.cluster:
+            return f"this is cluster {ours.cluster!r}, not {theirs.cluster!r}"
+        if theirs.address == ours.address:
+            return f"{ours.address} cannot have a link with itself"
+        return ""
+
+    async def run(self, receive: Callable[[Link, pb.Envelope], None]) -> None:
+        """Move envelopes until the link ends; :attr:`reason` then says why.
+
+        Args:
+            receive: Takes each envelope; must not raise.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                reader = group.create_task(self._read(receive), name="link reader")
+                writer = group.create_task(self._send_batches(), name="link writer")
+                await self._ending.wait()
+                reader.cancel()
+                writer.cancel()
+            await self._say_goodbye()
+        finally:
+            self.reason = self.reason or "stopped"
+            self.step(LinkInput.END)
+
+    async def _read(self, receive: Callable[[Link, pb.Envelope], None]) -> None:
+        try:
+            while (batch := await self._stream.read()) is not None:
+                self._heard = self._time()
+                self._traffic["batches", "in"] += 1
+                self._traffic["envelopes", "in"] += len(batch.envelopes)
+                for envelope in batch.envelopes:
+                    receive(self, envelope)
+        except ClusterError as error:
+            self.reason = self.reason or str(error)
+        self.reason = self.reason or "the peer ended the stream"
+        self._ending.set()
+
+    async def _send_batches(self) -> None:
+        outbox = self.outbox
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while (taken := outbox.take()) is not None:
+                    size, batch = taken
+                    await self._write(batch)
+                    outbox.sent(size)
+        except ClusterError as error:
+            self.reason = self.reason or str(error)
+            self._ending.set()
+
+    async def _write(self, batch: pb.Batch) -> None:
+        try:
+            async with asyncio.timeout(WRITE_TIME):
+                await self._stream.write(batch)
+        except TimeoutError:
+            message = f"the peer took nothing for {WRITE_TIME:g} s"
+            raise ClusterError(message) from None
+        self._traffic["batches", "out"] += 1
+        self._traffic["envelopes", "out"] += len(batch.envelopes)
+
+    async def _say_goodbye(self) -> None:
+        try:
+            while (taken := self.outbox.take()) is not None:
+                await self._write(taken[1])
+        except ClusterError as error:
+            logger.debug("no goodbye to %s: %s", self.address, error)
+
+    # ------------------------------------------------------------------- pings
+
+    def tick(self, now: float) -> None:
+        """Ping when due, and give the link up when nothing has come for too long."""
+        if self.state is not LinkState.OPEN:
+            return
+        if now - self._heard > SILENCE:
+            self.end(f"nothing came for {SILENCE:g} s")
+        elif now - self._pinged >= PING_INTERVAL:
+            self._pinged = now
+            self._ping += 1
+            self.send(pb.Envelope(kind=pb.PING, id=self._ping))
+
+    def pong(self, number: int) -> None:
+        """Note the answer to a ping."""
+        if number == self._ping:
+            self.round_trip = self._time() - self._pinged

@@ -1,0 +1,132 @@
+"""Sessions of other nodes' clients, seen from a backend.
+
+A gate's first envelope about a session makes a *mirror* of it here: a session like
+any other, whose home is the link that it came by.  Mirrors end when their gate says
+so, or with the link to it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from nano.cluster.link import Link
+from nano.cluster.links import Links
+from nano.cluster.pb import link_pb2 as pb
+from nano.protocol.messages import NOTIFY, REQUEST, Message
+from nano.runtime.dispatch import Dispatcher
+from nano.runtime.session import Session
+from nano.runtime.sessions import Sessions
+
+__all__ = ["MirrorHome", "Mirrors"]
+
+_RESPONSE: Final = pb.RESPONSE
+_PUSH: Final = pb.PUSH
+_FAILED: Final = int(pb.FAILED)
+
+
+class MirrorHome:
+    """The way from a mirror to its client: over the link to the gate."""
+
+    __slots__ = ("_dispatcher", "_number", "link")
+
+    def __init__(self, link: Link, number: int, dispatcher: Dispatcher) -> None:
+        self.link = link
+        self._number = number
+        self._dispatcher = dispatcher
+
+    def respond(self, number: int, payload: bytes, failed: bool) -> None:
+        """Answer the gate's request *number*; answers are never dropped."""
+        flags = _FAILED if failed else 0
+        self.link.message(_RESPONSE, 0, number, "", payload, flags)
+
+    def push(self, route: str, payload: bytes) -> None:
+        """Send a push by way of the gate; dropped while the link is full."""
+        if self.link.outbox.full:
+            self._dispatcher.metrics.dropped["push", "link-full"] += 1
+            return
+        self.link.message(_PUSH, self._number, 0, route, payload)
+
+    def kick(self, reason: str) -> None:
+        """Have the gate send the client away."""
+        self._send(pb.CLOSE_SESSION, reason)
+
+    def pause(self) -> None:
+        """Have the gate read the client no further."""
+        self._send(pb.PAUSE)
+
+    def resume(self) -> None:
+        """Have the gate read on."""
+        self._send(pb.RESUME)
+
+    def _send(self, kind: pb.Kind.ValueType, reason: str = "") -> None:
+        self.link.send(pb.Envelope(kind=kind, session=self._number, reason=reason))
+
+    def changed(self, session: Session) -> None:
+        """Ask the home to take what was changed here."""
+        data = msgspec.json.encode(session.data) if session.data else b""
+        state = pb.SessionState(version=session.version, uid=session.uid, data=data)
+        envelope = pb.Envelope(kind=pb.SESSION_UPDATE, session=session.id, state=state)
+        self.link.send(envelope)
+
+
+class Mirrors:
+    """What this node does for the sessions of other nodes.
+
+    Args:
+        dispatcher: Whose handlers are called.
+        sessions: Where mirrors are kept.
+        links: What they come by.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, sessions: Sessions, links: Links
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._sessions = sessions
+        links.observe(self)
+        links.act(pb.REQUEST, self._on_request)
+        links.act(pb.NOTIFY, self._on_notify)
+        links.act(pb.SESSION, self._on_session)
+        links.act(pb.SESSION_CLOSED, self._on_closed)
+
+    def link_up(self, link: Link) -> None:
+        """Nothing to do before the first session comes."""
+
+    def link_down(self, link: Link) -> None:
+        """End the mirrors of a gate that cannot be reached any more."""
+        for session in self._sessions:
+            home = session.home
+            if isinstance(home, MirrorHome) and home.link is link:
+                self._sessions.close(session, "gate-lost")
+
+    def _mirror(self, link: Link, number: int) -> Session:
+        session = self._sessions.get(number)
+        if session is None:
+            home = MirrorHome(link, number, self._dispatcher)
+            session = Session(number, home, self._dispatcher.serializer, "")
+            self._sessions.add(session)
+        return session
+
+    def _on_request(self, link: Link, envelope: pb.Envelope) -> None:
+        message = Message(REQUEST, envelope.id, envelope.route, envelope.payload)
+        session = self._mirror(link, envelope.session)
+        self._dispatcher.dispatch_here(session, message)
+
+    def _on_notify(self, link: Link, envelope: pb.Envelope) -> None:
+        message = Message(NOTIFY, 0, envelope.route, envelope.payload)
+        session = self._mirror(link, envelope.session)
+        self._dispatcher.dispatch_here(session, message)
+
+    def _on_session(self, link: Link, envelope: pb.Envelope) -> None:
+        session = self._mirror(link, envelope.session)
+        state = envelope.state
+        data = msgspec.json.decode(state.data) if state.data else {}
+        session.remote_address = state.client_address
+        session.restore(state.uid, data, state.version)
+
+    def _on_closed(self, _: Link, envelope: pb.Envelope) -> None:
+        session = self._sessions.get(envelope.session)
+        if session is not None and isinstance(session.home, MirrorHome):
+            self._sessions.close(session, envelope.reason or "client-closed")

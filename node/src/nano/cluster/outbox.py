@@ -1,0 +1,97 @@
+"""What waits to be sent on a link, in batches.
+
+Everything that one turn of the loop has to say goes into one batch; a batch that
+has grown to a mebibyte is closed and the next one begun.  The box is bounded, and
+says so when asked: what to do about it is decided by whoever wants to send.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from nano.cluster.pb import link_pb2 as pb
+
+__all__ = ["BATCH_SIZE", "CAPACITY", "Outbox"]
+
+BATCH_SIZE: Final = 1 << 20  # bytes at which a batch is closed
+CAPACITY: Final = 8 << 20  # bytes that may wait before the box is full
+OVERHEAD: Final = 48  # bytes of an envelope besides route and payload, about
+
+
+class Outbox:
+    """Collects envelopes in order and hands them out in batches.
+
+    Args:
+        capacity: Bytes from which on :attr:`full` is true.
+    """
+
+    __slots__ = ("_capacity", "_closed", "_open", "_size", "_waiting")
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._closed: deque[tuple[int, pb.Batch]] = deque()
+        self._open = pb.Batch()
+        self._size = 0  # bytes in the open batch
+        self._waiting = 0  # bytes in all, until they are sent
+
+    @property
+    def full(self) -> bool:
+        """More than the capacity waits."""
+        return self._waiting >= self._capacity
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are not sent yet, about."""
+        return self._waiting
+
+    def message(
+        self,
+        kind: pb.Kind.ValueType,
+        session: int,
+        number: int,
+        route: str,
+        payload: bytes,
+        flags: int = 0,
+    ) -> None:
+        """Add an envelope of a message; the path that all traffic takes."""
+        self._open.envelopes.add(
+            kind=kind,
+            session=session,
+            id=number,
+            route=route,
+            payload=payload,
+            flags=flags,
+        )
+        self._count(len(payload) + len(route) + OVERHEAD)
+
+    def add(self, envelope: pb.Envelope) -> None:
+        """Add any other envelope."""
+        self._open.envelopes.append(envelope)
+        self._count(envelope.ByteSize() + 4)
+
+    def _count(self, size: int) -> None:
+        self._waiting += size
+        self._size += size
+        if self._size >= BATCH_SIZE:
+            self._closed.append((self._size, self._open))
+            self._open = pb.Batch()
+            self._size = 0
+
+    def take(self) -> tuple[int, pb.Batch] | None:
+        """Return the next batch and its size, or ``None`` if nothing waits.
+
+        The size still counts as waiting until :meth:`sent` is told of it.
+        """
+        if self._closed:
+            return self._closed.popleft()
+        if not self._size:
+            return None
+        batch, size = self._open, self._size
+        self._open = pb.Batch()
+        self._size = 0
+        return size, batch
+
+    def sent(self, size: int) -> None:
+        """Note that a batch of *size* has been handed to the stream."""
+        self._waiting -= size

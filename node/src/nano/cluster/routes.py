@@ -1,0 +1,268 @@
+"""Messages that another node serves, seen from the gate.
+
+When a link opens, the peer's HELLO names the routes that it serves, and each gets a
+:class:`RemoteRoute` beside the local ones.  A session's first message to a service
+picks one of the members that serve it, and the session stays there.
+
+Every forwarded request has a number of the gate's own and an entry in one table,
+until its answer, its deadline or the end of the link.  So a late answer finds
+nothing, and no answer reaches the wrong request, whatever ids a client uses.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Final, NamedTuple
+
+import msgspec
+
+from nano.cluster.link import Link
+from nano.cluster.links import Links
+from nano.cluster.pb import link_pb2 as pb
+from nano.errors import TIMEOUT, UNAVAILABLE, EncodeError, RequestError
+from nano.metrics import RouteCounts
+from nano.protocol.messages import REQUEST, Message
+from nano.runtime.dispatch import Dispatcher, answer_error
+from nano.runtime.session import Session
+from nano.runtime.sessions import Sessions
+
+__all__ = ["Forwarder", "RemoteRoute"]
+
+MOST_PENDING: Final = 100_000  # forwarded requests of one gate, some 30 MB
+
+# enum values of protobuf cost a lookup each; these are used for every message
+_REQUEST: Final = pb.REQUEST
+_NOTIFY: Final = pb.NOTIFY
+
+
+class Pending(NamedTuple):
+    """A request that was forwarded and not yet answered."""
+
+    due: float
+    session: Session
+    id: int
+    route: RemoteRoute
+    link: Link
+
+
+class RemoteRoute:
+    """A route that other members serve."""
+
+    __slots__ = ("_forwarder", "counts", "links", "name", "service")
+
+    def __init__(self, name: str, forwarder: Forwarder, counts: RouteCounts) -> None:
+        self.name = name
+        self.service = name.rpartition(".")[0]
+        self.counts = counts
+        self.links: dict[str, Link] = {}
+        self._forwarder = forwarder
+
+    def deliver(self, session: Session, message: Message) -> None:
+        """Forward one message to the member that the session is bound to."""
+        if message.id:
+            self.counts.requests += 1
+        else:
+            self.counts.notifies += 1
+        link = self.links.get(session.bindings.get(self.service, ""))
+        if link is None:
+            link = self._bind(session)
+        forwarder = self._forwarder
+        if link is None or link.outbox.full or forwarder.waits >= MOST_PENDING:
+            forwarder.refuse(self, session, message, link)
+            return
+        if session.mirrors.get(link.address) != session.version:
+            _introduce(session, link)
+        if message.id:
+            number = forwarder.expect(self, session, message.id, link)
+            link.message(_REQUEST, session.id, number, self.name, message.payload)
+        else:
+            link.message(_NOTIFY, session.id, 0, self.name, message.payload)
+
+    def _bind(self, session: Session) -> Link | None:
+        """Choose a member at random and keep to it."""
+        if not self.links:
+            return None
+        address, link = random.choice(list(self.links.items()))
+        session.bindings[self.service] = address
+        return link
+
+
+def _introduce(session: Session, link: Link) -> None:
+    """Tell a mirror, new or stale, what the session is, in front of its message."""
+    state = pb.SessionState(
+        version=session.version,
+        uid=session.uid,
+        data=msgspec.json.encode(session.data) if session.data else b"",
+        client_address=session.remote_address,
+    )
+    link.send(pb.Envelope(kind=pb.SESSION, session=session.id, state=state))
+    session.mirrors[link.address] = session.version
+
+
+class Forwarder:
+    """The remote routes of one gate, and what it waits for.
+
+    Args:
+        dispatcher: Whose routes are extended.
+        sessions: The sessions at home here.
+        links: The way to other members.
+        timeout: Seconds that an answer may take.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, sessions: Sessions, links: Links, timeout: float
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._sessions = sessions
+        self._links = links
+        self._timeout = timeout
+        self._now = 0.0  # as of the last tick: near enough for a deadline
+        self._last = 0
+        self._pending: dict[int, Pending] = {}  # in the order of their deadlines
+        self._remote: dict[str, RemoteRoute] = {}
+        links.observe(self)
+        links.act(pb.RESPONSE, self._on_response)
+        links.act(pb.PUSH, self._on_push)
+        links.act(pb.SESSION_UPDATE, self._on_update)
+        links.act(pb.CLOSE_SESSION, self._on_close)
+        links.act(pb.PAUSE, self._on_pause)
+        links.act(pb.RESUME, self._on_resume)
+        sessions.on_closed(self._session_closed)
+        dispatcher.metrics.gauges.append(self._gauges)
+
+    # -------------------------------------------------------- used by the routes
+
+    def expect(
+        self, route: RemoteRoute, session: Session, number: int, link: Link
+    ) -> int:
+        """Note a request that is about to leave; return its number on the link."""
+        self._last = key = self._last + 1
+        due = self._now + self._timeout
+        self._pending[key] = Pending(due, session, number, route, link)
+        return key
+
+    @property
+    def waits(self) -> int:
+        """How many answers are awaited."""
+        return len(self._pending)
+
+    def refuse(
+        self, route: RemoteRoute, session: Session, message: Message, link: Link | None
+    ) -> None:
+        """Answer what cannot be forwarded."""
+        metrics = self._dispatcher.metrics
+        metrics.dropped["forward", "no-member" if link is None else "overloaded"] += 1
+        why = "is not served by any node now" if link is None else "is overloaded"
+        error = RequestError(UNAVAILABLE, f"{route.service} {why}; try again")
+        answer_error(self._dispatcher, session, message, error)
+
+    def _fail(self, pending: Pending, status: int, text: str) -> None:
+        message = Message(REQUEST, pending.id, pending.route.name, b"")
+        error = RequestError(status, text)
+        answer_error(self._dispatcher, pending.session, message, error)
+
+    # --------------------------------------------------------------------- links
+
+    def link_up(self, link: Link) -> None:
+        """Take the peer's routes in; a route that is served here stays here."""
+        dispatcher = self._dispatcher
+        for handler in link.peer.handlers:
+            if handler.internal or handler.route in dispatcher.local:
+                continue
+            route = self._remote.get(handler.route)
+            if route is None:
+                counts = dispatcher.metrics.route(handler.route)
+                route = RemoteRoute(handler.route, self, counts)
+                self._remote[handler.route] = dispatcher.routes[handler.route] = route
+            route.links[link.address] = link
+
+    def link_down(self, link: Link) -> None:
+        """Forget the peer: its routes, its bindings, its mirrors, its answers.
+
+        The routes themselves stay, and answer 503 until somebody serves them again.
+        """
+        address = link.address
+        for route in self._remote.values():
+            route.links.pop(address, None)
+        lost = [key for key, entry in self._pending.items() if entry.link is link]
+        for key in lost:
+            self._fail(self._pending.pop(key), UNAVAILABLE, "the node went away")
+        for session in self._sessions:
+            session.mirrors.pop(address, None)
+            session.release(address)
+            for service, member in list(session.bindings.items()):
+                if member == address:
+                    del session.bindings[service]
+
+    def tick(self, now: float) -> None:
+        """Answer the requests whose time is over."""
+        self._now = now
+        while self._pending:
+            key = next(iter(self._pending))
+            if self._pending[key].due > now:
+                return
+            entry = self._pending.pop(key)
+            text = f"{entry.route.name} did not answer in time"
+            self._fail(entry, TIMEOUT, text)
+
+    # ----------------------------------------------------------------- envelopes
+
+    def _on_response(self, _: Link, envelope: pb.Envelope) -> None:
+        entry = self._pending.pop(envelope.id, None)
+        if entry is None:
+            self._dispatcher.metrics.dropped["answer", "late"] += 1
+            return
+        entry.route.counts.responses += 1
+        failed = envelope.flags & pb.FAILED != 0
+        entry.session.home.respond(entry.id, envelope.payload, failed)
+
+    def _session(self, envelope: pb.Envelope) -> Session | None:
+        session = self._sessions.get(envelope.session)
+        if session is None:
+            self._dispatcher.metrics.dropped["link", "no-session"] += 1
+        return session
+
+    def _on_push(self, _: Link, envelope: pb.Envelope) -> None:
+        session = self._session(envelope)
+        if session is not None:
+            try:
+                session.home.push(envelope.route, envelope.payload)
+            except EncodeError:
+                self._dispatcher.metrics.dropped["push", "does-not-fit"] += 1
+
+    def _on_update(self, link: Link, envelope: pb.Envelope) -> None:
+        session = self._session(envelope)
+        if session is not None:
+            state = envelope.state
+            data = msgspec.json.decode(state.data) if state.data else {}
+            session.restore(state.uid, data, session.version + 1)
+            session.mirrors[link.address] = session.version
+
+    def _on_close(self, _: Link, envelope: pb.Envelope) -> None:
+        session = self._session(envelope)
+        if session is not None:
+            session.kick(envelope.reason)
+
+    def _on_pause(self, link: Link, envelope: pb.Envelope) -> None:
+        session = self._session(envelope)
+        if session is not None:
+            session.hold(link.address)
+
+    def _on_resume(self, link: Link, envelope: pb.Envelope) -> None:
+        session = self._session(envelope)
+        if session is not None:
+            session.release(link.address)
+
+    def _session_closed(self, session: Session) -> None:
+        """Tell exactly those who hold a mirror."""
+        for address in session.mirrors:
+            link = self._links.get(address)
+            if link is not None:
+                envelope = pb.Envelope(
+                    kind=pb.SESSION_CLOSED, session=session.id, reason=session.closed
+                )
+                link.send(envelope)
+
+    def _gauges(self) -> list[tuple[str, str, dict[str, str], float]]:
+        text = "Forwarded requests that wait for their answer."
+        return [("nano_pending_requests", text, {}, len(self._pending))]

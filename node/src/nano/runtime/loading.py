@@ -1,0 +1,58 @@
+"""Finding the components that a manifest names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from nano.errors import UsageError
+from nano.runtime.component import Component, NodeInfo
+
+__all__ = ["load_components"]
+
+
+def load_components(
+    names: Iterable[str], node: NodeInfo, app_dir: str
+) -> list[Component]:
+    """Import and make the components called *names*, ``module.path:ClassName``.
+
+    Args:
+        names: As the manifest has them.
+        node: Where they run; they have it as their ``node``.
+        app_dir: Searched for modules before anything else.
+
+    Raises:
+        UsageError: A module cannot be imported, or has no such component.  What
+            went wrong inside the module is the error's cause.
+    """
+    folder = str(Path(app_dir).resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    components = []
+    for name in names:
+        component = _load_class(name, folder)()
+        component.node = node
+        components.append(component)
+    return components
+
+
+def _load_class(name: str, folder: str) -> type[Component]:
+    module_name, _, class_name = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        message = (
+            f"component {name}: module {module_name} cannot be imported "
+            f"({type(error).__name__}: {error}); modules are looked for in {folder}"
+        )
+        raise UsageError(message) from error
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type) or not issubclass(found, Component):
+        message = (
+            f"component {name}: {module_name} has no class {class_name} "
+            "that derives from nano.Component"
+        )
+        raise UsageError(message)
+    return found

@@ -1,0 +1,109 @@
+"""For tests: a whole cluster in one event loop.
+
+::
+
+    async with LocalCluster(manifest, app_dir="examples/echo") as cluster:
+        async with await nano.client.connect(cluster.url("ws")) as client:
+            assert await client.request("EchoService.echo", {"text": "hi"})
+
+The nodes are real: they listen on loopback ports that the system chooses, register
+with a master and keep links.  Only processes and signals are missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from typing import Self
+
+from nano.node import Node, NodeOptions, Role
+from nano_manifest import NanoCluster
+
+__all__ = ["LocalCluster"]
+
+ANY_PORT = "127.0.0.1:0"
+SCHEMES = {"tcp": "tcp", "websocket": "ws"}
+
+
+class LocalCluster:
+    """A manifest as nodes of this process.
+
+    Args:
+        manifest: What to start; as many gates and backends as it says.
+        app_dir: Where the components' modules are.
+
+    Attributes:
+        master: The node of that role; the lists hold the others, in order.
+    """
+
+    def __init__(self, manifest: NanoCluster, *, app_dir: str = ".") -> None:
+        self._manifest = manifest
+        self._app_dir = app_dir
+        self._sockets: dict[str, socket.socket] = {}
+        self._stack = contextlib.AsyncExitStack()
+        self.master: Node
+        self.gates: list[Node] = []
+        self.backends: dict[str, list[Node]] = {}
+
+    async def start(self, role: Role, backend: str | None = None) -> Node:
+        """Start one more node; it is stopped with the cluster, or before."""
+        options = NodeOptions(
+            role=role,
+            manifest=self._manifest,
+            address=ANY_PORT,
+            backend=backend,
+            master=None if role is Role.MASTER else self.master.address,
+            app_dir=self._app_dir,
+            listen_fds={
+                name: os.dup(listening.fileno())
+                for name, listening in self._sockets.items()
+                if role is Role.GATE
+            },
+        )
+        node = Node(options)
+        self._stack.push_async_callback(node.stop)
+        await node.start()
+        return node
+
+    def url(self, listener: str) -> str:
+        """Return where clients reach *listener*; all gates accept there."""
+        host, port = self._sockets[listener].getsockname()
+        for item in self._manifest.spec.gates.listeners:
+            if item.name == listener:
+                return f"{SCHEMES[item.transport]}://{host}:{port}"
+        message = f"the manifest has no listener {listener!r}"
+        raise KeyError(message)
+
+    async def __aenter__(self) -> Self:
+        spec = self._manifest.spec
+        try:
+            for item in spec.gates.listeners:
+                listening = socket.create_server(("127.0.0.1", 0))
+                self._stack.callback(listening.close)
+                self._sockets[item.name] = listening
+            self.master = await self.start(Role.MASTER)
+            async with asyncio.TaskGroup() as group:
+                gates = [
+                    group.create_task(self.start(Role.GATE))
+                    for _ in range(spec.gates.replicas)
+                ]
+                backends = {
+                    item.name: [
+                        group.create_task(self.start(Role.BACKEND, item.name))
+                        for _ in range(item.replicas)
+                    ]
+                    for item in spec.backends
+                }
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        self.gates = [task.result() for task in gates]
+        self.backends = {
+            name: [task.result() for task in tasks] for name, tasks in backends.items()
+        }
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
