@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from .build import CURE, BuildError, build
 from .go import Peers
+from .ours import OurNodes
 
 
 @pytest.fixture(scope="session")
@@ -27,5 +28,13 @@ def peer_program() -> Path:
 async def peers(peer_program: Path) -> AsyncIterator[Peers]:
     """Starts Go nano nodes for one test."""
     started = Peers(peer_program)
+    yield started
+    await started.stop()
+
+
+@pytest_asyncio.fixture
+async def ours() -> AsyncIterator[OurNodes]:
+    """Starts nodes of ours, in this process, for one test."""
+    started = OurNodes()
     yield started
     await started.stop()

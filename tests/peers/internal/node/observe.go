@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
@@ -11,6 +12,8 @@ import (
 	"github.com/lonng/nano/cluster/clusterpb"
 	"github.com/lonng/nano/pipeline"
 	"github.com/lonng/nano/session"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 )
 
 // refused is the handshake body that the validator turns away.
@@ -35,6 +38,14 @@ func observed() pipeline.Pipeline {
 		return nil
 	})
 	return both
+}
+
+// logCall shows what a node asks of another one, and what came of it.
+func logCall(ctx context.Context, method string, request, reply interface{},
+	to *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	err := invoke(ctx, method, request, reply, to, options...)
+	log.Printf("RPC %s to=%s status=%s", method, to.Target(), status.Code(err))
+	return err
 }
 
 // picks are the values of --pick; the empty one leaves the choice to nano.

@@ -29,6 +29,7 @@ type options struct {
 	nodeID     uint64
 	debug      bool
 	pipeline   bool
+	calls      bool
 	bench      bool
 	cert       string
 	key        string
@@ -70,6 +71,7 @@ func parse(role string, arguments []string) (*options, error) {
 	flags.Uint64Var(&o.nodeID, "node-id", 0, "node part of session ids; 0 is nano's choice, the process id")
 	flags.BoolVar(&o.debug, "debug", false, "nano's debug log")
 	flags.BoolVar(&o.pipeline, "pipeline", false, "log every message with PIPE in and PIPE out")
+	flags.BoolVar(&o.calls, "calls", false, "log every call to another node with RPC")
 	flags.BoolVar(&o.bench, "bench", false, "only EchoService, and no log: what the bench measures")
 	flags.StringVar(&o.cert, "cert", "", "certificate file for WebSocket over TLS")
 	flags.StringVar(&o.key, "key", "", "key file for WebSocket over TLS")

@@ -12,6 +12,7 @@ import (
 	"github.com/lonng/nano/serialize/json"
 	"github.com/lonng/nano/serialize/protobuf"
 	"github.com/lonng/nano/session"
+	"google.golang.org/grpc"
 
 	"nanocluster/peers/internal/services"
 )
@@ -28,6 +29,8 @@ func Run(role string, arguments []string) error {
 	log.SetFlags(log.Ltime | log.Lmicroseconds)
 	log.Printf("STARTING role=%s listen=%s master=%s client=%s ws=%t serializer=%s",
 		o.role, o.listen, o.master, o.client, o.ws, o.serializer)
+	insist()
+	startAgainIfLost()
 	session.Lifetime.OnClosed(func(s *session.Session) {
 		if !o.bench {
 			log.Printf("CLOSED sid=%d uid=%d", s.ID(), s.UID())
@@ -76,6 +79,9 @@ func (o *options) nano() []nano.Option {
 	}
 	if o.pipeline {
 		list = append(list, nano.WithPipeline(observed()))
+	}
+	if o.calls {
+		list = append(list, nano.WithGrpcOptions(grpc.WithUnaryInterceptor(logCall)))
 	}
 	if o.cert != "" {
 		list = append(list, nano.WithTSLConfig(o.cert, o.key))

@@ -1,15 +1,20 @@
 package services
 
 import (
+	"log"
+
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/session"
 )
 
 // EchoService is the bench's: route EchoService.echo, the same work as the
-// project's examples/echo. It logs nothing.
+// project's examples/echo. It logs no call.
 type EchoService struct {
 	component.Base
 }
+
+// AfterInit tells that the node has registered: with --bench nano says nothing.
+func (e *EchoService) AfterInit() { log.Print("HOOK EchoService.AfterInit") }
 
 // EchoMessage is decoded and encoded again: bytes handed through would measure
 // no serializer.
