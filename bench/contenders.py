@@ -1,0 +1,140 @@
+"""The two sides: which processes each starts for a way through the nodes.
+
+Both serve the route ``EchoService.echo`` with the same work: decode ``{"text": …}``
+into an object, make another one, encode it.  Ours runs with metrics, heartbeats and
+both HTTP ports on, as in production; Go nano with its debug mode and log off.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import yaml
+from bench.cores import Cores
+from bench.processes import BenchError, Servers, accepts, free_address
+from bench.rows import Way
+
+__all__ = ["ROUTE", "Contender", "GoNano", "Ours"]
+
+ROUTE: Final = "EchoService.echo"
+ROOT: Final = Path(__file__).resolve().parents[1]
+
+
+class Contender(Protocol):
+    """One side of the comparison."""
+
+    name: str
+
+    def start(self, way: Way, cores: Cores, servers: Servers) -> str:
+        """Start the servers and return the address where clients connect."""
+
+
+class GoNano:
+    """Nodes of Go nano, by the program of ``tests/peers``."""
+
+    name = "Go nano"
+
+    def __init__(self, program: Path) -> None:
+        self._program = str(program)
+
+    def start(self, way: Way, cores: Cores, servers: Servers) -> str:
+        """Start a single node, or master, backend and gate."""
+        clients = free_address()
+        if way is Way.ONE_NODE:
+            command = [self._program, "single", "--bench", "--listen", clients]
+            servers.start(
+                "single", command, core=cores.gate, ready=lambda: accepts(clients)
+            )
+            return clients
+        master = free_address()
+        command = [self._program, "master", "--bench", "--listen", master]
+        servers.start(
+            "master", command, core=cores.backend, ready=lambda: accepts(master)
+        )
+        # Nodes of Go nano that register at the same time never learn of each other
+        member = ["--bench", "--master", master, "--listen"]
+        servers.start(
+            "backend",
+            [self._program, "backend", *member, free_address()],
+            core=cores.backend,
+            ready=lambda: "AfterInit" in servers.log("backend").read_text(),
+        )
+        servers.start(
+            "gate",
+            [self._program, "gate", *member, free_address(), "--client", clients],
+            core=cores.gate,
+            ready=lambda: accepts(clients),
+        )
+        return clients
+
+
+class Ours:
+    """Our nodes, by ``nanoctl node`` and a manifest made for the run."""
+
+    name = "ours"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._nanoctl = f"{sysconfig.get_path('scripts')}/nanoctl"
+        if not Path(self._nanoctl).exists():
+            message = f"{self._nanoctl} is missing: install the project here first"
+            raise BenchError(message)
+
+    def start(self, way: Way, cores: Cores, servers: Servers) -> str:
+        """Start a master and a gate with the component, or a backend as well."""
+        clients, master = free_address(), free_address()
+        manifest = self._folder / f"{way.name.lower()}.yaml"
+        manifest.write_text(yaml.safe_dump(self._manifest(way, clients)))
+        node = [self._nanoctl, "node", "--manifest", str(manifest)]
+        node += ["--app-dir", str(ROOT / "examples" / "echo")]
+        member = [*node, "--master", master]
+        self._start(servers, "master", node, cores.backend, master)
+        if way is Way.GATE_BACKEND:
+            backend = [*member, "--backend", "echo"]
+            self._start(servers, "backend", backend, cores.backend, free_address())
+        self._start(servers, "gate", member, cores.gate, free_address())
+        return clients
+
+    def _start(
+        self,
+        servers: Servers,
+        role: str,
+        command: list[str],
+        core: int | None,
+        address: str,
+    ) -> None:
+        observe = free_address()
+        command = [*command, "--role", role, "--address", address]
+        command += ["--observe", observe]
+        servers.start(role, command, core=core, ready=lambda: _ready(observe))
+
+    def _manifest(self, way: Way, clients: str) -> dict[str, object]:
+        port = int(clients.rpartition(":")[2])
+        gates: dict[str, object] = {
+            "replicas": 1,
+            "listeners": [{"name": "tcp", "transport": "tcp", "port": port}],
+        }
+        backends: list[dict[str, object]] = []
+        components = ["echo:EchoService"]
+        if way is Way.ONE_NODE:
+            gates["components"] = components
+        else:
+            backends.append({"name": "echo", "components": components})
+        return {
+            "apiVersion": "nanocluster.io/v1alpha1",
+            "kind": "NanoCluster",
+            "metadata": {"name": "bench"},
+            "spec": {"gates": gates, "backends": backends},
+        }
+
+
+def _ready(observe: str) -> bool:
+    try:
+        with urlopen(f"http://{observe}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False

@@ -1,0 +1,181 @@
+"""Runs the load generator and keeps what it reports."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from bench.contenders import ROUTE
+from bench.processes import BenchError, Servers, accepts, free_address, on_core
+from bench.rows import Row
+
+__all__ = ["Load", "Outcome", "Report"]
+
+SETTLING: Final = 20.0  # seconds until the first request through all nodes works
+
+
+class Report(msgspec.Struct, kw_only=True, frozen=True):
+    """What one run of ``load`` says; see ``bench/load/report.go``."""
+
+    c: int
+    k: int
+    seconds: float
+    answers: int
+    rate: float
+    p50_us: float
+    p99_us: float
+    p999_us: float
+    max_us: float
+    errors: int
+    wrong: int
+    late: int
+    lost: int
+    closed: int
+    cpu: float
+
+    @property
+    def faults(self) -> int:
+        """Requests that did not get their answer, and lost connections."""
+        return self.errors + self.wrong + self.late + self.lost + self.closed
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Every round of one contender in one row.
+
+    Attributes:
+        reports: One for each round.
+        cores: Processor cores that the servers used in each.
+    """
+
+    reports: list[Report] = field(default_factory=list)
+    cores: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Answers per second, the median round."""
+        return statistics.median(report.rate for report in self.reports)
+
+    @property
+    def p50(self) -> float:
+        """Median latency in microseconds, the median round."""
+        return statistics.median(report.p50_us for report in self.reports)
+
+    @property
+    def p99(self) -> float:
+        """99th percentile in microseconds, the median round."""
+        return statistics.median(report.p99_us for report in self.reports)
+
+    @property
+    def faults(self) -> int:
+        """Requests without their answer in all rounds."""
+        return sum(report.faults for report in self.reports)
+
+
+class Load:
+    """The load generator on its core.
+
+    Attributes:
+        seconds: How long a round counts.
+        warmup: Seconds before it counts.
+    """
+
+    def __init__(
+        self, program: Path, core: int | None, *, seconds: float, warmup: float
+    ) -> None:
+        self.seconds = seconds
+        self.warmup = warmup
+        self._program = program
+        self._core = core
+
+    def measure(self, row: Row, address: str) -> Report:
+        """Put the row's load on *address* for one round."""
+        shape = (row.connections, row.in_flight)
+        return self._run(address, shape, self.warmup, self.seconds)
+
+    def round(self, row: Row, address: str, servers: Servers, into: Outcome) -> None:
+        """Measure one round and add it to *into*."""
+        began, used = time.monotonic(), servers.processor_time()
+        into.reports.append(self.measure(row, address))
+        servers.check()
+        elapsed = time.monotonic() - began
+        into.cores.append((servers.processor_time() - used) / elapsed)
+
+    def settle(self, address: str) -> None:
+        """Wait until requests are answered: the nodes know the way by then.
+
+        Raises:
+            BenchError: They are not answered in time.
+        """
+        deadline = time.monotonic() + SETTLING
+        while True:
+            try:
+                report = self._run(address, (1, 1), 0, 0.05)
+                if report.answers and not report.faults:
+                    return
+                problem = f"answered {report}"
+            except BenchError as error:
+                problem = str(error)
+            if time.monotonic() > deadline:
+                message = f"no answer to {ROUTE} within {SETTLING:.0f} s: {problem}"
+                raise BenchError(message)
+            time.sleep(0.1)
+
+    @contextmanager
+    def bare(self, core: int | None) -> Iterator[str]:
+        """Run the server that does almost nothing, on *core*; gives its address."""
+        address = free_address()
+        with on_core(core):
+            process = subprocess.Popen(
+                [self._program, "bare", "--listen", address],
+                stderr=subprocess.DEVNULL,
+                env={"GOMAXPROCS": "1"},
+            )
+        try:
+            _wait(lambda: accepts(address), process)
+            yield address
+        finally:
+            process.kill()
+            process.wait()
+
+    def _run(
+        self, address: str, shape: tuple[int, int], warmup: float, window: float
+    ) -> Report:
+        options = {
+            "addr": address,
+            "route": ROUTE,
+            "connections": shape[0],
+            "in-flight": shape[1],
+            "warmup": f"{warmup}s",
+            "window": f"{window}s",
+        }
+        command = [str(self._program)]
+        command += [f"--{name}={value}" for name, value in options.items()]
+        with on_core(self._core):
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        try:
+            # connecting is bounded to 30 s by the generator itself
+            out, errors = process.communicate(timeout=warmup + window + 45)
+        finally:
+            process.kill()
+        if process.returncode:
+            raise BenchError(errors.decode().strip())
+        return msgspec.json.decode(out, type=Report)
+
+
+def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 10
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            message = "the bare server did not start"
+            raise BenchError(message)
+        time.sleep(0.02)
