@@ -1,0 +1,178 @@
+"""Starting and stopping the two HTTP servers.
+
+An address is ``host:port``, ``[::1]:port`` or, for control, ``unix:path``; port 0
+lets the kernel choose.  What was bound is known afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from nano.admin.control import control_application
+from nano.admin.observe import observe_application
+from nano.admin.subject import Subject
+from nano.errors import UsageError
+
+__all__ = ["AdminServer"]
+
+SECONDS_IDLE: Final = 30.0  # for a connection's first request too
+SECONDS_TO_FINISH: Final = 2.0  # requests that run at the end, bodies unread
+LONGEST_UNIX_PATH: Final = 107  # bytes, on Linux
+LARGEST_PORT: Final = 65_535
+BACKLOG: Final = 128
+_UNIX: Final = "unix:"
+
+
+class AdminServer:
+    """The observe and control servers of one node; either may be absent.
+
+    Args:
+        subject: The node they speak for.
+        observe: Where ``/healthz``, ``/readyz`` and ``/metrics`` are.
+        control: Where ``/status`` and ``/sessions`` are.
+        token: What control demands over TCP; a unix socket needs none.
+
+    Attributes:
+        observe_address: What was bound; empty before :meth:`start` and if absent.
+        control_address: The same for control.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        *,
+        observe: str | None = None,
+        control: str | None = None,
+        token: str | None = None,
+    ) -> None:
+        self.observe_address = ""
+        self.control_address = ""
+        self._subject = subject
+        self._observe = observe
+        self._control = control
+        self._token = token
+        self._runners: list[web.AppRunner] = []
+        self._socket_file: Path | None = None
+
+    async def start(self) -> None:
+        """Bind and serve.
+
+        Raises:
+            UsageError: An address cannot be bound or understood, or control would
+                be open to everybody.
+        """
+        try:
+            if self._observe:
+                listening = _listen_tcp(self._observe, "observe")
+                application = observe_application(self._subject)
+                self.observe_address = await self._serve(application, listening)
+            if self._control:
+                await self._start_control(self._control)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop serving; harmless when nothing was started."""
+        while self._runners:
+            await self._runners.pop().cleanup()
+        if self._socket_file is not None:
+            self._socket_file.unlink(missing_ok=True)
+            self._socket_file = None
+
+    async def _start_control(self, address: str) -> None:
+        if address.startswith(_UNIX):
+            path = Path(address.removeprefix(_UNIX))
+            listening = _listen_unix(path)
+            self._socket_file = path
+            application = control_application(self._subject, None)
+            await self._serve(application, listening)
+            self.control_address = address
+            return
+        if not self._token:
+            message = (
+                f"control on {address} needs a token: give --token-file, or use "
+                "unix:PATH, which only its owner can open"
+            )
+            raise UsageError(message)
+        listening = _listen_tcp(address, "control")
+        application = control_application(self._subject, self._token)
+        self.control_address = await self._serve(application, listening)
+
+    async def _serve(
+        self, application: web.Application, listening: socket.socket
+    ) -> str:
+        runner = web.AppRunner(
+            application,
+            access_log=None,  # probes come every second
+            keepalive_timeout=SECONDS_IDLE,
+            shutdown_timeout=SECONDS_TO_FINISH,
+            lingering_time=SECONDS_TO_FINISH,  # for a body that nobody wants
+        )
+        self._runners.append(runner)
+        try:
+            await runner.setup()
+            await web.SockSite(runner, listening, backlog=BACKLOG).start()
+        except BaseException:
+            listening.close()
+            raise
+        if listening.family == socket.AF_UNIX:
+            return ""
+        host, port = listening.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen_tcp(address: str, name: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    number = int(port) if port.isascii() and port.isdecimal() else LARGEST_PORT + 1
+    if not host or number > LARGEST_PORT:
+        message = f"{name} needs HOST:PORT, as 127.0.0.1:7651, not {address!r}"
+        raise UsageError(message)
+    bare = host.removeprefix("[").removesuffix("]")
+    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
+    try:
+        return socket.create_server((bare, number), family=family, backlog=BACKLOG)
+    except OSError as error:
+        message = (
+            f"{name} cannot use {address}: {error.strerror}; stop what uses it or "
+            "choose another port"
+        )
+        raise UsageError(message) from error
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    """Listen on *path*, a file that only its owner can open from the first moment."""
+    if len(os.fsencode(path)) > LONGEST_UNIX_PATH:
+        message = f"control: {path} is longer than {LONGEST_UNIX_PATH} bytes; choose "
+        raise UsageError(message + "a shorter path")
+    _remove_stale(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listening.bind(os.fspath(path))
+    except OSError as error:
+        listening.close()
+        message = f"control cannot use {path}: {error.strerror}; choose another path"
+        raise UsageError(message) from error
+    finally:
+        os.umask(before)
+    return listening
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a node that was killed; leave a living one's alone."""
+    with suppress(OSError):
+        if stat.S_ISSOCK(path.stat().st_mode):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(1.0)
+                try:
+                    probe.connect(os.fspath(path))
+                except ConnectionRefusedError:
+                    path.unlink()
