@@ -27,15 +27,17 @@ async def test_the_component_and_the_manifest_serve_clients(tmp_path: Path) -> N
     # under a name of its own: other tests have a module called echo
     (tmp_path / "readme_echo.py").write_text(source)
     manifest = manifest.replace("echo:EchoService", "readme_echo:EchoService")
-    async with LocalCluster(loads(manifest), app_dir=str(tmp_path)) as cluster:
-        async with await nano.client.connect(cluster.url("ws")) as client:
-            answer = await client.request("EchoService.echo", {"text": "hello"})
-            assert answer == {"text": "hello"}
-            shouts: asyncio.Queue[object] = asyncio.Queue()
-            client.on("onShout", shouts.put_nowait)
-            await client.notify("EchoService.shout", {"text": "hello"})
-            async with asyncio.timeout(5):
-                assert await shouts.get() == {"text": "HELLO"}
+    async with (
+        LocalCluster(loads(manifest), app_dir=str(tmp_path)) as cluster,
+        await nano.client.connect(cluster.url("ws")) as client,
+    ):
+        answer = await client.request("EchoService.echo", {"text": "hello"})
+        assert answer == {"text": "hello"}
+        shouts: asyncio.Queue[object] = asyncio.Queue()
+        client.on("onShout", shouts.put_nowait)
+        await client.notify("EchoService.shout", {"text": "hello"})
+        async with asyncio.timeout(5):
+            assert await shouts.get() == {"text": "HELLO"}
 
 
 def test_every_make_target_it_names_exists() -> None:
