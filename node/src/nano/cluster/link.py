@@ -105,6 +105,7 @@ class Link:
 
     Attributes:
         state: Where the link stands.
+        address: The peer's cluster address; empty before its HELLO.
         peer: What the peer said of itself, once it has.
         outbox: What waits to be sent; use :meth:`send` and its kin.
         round_trip: Seconds that the last ping took; 0 before the first.
@@ -119,6 +120,7 @@ class Link:
         time: Callable[[], float],
     ) -> None:
         self.state = LinkState.GREETING
+        self.address = ""
         self.peer = pb.Hello()
         self.outbox = Outbox()
         self.round_trip = 0.0
@@ -132,11 +134,6 @@ class Link:
         self._heard = time()
         self._pinged = time()
         self._ping = 0
-
-    @property
-    def address(self) -> str:
-        """The peer's cluster address; empty before its HELLO."""
-        return self.peer.address
 
     def step(self, happened: LinkInput) -> None:
         """Take one step in the life of the link.
@@ -204,6 +201,7 @@ class Link:
             await self._write(pb.Batch(envelopes=[goodbye]))
             raise ClusterError(objection)
         self.peer = first.hello
+        self.address = first.hello.address
         self.step(LinkInput.HELLO)
 
     def _objection(self, theirs: pb.Hello) -> str:

@@ -24,26 +24,21 @@ class Outbox:
 
     Args:
         capacity: Bytes from which on :attr:`full` is true.
+
+    Attributes:
+        waiting: Bytes that are not sent yet, about.
+        full: At least the capacity waits.
     """
 
-    __slots__ = ("_capacity", "_closed", "_open", "_size", "_waiting")
+    __slots__ = ("_capacity", "_closed", "_open", "_size", "full", "waiting")
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self._closed: deque[tuple[int, pb.Batch]] = deque()
         self._open = pb.Batch()
         self._size = 0  # bytes in the open batch
-        self._waiting = 0  # bytes in all, until they are sent
-
-    @property
-    def full(self) -> bool:
-        """More than the capacity waits."""
-        return self._waiting >= self._capacity
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that are not sent yet, about."""
-        return self._waiting
+        self.waiting = 0
+        self.full = False
 
     def message(
         self,
@@ -71,8 +66,10 @@ class Outbox:
         self._count(envelope.ByteSize() + 4)
 
     def _count(self, size: int) -> None:
-        self._waiting += size
+        self.waiting += size
         self._size += size
+        if self.waiting >= self._capacity:
+            self.full = True
         if self._size >= BATCH_SIZE:
             self._closed.append((self._size, self._open))
             self._open = pb.Batch()
@@ -94,4 +91,5 @@ class Outbox:
 
     def sent(self, size: int) -> None:
         """Note that a batch of *size* has been handed to the stream."""
-        self._waiting -= size
+        self.waiting -= size
+        self.full = self.waiting >= self._capacity

@@ -12,7 +12,7 @@ nothing, and no answer reaches the wrong request, whatever ids a client uses.
 from __future__ import annotations
 
 import random
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -35,7 +35,7 @@ _REQUEST: Final = pb.REQUEST
 _NOTIFY: Final = pb.NOTIFY
 
 
-class Pending(NamedTuple):
+class Pending(msgspec.Struct):
     """A request that was forwarded and not yet answered."""
 
     due: float
@@ -67,7 +67,7 @@ class RemoteRoute:
         if link is None:
             link = self._bind(session)
         forwarder = self._forwarder
-        if link is None or link.outbox.full or forwarder.waits >= MOST_PENDING:
+        if link is None or link.outbox.full or len(forwarder.pending) >= MOST_PENDING:
             forwarder.refuse(self, session, message, link)
             return
         if session.mirrors.get(link.address) != session.version:
@@ -107,6 +107,9 @@ class Forwarder:
         sessions: The sessions at home here.
         links: The way to other members.
         timeout: Seconds that an answer may take.
+
+    Attributes:
+        pending: Forwarded requests by number, in the order of their deadlines.
     """
 
     def __init__(
@@ -118,7 +121,7 @@ class Forwarder:
         self._timeout = timeout
         self._now = 0.0  # as of the last tick: near enough for a deadline
         self._last = 0
-        self._pending: dict[int, Pending] = {}  # in the order of their deadlines
+        self.pending: dict[int, Pending] = {}
         self._remote: dict[str, RemoteRoute] = {}
         links.observe(self)
         links.act(pb.RESPONSE, self._on_response)
@@ -138,13 +141,8 @@ class Forwarder:
         """Note a request that is about to leave; return its number on the link."""
         self._last = key = self._last + 1
         due = self._now + self._timeout
-        self._pending[key] = Pending(due, session, number, route, link)
+        self.pending[key] = Pending(due, session, number, route, link)
         return key
-
-    @property
-    def waits(self) -> int:
-        """How many answers are awaited."""
-        return len(self._pending)
 
     def refuse(
         self, route: RemoteRoute, session: Session, message: Message, link: Link | None
@@ -184,9 +182,9 @@ class Forwarder:
         address = link.address
         for route in self._remote.values():
             route.links.pop(address, None)
-        lost = [key for key, entry in self._pending.items() if entry.link is link]
+        lost = [key for key, entry in self.pending.items() if entry.link is link]
         for key in lost:
-            self._fail(self._pending.pop(key), UNAVAILABLE, "the node went away")
+            self._fail(self.pending.pop(key), UNAVAILABLE, "the node went away")
         for session in self._sessions:
             session.mirrors.pop(address, None)
             session.release(address)
@@ -197,18 +195,18 @@ class Forwarder:
     def tick(self, now: float) -> None:
         """Answer the requests whose time is over."""
         self._now = now
-        while self._pending:
-            key = next(iter(self._pending))
-            if self._pending[key].due > now:
+        while self.pending:
+            key = next(iter(self.pending))
+            if self.pending[key].due > now:
                 return
-            entry = self._pending.pop(key)
+            entry = self.pending.pop(key)
             text = f"{entry.route.name} did not answer in time"
             self._fail(entry, TIMEOUT, text)
 
     # ----------------------------------------------------------------- envelopes
 
     def _on_response(self, _: Link, envelope: pb.Envelope) -> None:
-        entry = self._pending.pop(envelope.id, None)
+        entry = self.pending.pop(envelope.id, None)
         if entry is None:
             self._dispatcher.metrics.dropped["answer", "late"] += 1
             return
@@ -265,4 +263,4 @@ class Forwarder:
 
     def _gauges(self) -> list[tuple[str, str, dict[str, str], float]]:
         text = "Forwarded requests that wait for their answer."
-        return [("nano_pending_requests", text, {}, len(self._pending))]
+        return [("nano_pending_requests", text, {}, len(self.pending))]
