@@ -12,6 +12,8 @@ Rules that are decided here and nowhere else:
 * An object of somebody else is never taken over.  An orphan of ours is.
 * Children of a deleted cluster of the same name are removed by UID, not adopted.
 * What is ours and no longer asked for is removed by UID.
+* A plan removes, or writes, or reports; after either of the first two, one plans
+  again.
 """
 
 from __future__ import annotations
@@ -158,49 +160,51 @@ def make_plan(world: World, now: datetime) -> tuple[Action, ...]:
 
 
 def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]:
+    """Return what has to go, or else what has to be written, or else the report.
+
+    One after the other: how a child is going is known only when the write has come
+    back, and a write that changed nothing must not make a cluster look unready.
+    """
     rendered = {ref_of(child): child for child in children(context)}
-    secret = Ref(Kind.SECRET, secret_name(context.name))
-    wanted = {*rendered, secret}
+    wanted = {*rendered, Ref(Kind.SECRET, secret_name(context.name))}
     claims = {ref: _claim(world.meta, child) for ref, child in world.children.items()}
-    predecessors = [
-        Delete(ref, world.children[ref].meta.uid)
-        for ref in wanted
-        if claims.get(ref) is _Claim.PREDECESSOR
-    ]
-    leftovers = [
-        Delete(ref, world.children[ref].meta.uid)
-        for ref, claim in claims.items()
-        if claim is _Claim.OURS and ref not in wanted
-    ]
-    blocked = {
-        ref for ref in wanted if claims.get(ref) in (_Claim.PREDECESSOR, _Claim.LEAVING)
-    }
-    writes = _writes(world, context, rendered, blocked)
-    pending: tuple[Ref | str, ...] = (
-        *(_target(action) for action in writes),
-        *sorted(blocked, key=str),
-        *(f"removal of {action.ref}" for action in leftovers),
-    )
+    leaving = {ref for ref in wanted if claims.get(ref) is _Claim.LEAVING}
+    waits = leaving | set(world.refused)
+    removals = _removals(world, wanted, claims)
+    if removals:
+        return tuple(removals)
+    writes = _writes(world, context, rendered, waits)
+    if writes:
+        return tuple(writes)
+    pending = tuple(sorted(waits, key=str))
     return (
-        *sorted(predecessors, key=_order),
-        *(action for action in writes if _target(action) not in world.refused),
-        *sorted(leftovers, key=_order),
         *_status(world, context.cluster, now, _refusal(world), pending),
-        *([Requeue(WAIT_SECONDS)] if blocked else []),
+        *([Requeue(WAIT_SECONDS)] if leaving else []),
     )
+
+
+def _removals(
+    world: World, wanted: set[Ref], claims: Mapping[Ref, _Claim]
+) -> list[Delete]:
+    """Return what has to go: leftovers of ours, and what stands in a child's place."""
+    return [
+        Delete(ref, world.children[ref].meta.uid)
+        for ref, claim in sorted(claims.items(), key=str)
+        if (claim is _Claim.PREDECESSOR and ref in wanted)
+        or (claim is _Claim.OURS and ref not in wanted)
+    ]
 
 
 def _writes(
-    world: World, context: Context, rendered: Mapping[Ref, Object], blocked: set[Ref]
+    world: World, context: Context, rendered: Mapping[Ref, Object], waits: set[Ref]
 ) -> list[Apply | MakeSecret]:
     """Return the children to write: absent, or not what they should be."""
     writes: list[Apply | MakeSecret] = []
-    secret = Ref(Kind.SECRET, secret_name(context.name))
-    if secret not in world.children:
+    if Ref(Kind.SECRET, secret_name(context.name)) not in world.children:
         writes.append(MakeSecret(context))
     for ref, child in rendered.items():
         observed = world.children.get(ref)
-        if ref in blocked:
+        if ref in waits:
             continue
         if observed is None or has_drifted(child, observed, world.applied.get(ref)):
             writes.append(Apply(ref, child))
@@ -265,7 +269,7 @@ def _status(
     cluster: NanoCluster | None,
     now: datetime,
     obstacle: Obstacle | None,
-    pending: tuple[Ref | str, ...] = (),
+    pending: tuple[Ref, ...] = (),
 ) -> tuple[Action, ...]:
     wanted = status_of(
         world.meta,
@@ -277,13 +281,3 @@ def _status(
         pending=pending,
     )
     return () if same_status(wanted, world.status) else (WriteStatus(wanted),)
-
-
-def _target(action: Apply | MakeSecret) -> Ref:
-    if isinstance(action, MakeSecret):
-        return Ref(Kind.SECRET, secret_name(action.context.name))
-    return action.ref
-
-
-def _order(action: Delete) -> str:
-    return str(action.ref)

@@ -9,6 +9,7 @@ else.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import secrets
@@ -38,6 +39,9 @@ __all__ = ["Api", "Reconciler"]
 
 LISTED: Final = (Kind.CONFIG_MAP, Kind.SERVICE, Kind.DEPLOYMENT)
 """Kinds that are listed.  Secrets are not: one is read by name, others never."""
+
+ROUNDS: Final = 4
+"""Removing, writing, reporting: three are enough; the next look does the rest."""
 
 logger = logging.getLogger("nano_operator")
 
@@ -142,25 +146,23 @@ class Reconciler:
 
     async def _act(self, key: Key, world: World) -> float | None:
         refusal: RefusedError | None = None
-        for action in make_plan(world, self._clock()):
-            if isinstance(action, Requeue):
-                return action.seconds
-            if isinstance(action, WriteStatus) and refusal is not None:
-                break  # it speaks of a world in which the child was accepted
-            try:
-                world = await self._carry_out(key, world, action)
-            except RefusedError as error:
-                if not isinstance(action, Apply):
-                    raise
-                refusal = error
-                refused = {**world.refused, action.ref: error.message}
-                world = dataclasses.replace(world, refused=refused)
+        for _ in range(ROUNDS):
+            actions = make_plan(world, self._clock())
+            for action in actions:
+                try:
+                    world = await self._carry_out(key, world, action)
+                except RefusedError as error:
+                    if not isinstance(action, Apply):
+                        raise
+                    refusal = error
+                    refused = {**world.refused, action.ref: error.message}
+                    world = dataclasses.replace(world, refused=refused)
+            if all(isinstance(action, WriteStatus | Requeue) for action in actions):
+                break
         if refusal is not None:
-            for action in make_plan(world, self._clock()):
-                if isinstance(action, WriteStatus):
-                    await self._carry_out(key, world, action)
             raise refusal
-        return None
+        pauses = (item.seconds for item in actions if isinstance(item, Requeue))
+        return next(pauses, None)
 
     async def _carry_out(self, key: Key, world: World, action: Action) -> World:
         """Do one thing, and return the world with its result in it."""
@@ -168,9 +170,9 @@ class Reconciler:
             case Apply():
                 return await self._apply(key, world, action)
             case MakeSecret():
-                await self._make_secret(key, action)
+                return await self._make_secret(key, world, action)
             case Delete():
-                await self._delete(key, action)
+                return await self._delete(key, world, action)
             case WriteStatus():
                 await self._write_status(key, world, action)
             case Requeue():
@@ -183,26 +185,23 @@ class Reconciler:
         child = Child.parse(action.ref.kind, raw)
         known = self._applied.setdefault(key, {})
         known[action.ref] = Applied.of(action.rendered, child)
-        return dataclasses.replace(
-            world, children={**world.children, action.ref: child}, applied=known
-        )
+        world = dataclasses.replace(world, applied=known)
+        return _with(world, child)
 
-    async def _make_secret(self, key: Key, action: MakeSecret) -> None:
+    async def _make_secret(self, key: Key, world: World, action: MakeSecret) -> World:
         body = secret(action.context, secrets.token_urlsafe(TOKEN_BYTES))
-        try:
-            await self._api.create(Kind.SECRET.resource, body)
-        except ConflictError:
-            return  # it appeared meanwhile: that one is as good
+        raw = await self._api.create(Kind.SECRET.resource, body)
         logger.info("%s: made Secret %s", key, secret_name(key.name))
+        return _with(world, Child.parse(Kind.SECRET, raw))
 
-    async def _delete(self, key: Key, action: Delete) -> None:
-        resource = action.ref.kind.resource
-        try:
-            await self._api.delete(resource, key.namespace, action.ref.name, action.uid)
-        except (NotFoundError, ConflictError):
-            return  # gone, or replaced by another object that is not meant
-        self._applied.get(key, {}).pop(action.ref, None)
-        logger.info("%s: removed %s", key, action.ref)
+    async def _delete(self, key: Key, world: World, action: Delete) -> World:
+        resource, ref = action.ref.kind.resource, action.ref
+        with contextlib.suppress(NotFoundError):
+            await self._api.delete(resource, key.namespace, ref.name, action.uid)
+        self._applied.get(key, {}).pop(ref, None)
+        logger.info("%s: removed %s", key, ref)
+        left = {known: child for known, child in world.children.items() if known != ref}
+        return dataclasses.replace(world, children=left)
 
     async def _write_status(self, key: Key, world: World, action: WriteStatus) -> None:
         body: Object = {
@@ -221,3 +220,7 @@ class Reconciler:
         except (NotFoundError, ConflictError):
             return  # deleted, or made anew: its own event follows
         logger.debug("%s: wrote status", key)
+
+
+def _with(world: World, child: Child) -> World:
+    return dataclasses.replace(world, children={**world.children, child.ref: child})

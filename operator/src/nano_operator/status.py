@@ -39,7 +39,7 @@ def status_of(
     now: datetime,
     *,
     obstacle: Obstacle | None = None,
-    pending: tuple[Ref | str, ...] = (),
+    pending: tuple[Ref, ...] = (),
 ) -> Object:
     """Return the status that the resource should have.
 
@@ -51,7 +51,7 @@ def status_of(
         previous: The status that is there.
         now: The time of a transition that happens here.
         obstacle: Why the resource cannot be followed.
-        pending: What is yet to be written or removed.
+        pending: What cannot be written at present.
     """
     roles = _Roles(meta.name, children, pending)
     view = View(
@@ -61,7 +61,7 @@ def status_of(
         ),
         backends=tuple(roles.backends(cluster).values()),
         obstacle=obstacle,
-        pending=tuple(str(item) for item in pending if not _is_role(item)),
+        pending=tuple(str(ref) for ref in pending if ref.kind is not Kind.DEPLOYMENT),
     )
     return {
         "observedGeneration": meta.generation,
@@ -99,7 +99,7 @@ class _Roles:
     """Reads the state of roles from the Deployments among the children."""
 
     def __init__(
-        self, cluster: str, children: Children, pending: tuple[Ref | str, ...]
+        self, cluster: str, children: Children, pending: tuple[Ref, ...]
     ) -> None:
         self._cluster = cluster
         self._children = children
@@ -151,10 +151,6 @@ def _endpoints(cluster: NanoCluster, children: Children) -> list[Object]:
         }
         for listener in cluster.spec.gates.listeners
     ]
-
-
-def _is_role(item: Ref | str) -> bool:
-    return isinstance(item, Ref) and item.kind is Kind.DEPLOYMENT
 
 
 def _by_type(status: Object) -> dict[str, Object]:

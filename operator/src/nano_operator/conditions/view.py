@@ -94,7 +94,7 @@ class View:
         gates: The gates.
         backends: Each kind of backend.
         obstacle: Why the resource cannot be followed, if it cannot.
-        pending: Children that are yet to be written or removed, in words.
+        pending: Children, Deployments apart, that are yet to be written.
     """
 
     master: RoleState

@@ -1,0 +1,450 @@
+"""What there should be for a resource, table by table."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from nano_manifest import from_object, loads
+from nano_manifest.rules import RESERVED_ENV, RESERVED_VOLUMES
+from nano_operator.names import CONSUMED, INTENT, MANAGED_BY, MANAGER
+from nano_operator.objects import Object
+from nano_operator.resources import Context, children, missing_images
+from nano_operator.resources.secret import secret
+
+from .worlds import cluster, inner, of_kind
+
+DEPLOYMENTS = ("arena-master", "arena-room", "arena-gate")
+
+
+def built(node_image: str = "", /, **spec: object) -> list[Object]:
+    return children(Context(from_object(cluster(**spec)), node_image))
+
+
+def deployment(name: str, /, **spec: object) -> Object:
+    return of_kind(built(**spec), "Deployment", name)
+
+
+def container(name: str, /, **spec: object) -> Object:
+    found = inner(deployment(name, **spec), "spec.template.spec.containers.0")
+    return cast("Object", found)
+
+
+def env(name: str, /, **spec: object) -> dict[str, Object]:
+    entries = cast("list[Object]", container(name, **spec)["env"])
+    assert len({entry["name"] for entry in entries}) == len(entries)
+    return {str(entry["name"]): entry for entry in entries}
+
+
+def consumed(name: str, /, **spec: object) -> object:
+    made = deployment(name, **spec)
+    return cast("Object", inner(made, "spec.template.metadata.annotations"))[CONSUMED]
+
+
+def test_everything_is_made_in_an_order_in_which_pods_find_what_they_need() -> None:
+    made = [f"{item['kind']} {inner(item, 'metadata.name')}" for item in built()]
+    assert made == [
+        "ConfigMap arena-manifest",
+        "Service arena-master",
+        "Service arena-gate",
+        "Deployment arena-master",
+        "Deployment arena-room",
+        "Deployment arena-gate",
+    ]
+
+
+def test_every_child_is_labelled_and_owned_by_its_cluster() -> None:
+    everything = [*built(), secret(Context(from_object(cluster())), "token")]
+    for item in everything:
+        labels = cast("Object", inner(item, "metadata.labels"))
+        assert labels["app.kubernetes.io/name"] == "nanocluster"
+        assert labels["app.kubernetes.io/instance"] == "arena"
+        assert labels["app.kubernetes.io/part-of"] == "nanocluster"
+        assert labels[MANAGED_BY] == MANAGER
+        assert labels["nanocluster.io/cluster"] == "arena"
+        assert inner(item, "metadata.namespace") == "demo"
+        assert inner(item, "metadata.ownerReferences") == [
+            {
+                "apiVersion": "nanocluster.io/v1alpha1",
+                "kind": "NanoCluster",
+                "name": "arena",
+                "uid": "uid-of-arena",
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "selector"),
+    [
+        ("arena-master", {"nanocluster.io/role": "master"}),
+        ("arena-gate", {"nanocluster.io/role": "gate"}),
+        (
+            "arena-room",
+            {"nanocluster.io/role": "backend", "nanocluster.io/backend": "room"},
+        ),
+    ],
+)
+def test_a_deployment_selects_by_the_fewest_labels(
+    name: str, selector: dict[str, str]
+) -> None:
+    made = deployment(name)
+    chosen = {"nanocluster.io/cluster": "arena", **selector}
+    assert inner(made, "spec.selector.matchLabels") == chosen
+    labels = cast("Object", inner(made, "spec.template.metadata.labels"))
+    assert chosen.items() <= labels.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        ("arena-master", {"type": "Recreate"}),
+        (
+            "arena-gate",
+            {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0},
+            },
+        ),
+        (
+            "arena-room",
+            {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0},
+            },
+        ),
+    ],
+)
+def test_each_role_is_replaced_in_its_own_way(name: str, strategy: Object) -> None:
+    assert inner(deployment(name), "spec.strategy") == strategy
+
+
+def test_replicas_are_always_said() -> None:
+    spec: Object = {
+        "gates": {"replicas": 5},
+        "backends": [{"name": "room", "replicas": 0, "components": ["a:B"]}],
+    }
+    assert inner(deployment("arena-master", **spec), "spec.replicas") == 1
+    assert inner(deployment("arena-gate", **spec), "spec.replicas") == 5
+    assert inner(deployment("arena-room", **spec), "spec.replicas") == 0
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_a_pod_satisfies_the_restricted_standard(name: str) -> None:
+    pod = cast("Object", inner(deployment(name), "spec.template.spec"))
+    for security in (pod["securityContext"], inner(pod, "containers.0")):
+        assert "privileged" not in cast("Object", security)
+    assert inner(pod, "securityContext.runAsNonRoot") is True
+    assert inner(pod, "securityContext.runAsUser") != 0
+    assert inner(pod, "securityContext.seccompProfile") == {"type": "RuntimeDefault"}
+    assert inner(pod, "containers.0.securityContext") == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    kinds = [set(volume) - {"name"} for volume in cast("list[Object]", pod["volumes"])]
+    assert kinds == [{"configMap"}, {"secret"}, {"emptyDir"}]
+    for entry in cast("list[Object]", inner(pod, "containers.0.ports")):
+        assert "hostPort" not in entry
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_a_pod_gets_nothing_of_the_cluster_that_it_does_not_need(name: str) -> None:
+    pod = cast("Object", inner(deployment(name), "spec.template.spec"))
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_the_pods_address_comes_before_the_variables_that_use_it(name: str) -> None:
+    entries = cast("list[Object]", container(name)["env"])
+    assert entries[0] == {
+        "name": "POD_IP",
+        "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}},
+    }
+    assert {"$(POD_IP)" in str(entry.get("value")) for entry in entries[1:]} == {
+        True,
+        False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("arena-master", {"NANO_ROLE": "master"}),
+        (
+            "arena-gate",
+            {"NANO_ROLE": "gate", "NANO_MASTER": "arena-master.demo.svc:7650"},
+        ),
+        (
+            "arena-room",
+            {
+                "NANO_ROLE": "backend",
+                "NANO_BACKEND": "room",
+                "NANO_MASTER": "arena-master.demo.svc:7650",
+            },
+        ),
+    ],
+)
+def test_a_node_is_told_who_it_is(name: str, expected: dict[str, str]) -> None:
+    common = {
+        "NANO_MANIFEST": "/etc/nano/cluster.yaml",
+        "NANO_ADDRESS": "$(POD_IP):7650",
+        "NANO_HOST": "$(POD_IP)",
+        "NANO_OBSERVE": "$(POD_IP):7651",
+        "NANO_CONTROL": "$(POD_IP):7652",
+        "NANO_TOKEN_FILE": "/etc/nano-control/token",
+    }
+    told = {key: entry["value"] for key, entry in env(name).items() if "value" in entry}
+    assert told == common | expected
+    assert set(env(name)) <= set(RESERVED_ENV)
+    assert container(name)["args"] == ["node"]
+
+
+def test_a_users_variables_come_after_the_operators() -> None:
+    backend = {
+        "name": "room",
+        "components": ["a:B"],
+        "env": [
+            {"name": "LEVEL", "value": "3"},
+            {"name": "EMPTY"},
+            {
+                "name": "PLACE",
+                "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
+            },
+        ],
+        "envFrom": [{"secretRef": {"name": "keys"}}],
+    }
+    made = container("arena-room", backends=[backend])
+    assert cast("list[Object]", made["env"])[-3:] == [
+        {"name": "LEVEL", "value": "3"},
+        {"name": "EMPTY"},
+        {"name": "PLACE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+    ]
+    assert made["envFrom"] == [{"secretRef": {"name": "keys"}}]
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_a_pod_is_probed_on_its_observe_port(name: str) -> None:
+    made = container(name)
+    assert inner(made, "startupProbe.httpGet") == {
+        "path": "/healthz",
+        "port": "observe",
+    }
+    assert inner(made, "livenessProbe.httpGet") == inner(made, "startupProbe.httpGet")
+    assert inner(made, "readinessProbe.httpGet") == {
+        "path": "/readyz",
+        "port": "observe",
+    }
+
+
+def test_a_gate_opens_its_listeners_and_others_do_not() -> None:
+    listeners = [
+        {"name": "ws", "transport": "websocket", "port": 3250},
+        {"name": "game", "transport": "tcp", "port": 4000},
+    ]
+    fixed = {"cluster": 7650, "observe": 7651, "control": 7652}
+    opened = {
+        name: {
+            entry["name"]: entry["containerPort"]
+            for entry in cast(
+                "list[Object]", container(name, gates={"listeners": listeners})["ports"]
+            )
+        }
+        for name in DEPLOYMENTS
+    }
+    assert opened == {
+        "arena-master": fixed,
+        "arena-room": fixed,
+        "arena-gate": fixed | {"ws": 3250, "game": 4000},
+    }
+
+
+def test_what_a_template_says_is_added_to_the_pod() -> None:
+    template = {
+        "labels": {"team": "red"},
+        "annotations": {"note": "hello"},
+        "volumes": [{"name": "maps", "configMap": {"name": "maps"}}],
+        "volumeMounts": [{"name": "maps", "mountPath": "/maps"}],
+        "imagePullSecrets": [{"name": "registry"}],
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"key": "games", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "serviceAccountName": "arena",
+    }
+    made = deployment("arena-gate", gates={"template": template, "resources": {"a": 1}})
+    pod = cast("Object", inner(made, "spec.template.spec"))
+    assert inner(made, "spec.template.metadata.labels.team") == "red"
+    assert inner(made, "spec.template.metadata.annotations.note") == "hello"
+    assert cast("list[Object]", pod["volumes"])[-1] == template["volumes"][0]  # type: ignore[index]
+    mounts = cast("list[Object]", inner(pod, "containers.0.volumeMounts"))
+    assert mounts[-1] == {"name": "maps", "mountPath": "/maps"}
+    assert inner(pod, "containers.0.resources") == {"a": 1}
+    for key in (
+        "imagePullSecrets",
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "serviceAccountName",
+    ):
+        assert pod[key] == template[key]
+    plain = cast("Object", inner(deployment("arena-master"), "spec.template.spec"))
+    assert not {"imagePullSecrets", "affinity", "serviceAccountName"} & plain.keys()
+
+
+def test_the_operators_volumes_are_those_that_the_manifest_reserves() -> None:
+    volumes = inner(deployment("arena-gate"), "spec.template.spec.volumes")
+    names = [entry["name"] for entry in cast("list[Object]", volumes)]
+    assert names == list(RESERVED_VOLUMES)
+
+
+def test_pods_are_spread_where_that_is_possible() -> None:
+    pod = inner(deployment("arena-room"), "spec.template.spec")
+    spread = cast("list[Object]", inner(pod, "topologySpreadConstraints"))
+    assert [entry["topologyKey"] for entry in spread] == [
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    ]
+    assert {entry["whenUnsatisfiable"] for entry in spread} == {"ScheduleAnyway"}
+
+
+@pytest.mark.parametrize(
+    ("role", "spec", "node_image", "expected"),
+    [
+        ("own:2", "arena:1", "node:0", "own:2"),
+        ("", "arena:1", "node:0", "arena:1"),
+        ("", "", "node:0", "node:0"),
+    ],
+)
+def test_the_nearest_image_wins(
+    role: str, spec: str, node_image: str, expected: str
+) -> None:
+    made = of_kind(
+        built(node_image, image=spec, gates={"image": role}), "Deployment", "arena-gate"
+    )
+    assert inner(made, "spec.template.spec.containers.0.image") == expected
+
+
+def test_roles_without_any_image_are_named() -> None:
+    resource = from_object(cluster(image="", master={"image": "own:1"}))
+    assert missing_images(Context(resource)) == ["backend room", "gate"]
+    assert missing_images(Context(resource, "node:0")) == []
+
+
+def test_the_master_can_be_found_also_while_it_is_not_ready() -> None:
+    service = of_kind(built(), "Service", "arena-master")
+    assert inner(service, "spec.publishNotReadyAddresses") is True
+    assert inner(service, "spec.ports") == [
+        {"name": "cluster", "port": 7650, "targetPort": "cluster", "protocol": "TCP"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "node_port", "expected"),
+    [
+        ({}, None, {"type": "ClusterIP"}),
+        ({"type": "NodePort"}, 30250, {"type": "NodePort"}),
+        (
+            {"type": "LoadBalancer"},
+            None,
+            {"type": "LoadBalancer", "externalTrafficPolicy": "Local"},
+        ),
+    ],
+)
+def test_clients_reach_the_gates_as_the_resource_says(
+    service: Object, node_port: int | None, expected: Object
+) -> None:
+    listener: Object = {"name": "ws", "transport": "websocket", "port": 3250}
+    if node_port:
+        listener["nodePort"] = node_port
+    gates: Object = {
+        "listeners": [listener],
+        "service": {**service, "annotations": {"lb": "fast"}},
+    }
+    made = of_kind(built(gates=gates), "Service", "arena-gate")
+    port = {"name": "ws", "port": 3250, "targetPort": "ws", "protocol": "TCP"}
+    spec = dict(cast("Object", made["spec"]))
+    assert spec.pop("ports") == [port | ({"nodePort": node_port} if node_port else {})]
+    selector = spec.pop("selector")
+    assert spec == expected
+    assert selector == {
+        "nanocluster.io/cluster": "arena",
+        "nanocluster.io/role": "gate",
+    }
+    assert inner(made, "metadata.annotations.lb") == "fast"
+
+
+def test_the_config_map_holds_a_manifest_that_reads_back_as_the_resource() -> None:
+    resource = cluster(gates={"replicas": 3}) | {"status": {"observedGeneration": 1}}
+    made = of_kind(
+        children(Context(from_object(resource))), "ConfigMap", "arena-manifest"
+    )
+    data = cast("Object", made["data"])
+    read = loads(str(data["cluster.yaml"]))
+    assert read.spec == from_object(resource).spec
+    assert (read.metadata.name, read.metadata.namespace) == ("arena", "demo")
+    assert (read.metadata.uid, read.metadata.generation) == ("", 0)
+    assert read.status == {}
+
+
+ROLES = {"arena-master", "arena-room", "arena-gate"}
+
+
+@pytest.mark.parametrize(
+    ("change", "rolled"),
+    [
+        ({"gates": {"replicas": 9}}, set()),
+        ({"gates": {"service": {"type": "NodePort"}}}, set()),
+        ({"settings": {"logLevel": "debug"}}, ROLES),
+        (
+            {"gates": {"listeners": [{"name": "t", "transport": "tcp", "port": 4000}]}},
+            {"arena-gate"},
+        ),
+        ({"backends": [{"name": "room", "components": ["a:B"]}]}, {"arena-room"}),
+        (
+            {
+                "backends": [
+                    {"name": "room", "components": ["rooms:RoomService"]},
+                    {"name": "shop", "components": ["a:B"]},
+                ]
+            },
+            set(),
+        ),
+    ],
+)
+def test_a_change_rolls_exactly_the_pods_that_read_it(
+    change: Object, rolled: set[str]
+) -> None:
+    before = {name: consumed(name) for name in ROLES}
+    after = {name: consumed(name, **change) for name in ROLES}
+    assert {name for name in ROLES if before[name] != after[name]} == rolled
+
+
+def test_what_kubernetes_keeps_about_the_resource_changes_no_child() -> None:
+    resource = cluster()
+    later = cluster()
+    later["metadata"] = cast("Object", later["metadata"]) | {
+        "generation": 7,
+        "resourceVersion": "99",
+        "labels": {"a": "b"},
+    }
+    assert children(Context(from_object(resource))) == children(
+        Context(from_object(later))
+    )
+
+
+def test_each_child_says_what_was_intended() -> None:
+    marks = {
+        str(inner(item, "metadata.name")): cast(
+            "Object", inner(item, "metadata.annotations")
+        )[INTENT]
+        for item in built()
+        if item["kind"] == "Deployment"
+    }
+    again = deployment("arena-gate", gates={"replicas": 3})
+    assert len(set(marks.values())) == 3
+    annotations = cast("Object", inner(again, "metadata.annotations"))
+    assert annotations[INTENT] != marks["arena-gate"]
