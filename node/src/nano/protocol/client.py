@@ -7,7 +7,7 @@ it; servers of pomelo and nano understand it as well as ours do.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct as Record
@@ -54,13 +54,16 @@ class Kicked(Record, frozen=True):
     """The server sends us away.
 
     Attributes:
-        reason: Why, if it says so.
+        reason: Why; empty if it does not say.
     """
 
     reason: str
 
 
 ClientEvent: TypeAlias = Message | Accepted | Heartbeat | Kicked
+
+
+_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 class _Sys(Record):
@@ -142,16 +145,16 @@ class ClientConnection:
     def _accepted(self, body: bytes) -> Accepted:
         try:
             answer = msgspec.json.decode(body, type=_Answer)
-        except msgspec.MsgspecError as error:
+            self._dictionary = RouteDictionary(answer.sys.codes)
+        except (*_UNREADABLE, ValueError) as error:
             message = f"the handshake's answer cannot be read: {error}"
             raise ProtocolError(message) from None
         self.accepted = answer.code == 200
-        self._dictionary = RouteDictionary(answer.sys.codes)
         return Accepted(answer.code, answer.sys.heartbeat, body)
 
 
 def _reason(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Kick).reason
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return body.decode(errors="replace")

@@ -45,6 +45,8 @@ class HandshakeRequested(Record, frozen=True):
 
 Event: TypeAlias = Message | HandshakeRequested | ProtocolError
 
+MOST_GREETINGS: Final = 16  # of one connection; answers weigh more than questions
+
 _DATA: Final = int(PacketType.DATA)
 
 _INPUTS: Final = {
@@ -70,7 +72,7 @@ class Connection:
         hello: What the client announced, once it has.
     """
 
-    __slots__ = ("_dictionary", "_reader", "hello", "state")
+    __slots__ = ("_dictionary", "_greetings", "_reader", "hello", "state")
 
     def __init__(
         self, dictionary: RouteDictionary = EMPTY, limit: int = DEFAULT_LIMIT
@@ -78,6 +80,7 @@ class Connection:
         self.state = State.GREETING
         self.hello = ClientHello()
         self._dictionary = dictionary
+        self._greetings = 0
         self._reader = PacketReader(limit)
 
     def receive(self, data: bytes) -> list[Event]:
@@ -141,6 +144,10 @@ class Connection:
     def _control(self, kind: PacketType, body: bytes, events: list[Event]) -> State:
         self.state = next_state(self.state, _INPUTS[kind])
         if kind is PacketType.HANDSHAKE:
+            self._greetings += 1
+            if self._greetings > MOST_GREETINGS:
+                message = f"more than {MOST_GREETINGS} handshakes on one connection"
+                raise ProtocolError(message)
             self.hello = read_hello(body)
             events.append(HandshakeRequested(self.hello, body))
         return self.state

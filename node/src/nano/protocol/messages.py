@@ -152,7 +152,7 @@ def head_of_push(route: str, dictionary: RouteDictionary = EMPTY) -> bytes:
     """Return what precedes the payload in every push to *route*.
 
     Raises:
-        EncodeError: *route* is longer than 255 bytes of UTF-8.
+        EncodeError: *route* has no form in UTF-8 of at most 255 bytes.
     """
     return _head(PUSH, 0, route, dictionary)
 
@@ -170,10 +170,13 @@ def encode_message(message: Message, dictionary: RouteDictionary = EMPTY) -> byt
     """Return the data packet that carries *message*.
 
     Raises:
-        EncodeError: The route, the id or the whole does not fit the wire.
+        EncodeError: The type, the route, the id or the whole does not fit the wire.
     """
     if message.type == RESPONSE:
         return encode_response(message.id, message.payload, message.failed)
+    if not 0 <= message.type <= PUSH:
+        text = f"message type {message.type} does not exist"
+        raise EncodeError(text)
     head = _head(message.type, message.id, message.route, dictionary)
     return _packet(head, message.payload)
 
@@ -184,7 +187,11 @@ def _head(kind: int, number: int, route: str, dictionary: RouteDictionary) -> by
     code = dictionary.code(route)
     if code is not None:
         return bytes((flag | COMPRESSED,)) + prefix + code.to_bytes(2)
-    name = route.encode()
+    try:
+        name = route.encode()
+    except UnicodeEncodeError:
+        message = f"route {route[:32]!r} has no form in UTF-8"
+        raise EncodeError(message) from None
     if len(name) > LONGEST_ROUTE:
         message = f"route {route[:32]!r}… has {len(name)} bytes; 255 is the most"
         raise EncodeError(message)
