@@ -81,11 +81,13 @@ class Frames(NamedTuple):
         data: The payloads of all data frames, joined.
         pings: The payloads that want a pong, in order.
         close: The client's close code, or ``None``; 1005 if it gave none.
+        error: What is wrong with the frame behind all these, or ``None``.
     """
 
     data: bytes
     pings: list[bytes]
     close: int | None
+    error: FrameError | None = None
 
 
 class FrameReader:
@@ -109,8 +111,8 @@ class FrameReader:
     def receive(self, data: bytes) -> Frames:
         """Take bytes from the client and return what is complete.
 
-        Raises:
-            FrameError: They are not frames that a client may send.
+        A broken frame is returned, not raised: what came in front of it counts.
+        Neither it nor a close frame may be followed by another call.
         """
         if self._rest:
             self._rest += data
@@ -121,28 +123,32 @@ class FrameReader:
         parts: list[bytes] = []
         pings: list[bytes] = []
         close: int | None = None
+        broken: FrameError | None = None
         offset, end = 0, len(data)
-        while close is None and offset < end:
-            stop, start = self._bounds(data, offset, end)
-            if stop > end:
-                self._rest += data[offset:]
-                self._needed = stop - offset
-                break
-            head = data[offset]
-            payload = data[start:stop]
-            if start < stop:
-                payload = apply_mask(payload, data[start - 4 : start])
-            offset = stop
-            opcode = head & 0x0F
-            if opcode <= BINARY:
-                self._data(opcode, head & FIN, payload)
-                parts.append(payload)
-            elif opcode == PING:
-                pings.append(payload)
-            elif opcode == CLOSE:
-                close = _close_code(payload)
+        try:
+            while close is None and offset < end:
+                stop, start = self._bounds(data, offset, end)
+                if stop > end:
+                    self._rest += data[offset:]
+                    self._needed = stop - offset
+                    break
+                head = data[offset]
+                payload = data[start:stop]
+                if start < stop:
+                    payload = apply_mask(payload, data[start - 4 : start])
+                offset = stop
+                opcode = head & 0x0F
+                if opcode <= BINARY:
+                    self._data(opcode, head & FIN, payload)
+                    parts.append(payload)
+                elif opcode == PING:
+                    pings.append(payload)
+                elif opcode == CLOSE:
+                    close = _close_code(payload)
+        except FrameError as error:
+            broken = error
         joined = parts[0] if len(parts) == 1 else b"".join(parts)
-        return Frames(joined, pings, close)
+        return Frames(joined, pings, close, broken)
 
     def _bounds(self, data: bytes, offset: int, end: int) -> tuple[int, int]:
         """Return where the frame at *offset* ends and where its payload begins.

@@ -21,7 +21,6 @@ from nano.transports.frames import (
     NORMAL,
     POLICY_VIOLATION,
     PROTOCOL_ERROR,
-    FrameError,
     FrameReader,
     close_frame,
     data_frames,
@@ -38,6 +37,11 @@ _quiet.setLevel(logging.ERROR)
 LARGEST_UPGRADE: Final = 16 * 1024  # request line and headers, in bytes
 FRAME_ROOM: Final = 1024  # a frame may hold a packet of the limit, and a little more
 END_OF_HEADERS: Final = b"\r\n\r\n"
+NOT_HTTP: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\n\r\n"
+    b"This port speaks WebSocket; what came is no request, or one of over 16 KiB.\n"
+)
 
 CLOSE_CODES: Final = {
     "protocol-error": PROTOCOL_ERROR,
@@ -68,12 +72,7 @@ class WebSocketTransport(ClientTransport):
             data = self._negotiate(data)
             if not data:
                 return
-        try:
-            frames = self._frames.receive(data)
-        except FrameError as error:
-            logger.info("%s broke WebSocket: %s", self.peer, error)
-            self._close("protocol-error", close_frame(error.code, error.reason))
-            return
+        frames = self._frames.receive(data)
         for payload in frames.pings:
             self._write_now(pong_frame(payload))
         if frames.data:
@@ -81,6 +80,10 @@ class WebSocketTransport(ClientTransport):
         if frames.close is not None:
             code = frames.close if frames.close != 1005 else NORMAL
             self._close("client-closed", close_frame(code))
+        elif frames.error is not None:
+            error = frames.error
+            logger.info("%s broke WebSocket: %s", self.peer, error)
+            self._close("protocol-error", close_frame(error.code, error.reason))
 
     def _negotiate(self, data: bytes) -> bytes:
         """Answer the upgrade; return what followed it in the same read."""
@@ -97,7 +100,7 @@ class WebSocketTransport(ClientTransport):
         for event in server.events_received():
             if isinstance(event, Request):
                 server.send_response(server.accept(event))
-        answer = b"".join(server.data_to_send())
+        answer = b"".join(server.data_to_send()) or NOT_HTTP
         if server.state.name != "OPEN":
             self._door.counts.handshakes["no-upgrade"] += 1
             self._upgrade = bytearray()
@@ -110,6 +113,8 @@ class WebSocketTransport(ClientTransport):
     def _write_now(self, data: bytes) -> None:
         if self._transport is not None and not self._closing:
             self._transport.write(data)
+            if self._congested:
+                self._watch_backlog(self._transport)
 
     def _close(self, reason: str, last: bytes) -> None:
         """End the connection with *last*, without a kick: it would not be read."""

@@ -60,14 +60,21 @@ class Wheel:
         self._spokes[connection.spoke].pop(connection, None)
 
     def advance(self, now: float) -> None:
-        """Serve the spokes whose time has come."""
+        """Serve the spokes whose time has come, and each of them once.
+
+        If more than an interval has passed, the process itself stood still, and
+        what its clients sent meanwhile has yet to be read: they are not to blame.
+        """
         if self._due is None:
             self._due = now + self._step
-        while self._due <= now:
+        for _ in range(SPOKES):
+            if self._due > now:
+                return
             self._due += self._step
             self._at = (self._at + 1) % SPOKES
             for connection in list(self._spokes[self._at]):
                 self._serve(connection)
+        self._due = max(self._due, now + self._step)
 
     def _serve(self, connection: Beating) -> None:
         if connection.heard:
