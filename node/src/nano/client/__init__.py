@@ -14,11 +14,10 @@ reason that the server gave.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any, Self
-
-import msgspec
+from typing import Any, Final, Self
 
 from nano.client.streams import Stream, open_stream
 from nano.errors import ConnectionClosed, ProtocolError
@@ -36,6 +35,8 @@ from nano.serializers import JsonSerializer
 __all__ = ["Client", "connect"]
 
 logger = logging.getLogger(__name__)
+
+KICKED: Final = "kicked"  # by a server that does not say why
 
 
 async def connect(url: str, *, user: Any = None, timeout: float = 10.0) -> Client:
@@ -73,7 +74,7 @@ class Client:
         self._stream = stream
         self._connection = ClientConnection()
         self._serializer = JsonSerializer()
-        self._decode = msgspec.json.Decoder().decode
+        self._decode = self._serializer.decoder(Any)
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._callbacks: dict[str, list[Callable[[Any], None]]] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -89,21 +90,29 @@ class Client:
         while not self._connection.accepted:
             data = await self._stream.read()
             if not data:
-                raise ConnectionClosed(self.closed or "closed during the handshake")
-            for event in self._connection.receive(data):
+                raise ConnectionClosed("closed during the handshake")
+            for event in self._understand(data):
                 if isinstance(event, Kicked):
-                    self.closed = event.reason
-                elif isinstance(event, Accepted) and event.code != 200:
+                    raise ConnectionClosed(event.reason or KICKED)
+                if isinstance(event, Accepted) and event.code != 200:
                     message = f"the server refuses with code {event.code}"
                     raise ConnectionClosed(message)
         await self._stream.write(self._connection.acknowledge())
         self._reader = asyncio.create_task(self._read(), name="nano client reader")
+
+    def _understand(self, data: bytes) -> list[ClientEvent]:
+        try:
+            return self._connection.receive(data)
+        except ProtocolError as error:
+            message = f"the server broke the protocol: {error}"
+            raise ConnectionClosed(message) from None
 
     async def request(self, route: str, payload: Any, *, timeout: float = 10.0) -> Any:
         """Ask, and return the decoded answer; ``None`` if its payload is empty.
 
         Raises:
             RequestError: The answer is an error.
+            PayloadError: The answer is not JSON.
             ConnectionClosed: The connection is over, or ends while waiting.
             TimeoutError: No answer came in *timeout* seconds.
         """
@@ -121,7 +130,7 @@ class Client:
             del self._waiting[number]
         if message.failed:
             raise self._serializer.decode_error(message.payload)
-        return self._decode(message.payload) if message.payload else None
+        return self._decode(message.payload)
 
     async def notify(self, route: str, payload: Any) -> None:
         """Say, and expect no answer.
@@ -161,19 +170,18 @@ class Client:
         reason = "the server closed the connection"
         try:
             while data := await self._stream.read():
-                for event in self._connection.receive(data):
+                for event in self._understand(data):
                     if isinstance(event, Kicked):
-                        reason = event.reason
+                        reason = event.reason or KICKED
                     await self._act(event)
-        except ProtocolError as error:
-            reason = f"the server broke the protocol: {error}"
         except ConnectionClosed as error:
             reason = str(error)
         self._end(reason)
 
     async def _act(self, event: ClientEvent) -> None:
         if isinstance(event, Heartbeat):
-            await self._stream.write(HEARTBEAT_PACKET)
+            with contextlib.suppress(ConnectionClosed):  # why: the next read tells
+                await self._stream.write(HEARTBEAT_PACKET)
         elif isinstance(event, Message) and event.type == PUSH:
             self._pushed(event)
         elif isinstance(event, Message):
@@ -184,7 +192,7 @@ class Client:
     def _pushed(self, message: Message) -> None:
         for callback in self._callbacks.get(message.route, ()):
             try:
-                callback(self._decode(message.payload) if message.payload else None)
+                callback(self._decode(message.payload))
             except Exception:
                 logger.exception("a callback of %s failed", message.route)
 

@@ -16,6 +16,7 @@ from nano.errors import ConnectionClosed, UsageError
 __all__ = ["Stream", "open_stream"]
 
 READ_SIZE = 65536
+WRONG_FORM = "{!r} is not of the form tcp://host:port or ws://host:port/path"
 
 
 class Stream(Protocol):
@@ -25,7 +26,11 @@ class Stream(Protocol):
         """Return what has come; empty at the end of the stream."""
 
     async def write(self, data: bytes) -> None:
-        """Send *data*."""
+        """Send *data*.
+
+        Raises:
+            ConnectionClosed: The connection is over.
+        """
 
     async def close(self) -> None:
         """Close and wait until it is."""
@@ -48,7 +53,10 @@ class TcpStream:
     async def write(self, data: bytes) -> None:
         """Send *data*."""
         self._writer.write(data)
-        await self._writer.drain()
+        try:
+            await self._writer.drain()
+        except ConnectionError as error:
+            raise ConnectionClosed(f"the connection is lost: {error}") from None
 
     async def close(self) -> None:
         """Close and wait until it is."""
@@ -92,12 +100,12 @@ async def open_stream(url: str) -> Stream:
         UsageError: The URL has another form.
         ConnectionClosed: Nobody answers there.
     """
-    parts = urlsplit(url)
+    scheme, host, port = _split(url)
     try:
-        if parts.scheme == "tcp" and parts.hostname and parts.port:
-            streams = await asyncio.open_connection(parts.hostname, parts.port)
+        if scheme == "tcp" and host and port:
+            streams = await asyncio.open_connection(host, port)
             return TcpStream(*streams)
-        if parts.scheme in ("ws", "wss"):
+        if scheme in ("ws", "wss") and host:
             websocket = await connect_websocket(
                 url, compression=None, max_size=None, ping_interval=None, proxy=None
             )
@@ -105,5 +113,12 @@ async def open_stream(url: str) -> Stream:
     except (OSError, InvalidHandshake) as error:
         message = f"cannot connect to {url}: {error}"
         raise ConnectionClosed(message) from error
-    message = f"{url!r} is not of the form tcp://host:port or ws://host:port/path"
-    raise UsageError(message)
+    raise UsageError(WRONG_FORM.format(url))
+
+
+def _split(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port
+    except ValueError:  # a port that is no port, a bracket that is not closed
+        raise UsageError(WRONG_FORM.format(url)) from None
