@@ -32,6 +32,7 @@ from nano_manifest.model import (
 )
 from nano_manifest.parse import dumps, from_object, load, loads, to_object
 from nano_manifest.problems import ManifestError
+from nano_manifest.rules import RESERVED_ENV
 from nano_manifest.schema import crd
 from nano_manifest.settings import SETTINGS, Setting, Settings, overridden
 
@@ -43,6 +44,7 @@ __all__ = [
     "KIND",
     "OBSERVE_PORT",
     "PLURAL",
+    "RESERVED_ENV",
     "SETTINGS",
     "VERSION",
     "Backend",

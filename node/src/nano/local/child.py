@@ -1,0 +1,193 @@
+"""One process: started, listened to, probed, stopped.
+
+The asyncio shell around :class:`~nano.local.life.Life`, which decides everything;
+here its actions are carried out and what happens is fed back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from nano.local.console import Console
+from nano.local.life import Action, Life, Phase, Stimulus
+from nano.local.parent import PARENT_FD
+from nano.local.plan import ProcessSpec
+from nano.local.probe import not_ready
+from nano_manifest import RESERVED_ENV
+
+__all__ = ["Child"]
+
+SECONDS_BETWEEN_PROBES: Final = 0.05
+SECONDS_OF_LAST_WORDS: Final = 1.0  # output that is still in the pipe at the end
+LAST_LINES: Final = 6
+LONGEST_LINE: Final = 64 * 1024  # characters; a longer one is shown in pieces
+
+
+class Child:
+    """One process of the cluster, over all its restarts.
+
+    Owned by the supervisor, whose task group runs its tasks.
+
+    Args:
+        spec: How it is called.
+        parent_fd: The end of the supervisor's pipe that the process holds.
+        group: Where its tasks run.
+        console: Where its output goes.
+        changed: Called after everything that happened.
+
+    Attributes:
+        life: Where it stands.
+        reason: Why it is not ready, as far as it says.
+        last_lines: The end of its output.
+    """
+
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        parent_fd: int,
+        group: asyncio.TaskGroup,
+        console: Console,
+        changed: Callable[[], None],
+    ) -> None:
+        self.spec = spec
+        self.life = Life()
+        self.reason = "it is starting"
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._parent_fd = parent_fd
+        self._group = group
+        self._console = console
+        self._changed = changed
+        self._process: Process | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process, or 0 where none runs."""
+        return self._process.pid if self._process else 0
+
+    def feed(self, happened: Stimulus, code: int | None = None) -> None:
+        """Let *happened* happen, and do what follows from it."""
+        loop = asyncio.get_running_loop()
+        action = self.life.feed(happened, loop.time(), code)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.life.due is not None:
+            self._timer = loop.call_at(self.life.due, self.feed, Stimulus.DUE)
+        if action is Action.SPAWN:
+            self._group.create_task(self._run(), name=f"run {self.spec.name}")
+        elif action is Action.TERMINATE:
+            self._signal(signal.SIGTERM)
+        elif action is Action.KILL:
+            self._console.say(f"{self.spec.name} does not stop; it is killed")
+            self.kill()
+        self._changed()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def _run(self) -> None:
+        """See one process from its start to its end."""
+        try:
+            process = await self._spawn()
+        except OSError as error:
+            self._console.say(f"{self.spec.name} cannot be started: {error}")
+            self._ended(1)
+            return
+        self._process = process
+        if self.life.phase is Phase.STOPPING:  # told so while it was made
+            self._signal(signal.SIGTERM)
+        tasks = [
+            asyncio.create_task(self._pump(process), name=f"read {self.spec.name}"),
+            asyncio.create_task(self._probe(), name=f"probe {self.spec.name}"),
+        ]
+        try:
+            code = await process.wait()
+            await asyncio.wait(tasks[:1], timeout=SECONDS_OF_LAST_WORDS)
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            self._process = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._ended(code)
+
+    async def _spawn(self) -> Process:
+        env = {k: v for k, v in os.environ.items() if k not in RESERVED_ENV}
+        env |= self.spec.env
+        env |= {PARENT_FD: str(self._parent_fd), "PYTHONUNBUFFERED": "1"}
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # the folder we are in is nobody's place to import from
+            "-m",
+            "nano.cli",
+            *self.spec.args,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            env=env,
+            pass_fds=(*self.spec.fds, self._parent_fd),
+            process_group=0,  # the terminal's Ctrl-C is for the supervisor alone
+        )
+
+    async def _pump(self, process: Process) -> None:
+        """Show what the process writes, line by line."""
+        assert process.stdout is not None
+        rest = ""
+        while chunk := await process.stdout.read(LONGEST_LINE):
+            *lines, rest = (rest + chunk.decode("utf-8", "replace")).split("\n")
+            if len(rest) > LONGEST_LINE:
+                lines, rest = [*lines, rest], ""
+            for line in lines:
+                self._show(line)
+        if rest:
+            self._show(rest)
+
+    def _show(self, line: str) -> None:
+        self.last_lines.append(line)
+        self._console.line(self.spec.name, line)
+
+    async def _probe(self) -> None:
+        """Ask until it is ready."""
+        while True:
+            reason = await not_ready(self.spec.observe)
+            if reason is None:
+                self.feed(Stimulus.READY)
+                return
+            self.reason = reason
+            await asyncio.sleep(SECONDS_BETWEEN_PROBES)
+
+    def _ended(self, code: int) -> None:
+        self.reason = _how(code)
+        self.feed(Stimulus.EXIT, code)
+        if self.life.phase is Phase.PAUSING and self.life.due is not None:
+            pause = self.life.due - asyncio.get_running_loop().time()
+            self._console.say(
+                f"{self.spec.name} {self.reason}; it is started again in {pause:.1f} s"
+            )
+
+
+def _how(code: int) -> str:
+    """Say how a process ended."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

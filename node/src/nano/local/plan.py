@@ -1,0 +1,132 @@
+"""A manifest as a list of processes: who they are and how they are called.
+
+The plan is a value.  It is made from a manifest and a few facts about this run
+(folders, ports, inherited sockets) and starts nothing itself, so that a test can
+read it.  What the manifest says for Kubernetes only is left out, and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nano_manifest import NanoCluster, RoleFields
+
+__all__ = ["ProcessSpec", "Surroundings", "ignored", "plan"]
+
+_HOST: Final = "127.0.0.1"  # nodes of one machine talk to each other over loopback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """The facts of one run.
+
+    Attributes:
+        manifest_file: Where the nodes read the manifest.
+        app_dir: Where components are looked for.
+        run_dir: A folder of ours alone, for control sockets.
+        host: Where listeners bind.
+        listen_fds: The listening sockets that all gates share, by listener.
+        next_port: Returns a free port of loopback, another one each time.
+    """
+
+    manifest_file: Path
+    app_dir: Path
+    run_dir: Path
+    host: str
+    listen_fds: Mapping[str, int]
+    next_port: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSpec:
+    """One process.
+
+    Attributes:
+        name: What people see: ``master``, ``gate-1``, ``room-2``.
+        role: ``master``, ``gate`` or ``backend``.
+        args: What follows ``nanoctl``.
+        env: What is added to the environment.
+        fds: Descriptors that it inherits.
+        address: Its cluster address, which is its name to other nodes.
+        observe: ``host:port`` of its health and metrics.
+        control: Its control socket.
+    """
+
+    name: str
+    role: str
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    fds: tuple[int, ...]
+    address: str
+    observe: str
+    control: Path
+
+
+def plan(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
+    """Return the processes of *cluster*: the master, the backends, the gates."""
+    spec = cluster.spec
+    master = _process("master", "master", (), spec.master, here)
+    processes = [master]
+    joining = ("--master", master.address)
+    args: tuple[str, ...]
+    for backend in spec.backends:
+        args = ("--backend", backend.name, *joining)
+        for number in range(1, backend.replicas + 1):
+            name = f"{backend.name}-{number}"
+            processes.append(_process(name, "backend", args, backend, here))
+    shared = ",".join(f"{name}={fd}" for name, fd in here.listen_fds.items())
+    args = ("--host", here.host, "--listen-fds", shared, *joining)
+    for number in range(1, spec.gates.replicas + 1):
+        name = f"gate-{number}"
+        processes.append(_process(name, "gate", args, spec.gates, here))
+    return processes
+
+
+def _process(
+    name: str,
+    role: str,
+    args: tuple[str, ...],
+    fields: RoleFields,
+    here: Surroundings,
+) -> ProcessSpec:
+    address = f"{_HOST}:{here.next_port()}"
+    observe = f"{_HOST}:{here.next_port()}"
+    control = here.run_dir / f"{name}.sock"
+    common = {
+        "--role": role,
+        "--address": address,
+        "--manifest": str(here.manifest_file),
+        "--app-dir": str(here.app_dir),
+        "--observe": observe,
+        "--control": f"unix:{control}",
+    }
+    return ProcessSpec(
+        name=name,
+        role=role,
+        args=("node", *(word for pair in common.items() for word in pair), *args),
+        env={v.name: v.value for v in fields.env if v.value_from is None},
+        fds=tuple(here.listen_fds.values()) if role == "gate" else (),
+        address=address,
+        observe=observe,
+        control=control,
+    )
+
+
+def ignored(cluster: NanoCluster) -> Iterator[str]:
+    """Yield what of *cluster* a node may miss here, as sentences."""
+    spec = cluster.spec
+    roles: list[tuple[str, RoleFields]] = [("master", spec.master)]
+    roles += [(f"backend {item.name}", item) for item in spec.backends]
+    roles.append(("gates", spec.gates))
+    for name, fields in roles:
+        if fields.env_from:
+            yield f"{name}: envFrom is for Kubernetes; set its variables by hand here"
+        for variable in fields.env:
+            if variable.value_from is not None:
+                yield (
+                    f"{name}: {variable.name} takes its value from Kubernetes; set it "
+                    "by hand here"
+                )

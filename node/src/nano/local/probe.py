@@ -1,0 +1,36 @@
+"""Asking a node of this machine whether it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+__all__ = ["not_ready"]
+
+SECONDS: Final = 2.0  # a node that takes longer to answer is not ready
+LARGEST_ANSWER: Final = 4096
+
+
+async def not_ready(observe: str) -> str | None:
+    """Return why the node at *observe* is not ready; ``None`` if it is."""
+    host, _, port = observe.rpartition(":")
+    try:
+        async with asyncio.timeout(SECONDS):
+            answer = await _get(host, int(port))
+    except TimeoutError:
+        return "it does not answer"
+    except OSError:
+        return "it is starting"
+    head, _, body = answer.partition("\r\n\r\n")
+    if head.split(" ")[1:2] == ["200"]:
+        return None
+    return body.strip() or "it is starting"
+
+
+async def _get(host: str, port: int) -> str:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
+        return (await reader.read(LARGEST_ANSWER)).decode("utf-8", "replace")
+    finally:
+        writer.close()

@@ -1,0 +1,290 @@
+"""``nanoctl up``: a whole cluster on this machine, under one supervisor.
+
+It binds the listeners, starts the master, then everything else, shows what all of
+them say, starts again what dies, and stops everything in order.  Nothing outlives
+it: not a process, not a socket, not a folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+import msgspec
+
+from nano.errors import NanoError
+from nano.local.child import Child
+from nano.local.console import Console
+from nano.local.life import Phase, Stimulus
+from nano.local.plan import ProcessSpec, Surroundings, ignored, plan
+from nano.local.ports import bind_listeners, free_ports
+from nano_manifest import NanoCluster, dumps
+
+__all__ = ["Run", "StartError", "up"]
+
+SECONDS_TO_START: Final = 60.0
+SECONDS_FOR_THE_FIRST: Final = 10.0  # answer, after everything is ready
+STAGES: Final = (("master",), ("backend", "gate"))
+STOP_STAGES: Final = ("gate", "backend", "master")
+_SCHEMES: Final = {"websocket": "ws://{}/", "tcp": "tcp://{}"}
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+class StartError(NanoError):
+    """The cluster did not come up; the text says which process, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What is asked of one run.
+
+    Attributes:
+        cluster: What to run.
+        app_dir: Where its components are.
+        host: Where its listeners bind.
+        first: A route and a payload to send when all is ready.
+    """
+
+    cluster: NanoCluster
+    app_dir: Path
+    host: str = "127.0.0.1"
+    first: tuple[str, object] | None = None
+
+
+def up(run: Run, out: TextIO = sys.stdout) -> None:
+    """Run a cluster until SIGINT, SIGTERM or SIGHUP.
+
+    Raises:
+        UsageError: A listener's port is in use.
+        StartError: A process cannot be started.
+    """
+    began = time.monotonic()
+    with ExitStack() as stack:
+        sockets = bind_listeners(run.cluster, run.host, stack)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nano-"))
+        manifest = Path(folder, "cluster.yaml")
+        manifest.write_text(dumps(run.cluster), encoding="utf-8")
+        reading, writing = os.pipe()
+        stack.callback(os.close, writing)
+        stack.callback(os.close, reading)
+        surroundings = Surroundings(
+            manifest_file=manifest,
+            app_dir=run.app_dir,
+            run_dir=Path(folder),
+            host=run.host,
+            listen_fds={name: sock.fileno() for name, sock in sockets.items()},
+            next_port=iter(free_ports(_ports_needed(run.cluster))).__next__,
+        )
+        specs = plan(run.cluster, surroundings)
+        asyncio.run(_Supervisor(run, specs, reading, out, began).main())
+
+
+def _ports_needed(cluster: NanoCluster) -> int:
+    spec = cluster.spec
+    nodes = 1 + spec.gates.replicas + sum(item.replicas for item in spec.backends)
+    return 2 * nodes  # the cluster's and the observe server's
+
+
+class _Supervisor:
+    """One run, from the first process to the last."""
+
+    def __init__(
+        self,
+        run: Run,
+        specs: list[ProcessSpec],
+        parent_fd: int,
+        out: TextIO,
+        began: float,
+    ) -> None:
+        self._run = run
+        self._specs = specs
+        self._parent_fd = parent_fd
+        self._console = Console(out, [spec.name for spec in specs])
+        self._began = began
+        self._children: list[Child] = []
+        self._changed = asyncio.Event()
+        self._stop_wanted = asyncio.Event()
+
+    async def main(self) -> None:
+        """Start, serve until told to stop, stop.
+
+        Raises:
+            StartError: A process cannot be started.
+        """
+        with self._signals():
+            async with asyncio.TaskGroup() as group:
+                self._children = [
+                    Child(
+                        spec, self._parent_fd, group, self._console, self._changed.set
+                    )
+                    for spec in self._specs
+                ]
+                try:
+                    await self._until_stopped()
+                finally:
+                    await self._stop()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in numbers:
+            loop.add_signal_handler(number, self._told_to_stop)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _told_to_stop(self) -> None:
+        if self._stop_wanted.is_set():  # told twice: somebody is in a hurry
+            for child in self._children:
+                child.kill()
+        self._stop_wanted.set()
+
+    async def _until_stopped(self) -> None:
+        """Serve, and return when told to stop, even in the middle of starting."""
+        serving = asyncio.create_task(self._serve(), name="serve")
+        stopping = asyncio.create_task(self._stop_wanted.wait(), name="stop wanted")
+        both = {serving, stopping}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                await serving
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+    # -------------------------------------------------------------------- start
+
+    async def _serve(self) -> None:
+        self._console.say(
+            f"starting {self._run.cluster.metadata.name}: {len(self._specs)} processes"
+        )
+        for sentence in ignored(self._run.cluster):
+            self._console.say(sentence)
+        try:
+            async with asyncio.timeout(SECONDS_TO_START):
+                for roles in STAGES:
+                    await self._start(roles)
+        except TimeoutError:
+            late = [child for child in self._children if not _is_ready(child)]
+            reasons = "; ".join(f"{c.spec.name}: {c.reason}" for c in late)
+            message = f"not ready after {SECONDS_TO_START:g} s: {reasons}"
+            raise StartError(message) from None
+        self._summary()
+        if self._run.first is not None:
+            await self._send(*self._run.first)
+        await self._stop_wanted.wait()
+
+    async def _start(self, roles: tuple[str, ...]) -> None:
+        """Start the children of *roles* and wait until all are ready.
+
+        Raises:
+            StartError: One of them cannot be started.
+        """
+        started = [child for child in self._children if child.spec.role in roles]
+        for child in started:
+            child.feed(Stimulus.START)
+
+        def settled() -> bool:
+            return all(map(_is_ready, started)) or any(map(_has_failed, started))
+
+        await self._until(settled)
+        for child in filter(_has_failed, started):
+            words = "".join(f"\n  {line}" for line in child.last_lines)
+            message = f"{child.spec.name} {child.reason}; the last that it said:{words}"
+            raise StartError(message)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    # -------------------------------------------------------------------- serve
+
+    def _seconds(self) -> str:
+        return f"{time.monotonic() - self._began:.1f} s"
+
+    def _urls(self) -> dict[str, str]:
+        """Where clients connect, by listener."""
+        given = self._run.host
+        host = _ANYWHERE.get(given, f"[{given}]" if ":" in given else given)
+        return {
+            item.name: _SCHEMES[item.transport].format(f"{host}:{item.port}")
+            for item in self._run.cluster.spec.gates.listeners
+        }
+
+    def _summary(self) -> None:
+        say = self._console.say
+        say(f"{self._run.cluster.metadata.name} is ready after {self._seconds()}")
+        for child in self._children:
+            spec = child.spec
+            say(
+                f"  {spec.name}: pid {child.pid}, node {spec.address}, "
+                f"http://{spec.observe}/metrics, control {spec.control}"
+            )
+        if self._run.cluster.spec.gates.replicas:
+            urls = self._urls()
+            for name, url in urls.items():
+                say(f"  clients: {name} at {url}")
+            example = shlex.join(
+                ["nanoctl", "request", "-s", next(iter(urls.values()))]
+            )
+            say(f"  try: {example} SERVICE.METHOD '{{}}'")
+        say("  Ctrl-C stops all of it")
+
+    async def _send(self, route: str, payload: object) -> None:
+        """Send the first request and show how it went."""
+        from nano.client import connect
+
+        url = next(iter(self._urls().values()))
+        try:
+            async with (
+                asyncio.timeout(SECONDS_FOR_THE_FIRST),
+                await connect(url) as client,
+            ):
+                answer = await client.request(route, payload)
+        except TimeoutError:
+            self._console.say(f"{route}: no answer in {SECONDS_FOR_THE_FIRST:g} s")
+        except NanoError as error:
+            self._console.say(f"{route}: {error}")
+        else:
+            text = msgspec.json.encode(answer).decode()
+            self._console.say(f"{route} answered {text} after {self._seconds()}")
+
+    # --------------------------------------------------------------------- stop
+
+    async def _stop(self) -> None:
+        """Stop gates, then backends, then the master, each within its deadline."""
+        if any(not child.life.over for child in self._children):
+            self._console.say("stopping")
+        for role in STOP_STAGES:
+            await self._stop_role(role)
+        self._console.say(f"stopped after {self._seconds()}")
+
+    async def _stop_role(self, role: str) -> None:
+        stage = [child for child in self._children if child.spec.role == role]
+        for child in stage:
+            child.feed(Stimulus.STOP)
+        await self._until(lambda: all(child.life.over for child in stage))
+
+
+def _is_ready(child: Child) -> bool:
+    return child.life.phase is Phase.READY
+
+
+def _has_failed(child: Child) -> bool:
+    return child.life.phase is Phase.FAILED
