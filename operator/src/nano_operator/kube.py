@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Final, Self, cast
 from urllib.parse import quote
@@ -40,7 +40,7 @@ from nano_operator.metrics import Metrics
 from nano_operator.names import MANAGER
 from nano_operator.objects import Object, Resource
 
-__all__ = ["CALLS", "Kube", "load_configuration"]
+__all__ = ["CALLS", "LONGEST_PAUSE_SECONDS", "Kube", "load_configuration"]
 
 CALLS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("nanocluster.io", "nanoclusters"): frozenset({"list", "watch"}),
@@ -98,11 +98,16 @@ class Kube:
     """
 
     def __init__(
-        self, configuration: Configuration, metrics: Metrics | None = None
+        self,
+        configuration: Configuration,
+        metrics: Metrics | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """*sleep* waits for so many seconds between two attempts."""
         self._client = ApiClient(configuration)
         self._client.user_agent = MANAGER
         self._metrics = metrics or Metrics()
+        self._sleep = sleep
 
     async def __aenter__(self) -> Self:
         return self
@@ -241,7 +246,7 @@ class Kube:
                 if attempt == ATTEMPTS:
                     raise
                 wait = max(pause, error.retry_after) * random.uniform(1.0, 1.2)
-                await asyncio.sleep(min(wait, LONGEST_PAUSE_SECONDS))
+                await self._sleep(min(wait, LONGEST_PAUSE_SECONDS))
                 pause *= 2
         raise AssertionError("unreachable: the last attempt returns or raises")
 
