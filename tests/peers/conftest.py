@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from .build import CURE, BuildError, build
 from .go import Peers
+from .nodes import Nodes
 from .ours import OurNodes
 
 
@@ -36,5 +37,13 @@ async def peers(peer_program: Path) -> AsyncIterator[Peers]:
 async def ours() -> AsyncIterator[OurNodes]:
     """Starts nodes of ours, in this process, for one test."""
     started = OurNodes()
+    yield started
+    await started.stop()
+
+
+@pytest_asyncio.fixture
+async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nodes]:
+    """Starts nodes of ours, as processes, for one test."""
+    started = Nodes(tmp_path_factory.mktemp("run"))  # short: it will hold sockets
     yield started
     await started.stop()

@@ -15,11 +15,9 @@ from nano.cluster.pb import cluster_pb2 as pb
 from nano.cluster.server import ClusterServer
 from nano.errors import ClusterError
 
-from .go import free_address
+from .process import PATIENCE, free_address
 
 __all__ = ["OurNode", "OurNodes"]
-
-PATIENCE: Final = 15.0  # seconds until a change that should come counts as missing
 
 HEARTBEAT: Final = 0.5  # seconds between heartbeats of our nodes
 

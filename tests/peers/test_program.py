@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .go import Peers, free_address
+from .go import Peers
+from .process import free_address
 
 pytestmark = [pytest.mark.peers, pytest.mark.process]
 

@@ -7,8 +7,8 @@ import (
 	"github.com/lonng/nano/session"
 )
 
-// EchoService is the bench's: route EchoService.echo, the same work as the
-// project's examples/echo. It logs no call.
+// EchoService is the bench's: route EchoService.echo, the same work as that
+// of bench/components/echo.py. It logs no call.
 type EchoService struct {
 	component.Base
 }

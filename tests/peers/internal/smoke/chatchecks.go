@@ -114,11 +114,12 @@ func burst(c *wire.Conn) error {
 	return counted(c, "onBurst", 10)
 }
 
+// pump stays at sixteen: with more, nano's write loop may wait for itself for ever.
 func pump(c *wire.Conn) error {
-	if _, err := c.Request("ChatService.Pump", `{"n":200}`); err != nil {
+	if _, err := c.Request("ChatService.Pump", `{"n":16}`); err != nil {
 		return err
 	}
-	return counted(c, "onPump", 200)
+	return counted(c, "onPump", 16)
 }
 
 func counted(c *wire.Conn, route string, n int) error {
