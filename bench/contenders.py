@@ -90,7 +90,7 @@ class Ours:
         manifest = self._folder / f"{way.name.lower()}.yaml"
         manifest.write_text(yaml.safe_dump(self._manifest(way, clients)))
         node = [self._nanoctl, "node", "--manifest", str(manifest)]
-        node += ["--app-dir", str(ROOT / "examples" / "echo")]
+        node += ["--app-dir", str(ROOT / "bench" / "components")]
         member = [*node, "--master", master]
         self._start(servers, "master", node, cores.backend, master)
         if way is Way.GATE_BACKEND:
