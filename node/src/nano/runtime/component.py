@@ -20,6 +20,10 @@ from nano.protocol.messages import LONGEST_ROUTE
 __all__ = ["Component", "Handler", "NodeInfo", "collect_handlers", "handler"]
 
 MARK: Final = "__nano_handler__"
+BY_POSITION: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -151,13 +155,18 @@ def _handlers_of(component: Component, service: str) -> Iterable[Handler]:
 
 
 def _payload_type(method: Callable[..., Any], route: str) -> Any:
-    names = list(inspect.signature(method).parameters)
+    parameters = inspect.signature(method).parameters
+    names = list(parameters)
     if len(names) != 2:
         message = (
             f"{route} takes {len(names)} parameters besides self; a handler takes two, "
             "the session and the payload"
         )
         raise UsageError(message)
+    for name, parameter in parameters.items():
+        if parameter.kind not in BY_POSITION:
+            message = f"{route} takes {name} by name only; a handler's are by position"
+            raise UsageError(message)
     try:
         hints = typing.get_type_hints(method)
     except Exception as error:

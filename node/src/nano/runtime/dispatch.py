@@ -22,6 +22,7 @@ from nano.errors import (
     TIMEOUT,
     PayloadError,
     RequestError,
+    UsageError,
 )
 from nano.metrics import UNKNOWN, Metrics, RouteCounts
 from nano.protocol.messages import Message
@@ -66,17 +67,24 @@ class Dispatcher:
         self.routes: dict[str, Route] = {}
         self.local: dict[str, LocalRoute] = {}
         self.tasks: set[asyncio.Task[None]] = set()
+        self.stopping = False
         self._unknown = _UnknownRoute(self)
 
     def add(self, handlers: Iterable[Handler]) -> None:
         """Serve *handlers* on this node.
 
         Raises:
-            TypeError: A handler's payload type cannot be decoded.
+            UsageError: A handler's payload type cannot be decoded.
         """
         for item in handlers:
             kind = _AsyncRoute if item.is_async else LocalRoute
-            route = kind(item, self)
+            try:
+                route = kind(item, self)
+            except TypeError as error:
+                message = (
+                    f"{item.route}: cannot decode the payload it declares: {error}"
+                )
+                raise UsageError(message) from error
             self.routes[item.route] = self.local[item.route] = route
 
     def dispatch(self, session: Session, message: Message) -> None:
@@ -94,7 +102,12 @@ class Dispatcher:
         route.deliver(session, message)
 
     async def stop(self) -> None:
-        """Cancel the handlers that still run and wait until they have ended."""
+        """Cancel the handlers that still run and wait until they have ended.
+
+        Called when no more messages come.  What is cancelled gets no answer: its
+        client has gone, or is told by its gate.
+        """
+        self.stopping = True
         tasks = list(self.tasks)
         for task in tasks:
             task.cancel()
@@ -167,10 +180,10 @@ class LocalRoute:
         if result is None:
             raise RequestError(INTERNAL, f"{self.route} answered nothing")
         payload = self._encode(result)
-        self.counts.responses += 1
         session.home.respond(message.id, payload, False)
+        self.counts.responses += 1
 
-    def _fail(self, session: Session, message: Message, error: Exception) -> None:
+    def _fail(self, session: Session, message: Message, error: BaseException) -> None:
         if isinstance(error, RequestError):
             refusal = error
         elif isinstance(error, PayloadError):
@@ -217,11 +230,16 @@ class _AsyncRoute(LocalRoute):
                 result = await self._function(session, payload)
             if message.id:
                 self._answer(session, message, result)
+        except asyncio.CancelledError as error:
+            if self._dispatcher.stopping:
+                raise
+            self._fail(session, message, error)  # what it waited for was cancelled
         except Exception as error:
             self._fail(session, message, error)
         finally:
-            session.busy = False
-            _go_on(session)
+            if not self._dispatcher.stopping:
+                session.busy = False
+                _go_on(session)
 
 
 def _go_on(session: Session) -> None:
@@ -230,5 +248,7 @@ def _go_on(session: Session) -> None:
     while waiting and not session.busy and not session.closed:
         route, message = waiting.popleft()
         if len(waiting) == RESUME_AT:
+            session.busy = True  # what comes at once has its place behind the others
             session.release(HERE)
+            session.busy = False
         route.run(session, message)

@@ -24,18 +24,29 @@ def load_components(
         app_dir: Searched for modules before anything else.
 
     Raises:
-        UsageError: A module cannot be imported, or has no such component.  What
-            went wrong inside the module is the error's cause.
+        UsageError: A module cannot be imported, has no such component, or the
+            component cannot be made.  What went wrong inside is the error's cause.
     """
     folder = str(Path(app_dir).resolve())
-    if folder not in sys.path:
+    if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
     components = []
     for name in names:
-        component = _load_class(name, folder)()
+        component = _make(name, _load_class(name, folder))
         component.node = node
         components.append(component)
     return components
+
+
+def _make(name: str, found: type[Component]) -> Component:
+    try:
+        return found()
+    except Exception as error:
+        message = (
+            f"component {name} cannot be made ({type(error).__name__}: {error}); "
+            "it is called without arguments"
+        )
+        raise UsageError(message) from error
 
 
 def _load_class(name: str, folder: str) -> type[Component]:

@@ -31,9 +31,8 @@ class Ticker:
         self._calls.append(call)
 
     def start(self) -> None:
-        """Begin; needs a running loop."""
-        loop = asyncio.get_running_loop()
-        self._handle = loop.call_later(self._period, self._tick, loop)
+        """Begin with a first tick at once; needs a running loop."""
+        self._tick(asyncio.get_running_loop())
 
     def stop(self) -> None:
         """Call nothing any more."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from nano.errors import PayloadError, RequestError
+from nano.errors import INTERNAL, PayloadError, RequestError
 
 __all__ = ["JsonSerializer"]
 
@@ -63,8 +63,13 @@ class JsonSerializer:
         return _encoder.encode(value)
 
     def encode_error(self, error: RequestError) -> bytes:
-        """Return ``{"code": …, "msg": …, "status": …}``."""
-        return _encoder.encode(_ErrorBody(error.code, error.message, error.status))
+        """Return ``{"code": …, "msg": …, "status": …}``; never raises."""
+        try:
+            return _encoder.encode(_ErrorBody(error.code, error.message, error.status))
+        except (UnicodeEncodeError, TypeError):  # half a surrogate pair, no JSON
+            status = error.status if isinstance(error.status, int) else INTERNAL
+            body = _ErrorBody(ascii(error.code), ascii(error.message), status)
+            return _encoder.encode(body)
 
     def decode_error(self, payload: bytes) -> RequestError:
         """Return the error in *payload*, whatever shape it has."""

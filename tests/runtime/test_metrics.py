@@ -1,0 +1,139 @@
+"""Counts as Prometheus reads them: right, and with a bounded number of labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from nano import Component, RequestError, Session, handler
+from nano.metrics import CONTENT_TYPE, Metrics
+from nano.version import __version__
+
+from .clients import World
+
+Sample = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def samples(metrics: Metrics) -> dict[Sample, float]:
+    """Render and parse: ``{(name, labels): value}``; no sample comes twice."""
+    found: dict[Sample, float] = {}
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        assert family.documentation.endswith("."), family.name
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in found
+            found[key] = sample.value
+    return found
+
+
+def read(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return samples(metrics).get((name, tuple(sorted(labels.items()))))
+
+
+class Shop(Component):
+    @handler
+    def buy(self, session: Session, payload: Any) -> int:
+        return 1
+
+    @handler
+    def refuse(self, session: Session, payload: Any) -> int:
+        raise RequestError(403, "no")
+
+
+async def test_counts_equal_what_was_sent() -> None:
+    world = World(Shop())
+    client = world.client()
+    for _ in range(5):
+        await client.request("Shop.buy")
+    for _ in range(3):
+        client.notify("Shop.buy")
+    for _ in range(2):
+        await client.request("Shop.refuse")
+    await client.request("Shop.unknown")
+    found = samples(world.metrics)
+
+    def messages(direction: str, kind: str, route: str) -> float:
+        labels = (("direction", direction), ("route", route), ("type", kind))
+        return found["nano_messages_total", labels]
+
+    assert messages("in", "request", "Shop.buy") == 5
+    assert messages("in", "notify", "Shop.buy") == 3
+    assert messages("out", "response", "Shop.buy") == 5
+    assert messages("in", "request", "Shop.refuse") == 2
+    assert messages("out", "response", "Shop.refuse") == 0
+    assert messages("in", "request", "unknown") == 1
+    assert found["nano_failures_total", (("status", "403"),)] == 2
+    assert found["nano_failures_total", (("status", "404"),)] == 1
+
+
+async def test_clients_cannot_add_labels() -> None:
+    world = World(Shop())
+    before = set(samples(world.metrics))
+    client = world.client()
+    for number in range(1000):
+        client.send(f"Shop.made_up_{number}")
+        client.notify(f"made up {number}")
+    added = set(samples(world.metrics)) - before
+    assert added == {("nano_failures_total", (("status", "404"),))}
+
+
+def test_push_routes_beyond_500_are_counted_as_other() -> None:
+    metrics = Metrics()
+    for number in range(700):
+        metrics.pushed(f"onNews{number}")
+    metrics.pushed("onNews0")
+    assert len(metrics.pushes) == 501
+    assert metrics.pushes["onNews0"] == 2
+    labels = {"direction": "out", "type": "push", "route": "other"}
+    assert read(metrics, "nano_messages_total", **labels) == 200
+
+
+def test_listeners_are_counted_by_reason_and_outcome() -> None:
+    metrics = Metrics()
+    counts = metrics.listener("ws")
+    assert metrics.listener("ws") is counts
+    counts.opened += 3
+    counts.closed["kicked"] += 1
+    counts.handshakes["accepted"] += 2
+    assert read(metrics, "nano_connections", listener="ws") == 2
+    assert read(metrics, "nano_connections_opened_total", listener="ws") == 3
+    labels = {"listener": "ws", "reason": "kicked"}
+    assert read(metrics, "nano_connections_closed_total", **labels) == 1
+    labels = {"listener": "ws", "outcome": "accepted"}
+    assert read(metrics, "nano_handshakes_total", **labels) == 2
+
+
+def test_links_drops_and_gauges_become_samples() -> None:
+    metrics = Metrics()
+    metrics.link["batches", "in"] += 2
+    metrics.dropped["push", "link-full"] += 1
+    metrics.gauges.append(lambda: [("nano_x", "An x.", {"kind": "a"}, 4)])
+    metrics.gauges.append(lambda: [("nano_x", "An x.", {"kind": "b"}, 5)])
+    assert read(metrics, "nano_link_batches_total", direction="in") == 2
+    assert read(metrics, "nano_link_envelopes_total", direction="out") == 0
+    assert read(metrics, "nano_dropped_total", stage="push", reason="link-full") == 1
+    assert read(metrics, "nano_x", kind="a") == 4
+    assert read(metrics, "nano_x", kind="b") == 5
+
+
+def test_build_and_process_are_described() -> None:
+    metrics = Metrics()
+    assert read(metrics, "nano_build_info", version=__version__) == 1
+    assert read(metrics, "process_open_fds")
+    assert CONTENT_TYPE.startswith("text/plain")
+
+
+def test_labels_with_odd_characters_survive() -> None:
+    metrics = Metrics()
+    route = 'a"b\\c\nd'
+    metrics.pushed(route)
+    labels = {"direction": "out", "type": "push", "route": route}
+    assert read(metrics, "nano_messages_total", **labels) == 1
+
+
+def test_two_nodes_of_one_process_count_apart() -> None:
+    one, two = Metrics(), Metrics()
+    one.pushed("onNews")
+    labels = {"direction": "out", "type": "push", "route": "onNews"}
+    assert read(two, "nano_messages_total", **labels) is None
