@@ -44,7 +44,7 @@ class Post(Protocol):
         """It did not (*refused*), or nobody can say."""
 
     def holds(self, version: int) -> None:
-        """The receiver was handed the whole list of *version*."""
+        """The receiver spoke and was handed the whole list of *version*."""
 
     def tick(self) -> None:
         """Time has passed: try again what failed."""
@@ -94,18 +94,37 @@ class GoPost:
 
     Args:
         address: The receiver, who is never told of itself.
-        told: The list that its registration was answered with.  None: it was there
-            before this master, and may or may not know anybody.
+        told: The list that its registration was answered with.
+        doubtful: Whom else it may have been told of.
+        sure: It knows nobody beyond those.  False: it was there before this master.
     """
 
-    def __init__(self, address: str, told: Iterable[Member] | None) -> None:
+    def __init__(
+        self,
+        address: str,
+        told: Iterable[Member] = (),
+        *,
+        doubtful: Iterable[str] = (),
+        sure: bool = True,
+    ) -> None:
         self._address = address
-        self._held: dict[str, Member | _Unknown | None] = {}
-        self._default: _Unknown | None = _UNKNOWN if told is None else None
-        for member in told or ():
-            self._held[member.address] = member
+        self._held: dict[str, Member | _Unknown | None] = {
+            member.address: member for member in told
+        }
+        self._held.update(dict.fromkeys(doubtful, _UNKNOWN))
+        self._default: _Unknown | None = None if sure else _UNKNOWN
         self._out: tuple[str, Member | None] | None = None
         self._resting = False
+        self._unproved = set(doubtful)
+
+    @property
+    def unproved(self) -> frozenset[str]:
+        """Whom it was told of since it was last heard.
+
+        The next life at its address may have heard that instead, before it
+        registers: nano serves first and registers then.
+        """
+        return frozenset(self._unproved)
 
     def next(self, newest: Change, members: Mapping[str, Member]) -> Change | None:
         """See :class:`Post`.
@@ -115,21 +134,29 @@ class GoPost:
         """
         if self._out or self._resting:
             return None
-        at = (newest.epoch, newest.version)
+        self._out = self._difference(members)
+        if self._out is None:
+            return None
+        address, member = self._out
+        self._unproved.add(address)
+        if member is None:
+            return DelMember(address, newest.epoch, newest.version)
+        return NewMember(member, newest.epoch, newest.version)
+
+    def _difference(
+        self, members: Mapping[str, Member]
+    ) -> tuple[str, Member | None] | None:
         for address, held in self._held.items():
             if held is not None and address not in members:
-                self._out = (address, None)
-                return DelMember(address, *at)
+                return address, None
         for address, member in members.items():
             if address == self._address:
                 continue
             held = self._held.get(address, self._default)
             if held is None:
-                self._out = (address, member)
-                return NewMember(member, *at)
+                return address, member
             if held is _UNKNOWN or _go_view(held) != _go_view(member):
-                self._out = (address, None)
-                return DelMember(address, *at)
+                return address, None
         return None
 
     def delivered(self) -> None:
@@ -147,7 +174,8 @@ class GoPost:
         self._resting = True
 
     def holds(self, version: int) -> None:
-        """See :class:`Post`; a heartbeat's answer is empty for Go nodes."""
+        """See :class:`Post`; it gets no list, but what it was told it has heard."""
+        self._unproved = {self._out[0]} if self._out else set()
 
     def tick(self) -> None:
         """See :class:`Post`."""

@@ -179,15 +179,32 @@ class Registrar:
             return [*self._update(entry, member), self._hand_over(entry)]
         # A replacement is one change: the new life stands for the end of the old.
         actions: list[Action] = [MemberRemoved(entry.member)] if entry else []
-        self._absent.pop(address, None)
+        before = entry or self._absent.pop(address, None)
         if member.incarnation:
-            entry = _Entry(member, NumberedPost(self.version), now)
+            self._add(entry := _Entry(member, NumberedPost(self.version), now))
+            answer = self._hand_over(entry)
         else:
-            # A Go node registers once in its life, so this is another life of it.
-            member = dataclasses.replace(member, incarnation=self._new_life())
-            entry = _Entry(member, GoPost(address, self._members.values()), now)
-        actions += self._add(entry)
-        return [*actions, self._hand_over(entry)]
+            entry, answer = self._go_registering(member, before, now)
+        return [*actions, MemberAdded(entry.member), answer]
+
+    def _go_registering(
+        self, member: Member, before: _Entry | None, now: float
+    ) -> tuple[_Entry, Listing]:
+        """Take in a Go node: another life of it, since it registers once in its life.
+
+        It appends our answer to what it has been told, even if that was meant for
+        the life before.  So the answer leaves out what it may have been told, and
+        the post puts that in order.
+        """
+        member = dataclasses.replace(member, incarnation=self._new_life())
+        post = before.post if before else None
+        doubtful = post.unproved if isinstance(post, GoPost) else frozenset[str]()
+        left_out = doubtful | {member.address}
+        listed = [it for it in self._members.values() if it.address not in left_out]
+        post = GoPost(member.address, listed, doubtful=doubtful)
+        entry = _Entry(member, post, now)
+        self._add(entry)
+        return entry, Listing(self.epoch, self.version, tuple(listed))
 
     def _unregistering(self, event: Unregistering) -> list[Action]:
         if not event.address:
@@ -205,7 +222,8 @@ class Registrar:
         entry = self._entries.get(address)
         if entry is None:
             entry = self._returning(member, now)
-            actions += self._add(entry)
+            self._add(entry)
+            actions.append(MemberAdded(entry.member))
         elif not self._is_same_life(entry, member):
             # Somebody else registered at this address.  The list says so, and if
             # the one who asks is not a ghost it registers again.
@@ -225,7 +243,7 @@ class Registrar:
         if member.incarnation:
             return _Entry(member, NumberedPost(0), now)
         if entry is None:
-            return _Entry(member, GoPost(member.address, None), now)
+            return _Entry(member, GoPost(member.address, sure=False), now)
         entry.greet(now)
         return entry
 
@@ -250,10 +268,9 @@ class Registrar:
 
     # The list and its versions
 
-    def _add(self, entry: _Entry) -> list[Action]:
+    def _add(self, entry: _Entry) -> None:
         self._entries[entry.member.address] = entry
         self._list(entry.member)
-        return [MemberAdded(entry.member)]
 
     def _update(self, entry: _Entry, member: Member) -> list[Action]:
         before, entry.member = entry.member, member
