@@ -7,6 +7,7 @@ take turns under the same load, so that whatever else the machine does hits both
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,9 @@ from bench.measuring import Load, Outcome
 from bench.processes import BenchError, Servers
 from bench.rows import ROWS, Row, Way
 from bench.table import Measured, as_json, render
+
+QUIET: Final = 0.5
+"""Load average above which something else takes part in the measurement."""
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -153,6 +157,7 @@ def programs() -> list[Path]:
 def main(given: Sequence[str]) -> int:
     """Measure, print the table, and return the exit status."""
     options = arguments(given)
+    busy = os.getloadavg()[0]
     cores = Cores.of_this_machine()
     progress = Progress()
     try:
@@ -177,8 +182,10 @@ def main(given: Sequence[str]) -> int:
     progress.say("")
     print(f"{cores}; {options.rounds} rounds of {options.seconds:g} s each\n")
     print(render(results))
+    if busy > QUIET:
+        print(f"! the machine was busy before this began (load {busy:.1f}): repeat it")
     if options.output:
-        document = msgspec.json.encode(as_json(results, cores))
+        document = msgspec.json.encode(as_json(results, cores, busy))
         options.output.write_bytes(msgspec.json.format(document, indent=2) + b"\n")
     return 1 if any(result.ours.faults for result in results) else 0
 

@@ -27,6 +27,7 @@ class Report(msgspec.Struct, kw_only=True, frozen=True):
     c: int
     k: int
     seconds: float
+    served: int
     answers: int
     rate: float
     p50_us: float
@@ -52,11 +53,11 @@ class Outcome:
 
     Attributes:
         reports: One for each round.
-        cores: Processor cores that the servers used in each.
+        work: Processor time of all servers for one message in each, microseconds.
     """
 
     reports: list[Report] = field(default_factory=list)
-    cores: list[float] = field(default_factory=list)
+    work: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
@@ -72,6 +73,14 @@ class Outcome:
     def p99(self) -> float:
         """99th percentile in microseconds, the median round."""
         return statistics.median(report.p99_us for report in self.reports)
+
+    @property
+    def cost(self) -> float:
+        """Microseconds of processor time for one message, the median round.
+
+        It hardly depends on what else the machine does, unlike rates.
+        """
+        return statistics.median(self.work)
 
     @property
     def faults(self) -> int:
@@ -102,11 +111,12 @@ class Load:
 
     def round(self, row: Row, address: str, servers: Servers, into: Outcome) -> None:
         """Measure one round and add it to *into*."""
-        began, used = time.monotonic(), servers.processor_time()
-        into.reports.append(self.measure(row, address))
+        before = servers.processor_time()
+        report = self.measure(row, address)
         servers.check()
-        elapsed = time.monotonic() - began
-        into.cores.append((servers.processor_time() - used) / elapsed)
+        used = servers.processor_time() - before
+        into.reports.append(report)
+        into.work.append(used * 1e6 / max(report.served, 1))
 
     def settle(self, address: str) -> None:
         """Wait until requests are answered: the nodes know the way by then.

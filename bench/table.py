@@ -49,8 +49,10 @@ class Measured:
 HEADER = (
     "",
     "ours",
+    "CPU",
     "p50 / p99",
     "Go nano",
+    "CPU",
     "p50 / p99",
     "ours : Go",
     "rounds",
@@ -80,8 +82,10 @@ def _line(result: Measured) -> tuple[str, ...]:
     return (
         result.row.title,
         _rate(result.ours.rate),
+        f"{result.ours.cost:.1f} µs",
         _latency(result.ours),
         _rate(result.theirs.rate),
+        f"{result.theirs.cost:.1f} µs",
         _latency(result.theirs),
         f"{result.ratio:.2f}",
         f"{low:.2f} to {high:.2f}",
@@ -113,8 +117,16 @@ def _latency(outcome: Outcome) -> str:
     return f"{outcome.p50 / 1000:.2f} / {outcome.p99 / 1000:.2f} ms"
 
 
-def as_json(results: Sequence[Measured], cores: Cores) -> dict[str, object]:
-    """Return everything that was measured, with the machine it was measured on."""
+def as_json(
+    results: Sequence[Measured], cores: Cores, busy: float
+) -> dict[str, object]:
+    """Return everything that was measured, with the machine it was measured on.
+
+    Args:
+        results: The rows.
+        cores: Who ran where.
+        busy: The machine's load average before it began.
+    """
     return {
         "machine": {
             "processor": _processor(),
@@ -122,6 +134,7 @@ def as_json(results: Sequence[Measured], cores: Cores) -> dict[str, object]:
             "kernel": platform.release(),
             "python": platform.python_version(),
             "layout": str(cores),
+            "load_before": busy,
         },
         "rows": [
             {
@@ -146,7 +159,8 @@ def _sides(outcome: Outcome) -> dict[str, object]:
         "p50_us": outcome.p50,
         "p99_us": outcome.p99,
         "faults": outcome.faults,
-        "server_cores": outcome.cores,
+        "cost_us": outcome.cost,
+        "work_us": outcome.work,
         "rounds": outcome.reports,
     }
 

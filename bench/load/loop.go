@@ -160,8 +160,11 @@ func (l *loop) answered(c *conn, id uint64, failed bool, payload []byte, now int
 		l.report.Errors++
 	case string(payload) != l.plan.payload:
 		l.report.Wrong++
-	case now >= l.from && now < l.until:
-		l.seen.add(now - c.slots[index].sent)
+	default:
+		l.report.Served++
+		if now >= l.from && now < l.until {
+			l.seen.add(now - c.slots[index].sent)
+		}
 	}
 	l.send(c, index, now)
 }

@@ -11,7 +11,8 @@ type report struct {
 	Connections int     `json:"c"`
 	InFlight    int     `json:"k"`
 	Seconds     float64 `json:"seconds"`
-	Answers     int     `json:"answers"`
+	Served      int     `json:"served"`  // good answers, those of the warm-up too
+	Answers     int     `json:"answers"` // good answers in the window
 	Rate        float64 `json:"rate"`
 	P50         float64 `json:"p50_us"`
 	P99         float64 `json:"p99_us"`
