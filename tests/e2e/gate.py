@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import cast
 
 from nano import client
 from nano.errors import NanoError
 
-__all__ = ["answer", "echoed"]
+__all__ = ["Echoed", "answer", "echoed", "shouted"]
 
 
-async def echoed(url: str, text: str) -> object:
+Echoed = dict[str, str]
+"""What EchoService.echo answers: the ``text`` and the ``node`` that said it."""
+
+
+async def echoed(url: str, text: str) -> Echoed:
     """Connect, send one request and return its answer.
 
     Raises:
@@ -21,10 +26,11 @@ async def echoed(url: str, text: str) -> object:
     """
     async with asyncio.timeout(5):
         async with await client.connect(url) as connected:
-            return await connected.request("EchoService.echo", {"text": text})
+            said = await connected.request("EchoService.echo", {"text": text})
+            return cast(Echoed, said)
 
 
-async def answer(url: str, text: str, *, seconds: float) -> object:
+async def answer(url: str, text: str, *, seconds: float) -> Echoed:
     """Ask anew, with a new connection each time, until there is an answer.
 
     Raises:
@@ -38,3 +44,13 @@ async def answer(url: str, text: str, *, seconds: float) -> object:
             last = failed
         assert time.monotonic() < deadline, f"no answer from {url}: {last!r}"
         await asyncio.sleep(0.1)
+
+
+async def shouted(url: str, text: str) -> object:
+    """Connect, send one notify and return what is pushed in consequence."""
+    heard: asyncio.Queue[object] = asyncio.Queue()
+    async with asyncio.timeout(5):
+        async with await client.connect(url) as connected:
+            connected.on("onShout", heard.put_nowait)
+            await connected.notify("EchoService.shout", {"text": text})
+            return await heard.get()

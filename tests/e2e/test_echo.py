@@ -17,12 +17,13 @@ import yaml
 
 from .cluster import ROOT, SYSTEM, Cluster, Object, until
 from .conftest import Echo
-from .gate import answer, echoed
+from .gate import answer, echoed, shouted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 ROLE = "nanocluster.io/role"
 OURS = "app.kubernetes.io/part-of=nanocluster"
+REFUSALS = {"FailedCreate", "FailedScheduling", "Failed", "BackOff", "Evicted"}
 KINDS = (
     "deployments,replicasets,pods,services,configmaps,secrets,serviceaccounts,"
     "clusterroles,clusterrolebindings,roles,rolebindings"
@@ -57,9 +58,22 @@ def restarts(cluster: Cluster) -> dict[str, object]:
     return found
 
 
-async def test_a_client_outside_is_answered_on_every_listener(echo: Echo) -> None:
+async def test_a_client_outside_is_answered_on_every_listener(
+    cluster: Cluster, echo: Echo
+) -> None:
+    backends = {
+        f"{field(pod, 'status')['podIP']}:7650"
+        for pod in cluster.objects("pods", f"--selector={ROLE}=backend")
+    }
     for url in (echo.websocket, echo.tcp):
-        assert await echoed(url, "hello") == {"text": "hello"}
+        said = await echoed(url, "hello")
+        assert said["text"] == "hello"
+        assert said["node"] in backends
+
+
+async def test_a_client_outside_is_pushed_to(echo: Echo) -> None:
+    for url in (echo.websocket, echo.tcp):
+        assert await shouted(url, "hello") == {"text": "HELLO"}
 
 
 def test_the_pods_are_those_of_the_manifest(cluster: Cluster, echo: Echo) -> None:
@@ -94,7 +108,8 @@ async def test_more_gates_come_by_kubectl_scale(cluster: Cluster, echo: Echo) ->
     )
     for number in range(6):  # each connection may meet another gate
         text = f"number {number}"
-        assert await answer(echo.websocket, text, seconds=10) == {"text": text}
+        said = await answer(echo.websocket, text, seconds=10)
+        assert said["text"] == text
 
 
 async def test_clients_do_not_notice_when_the_operator_goes(
@@ -102,7 +117,8 @@ async def test_clients_do_not_notice_when_the_operator_goes(
 ) -> None:
     deployment = "deployment/nanocluster-operator"
     cluster.kubectl("--namespace", SYSTEM, "delete", "pods", "--all", "--wait=true")
-    assert await echoed(echo.tcp, "alone") == {"text": "alone"}
+    said = await echoed(echo.tcp, "alone")
+    assert said["text"] == "alone"
     cluster.kubectl(
         *("--namespace", SYSTEM, "rollout", "status", deployment, "--timeout=90s"),
         seconds=100,
@@ -115,13 +131,13 @@ def test_nothing_restarted_and_nothing_was_refused(
     cluster: Cluster, echo: Echo
 ) -> None:
     assert restarts(cluster) == {}
-    warnings = [
-        (event["reason"], event.get("message", ""))
-        for event in cluster.objects("events", "--all-namespaces")
-        if event["reason"] in {"FailedCreate", "BackOff", "Failed", "FailedScheduling"}
-        or "forbidden" in str(event.get("message", ""))
+    refused = [
+        (event["reason"], event["message"])
+        for namespace in (SYSTEM, echo.namespace)
+        for event in cluster.objects("events", "--namespace", namespace)
+        if event["reason"] in REFUSALS or "forbidden" in str(event["message"])
     ]
-    assert warnings == []
+    assert refused == []
     said = cluster.kubectl(
         "--namespace", SYSTEM, "logs", "deployment/nanocluster-operator"
     )
