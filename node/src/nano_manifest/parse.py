@@ -190,13 +190,20 @@ def _yaml_problem(error: yaml.YAMLError) -> tuple[int, str]:
     return (mark.line + 1 if mark else 0), ", ".join(filter(None, words))
 
 
-def _entries(node: yaml.Node | None) -> Iterator[tuple[str | int, yaml.Node]]:
-    """Yield the children of *node* with the step of the path that leads there."""
+def _entries(
+    node: yaml.Node | None,
+) -> Iterator[tuple[str | int, yaml.Node, yaml.Node]]:
+    """Yield the children of *node*.
+
+    Each is the step of the path that leads there, the child, and what one sees of
+    it first: its key, where it has one.
+    """
     if isinstance(node, yaml.MappingNode):
         for key, child in node.value:
-            yield str(key.value), child
+            yield str(key.value), child, key
     elif isinstance(node, yaml.SequenceNode):
-        yield from enumerate(node.value)
+        for index, child in enumerate(node.value):
+            yield index, child, child
 
 
 def _faults(
@@ -212,7 +219,7 @@ def _faults(
     itself by an alias.
     """
     keys: set[Hashable] = set()
-    for step, child in _entries(node):
+    for step, child, _ in _entries(node):
         below = (*path, step)
         if step in keys:
             yield below, "is written twice; remove one"
@@ -226,9 +233,10 @@ def _faults(
 
 def _line(node: yaml.Node | None, path: Path) -> int:
     """The line of *path*, or of the nearest thing around it that is there."""
+    shown = node
     for step in path:
-        below = [child for key, child in _entries(node) if key == step]
+        below = [(child, at) for key, child, at in _entries(node) if key == step]
         if not below:
             break
-        node = below[-1]
-    return cast(yaml.Mark, node.start_mark).line + 1 if node is not None else 0
+        node, shown = below[-1]
+    return cast(yaml.Mark, shown.start_mark).line + 1 if shown is not None else 0

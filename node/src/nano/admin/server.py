@@ -140,9 +140,11 @@ def _listen_tcp(address: str, name: str) -> socket.socket:
     try:
         return socket.create_server((bare, number), family=family, backlog=BACKLOG)
     except OSError as error:
+        number = error.errno or 0  # negative: a name that cannot be resolved
+        reason = os.strerror(number) if number > 0 else error.strerror
         message = (
-            f"{name} cannot use {address}: {error.strerror}; stop what uses it or "
-            "choose another port"
+            f"{name} cannot use {address}: {reason}; stop what uses it or choose "
+            "another port"
         )
         raise UsageError(message) from error
 

@@ -6,6 +6,7 @@ client knocking at a closed door, and two gates need no two ports.
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import Iterator
@@ -42,8 +43,8 @@ def bind_listeners(
         except OSError as error:
             message = (
                 f"listener {listener.name} cannot use port {listener.port} of {host}: "
-                f"{error.strerror}; stop what uses it, or choose another port in "
-                "spec.gates.listeners"
+                f"{os.strerror(error.errno or 0)}; stop what uses it, or choose "
+                "another port in spec.gates.listeners"
             )
             raise UsageError(message) from error
         bound[listener.name] = stack.enter_context(listening)

@@ -122,6 +122,7 @@ class _Supervisor:
         Raises:
             StartError: A process cannot be started.
         """
+        failure: StartError | None = None
         with self._signals():
             async with asyncio.TaskGroup() as group:
                 self._children = [
@@ -132,8 +133,12 @@ class _Supervisor:
                 ]
                 try:
                     await self._until_stopped()
+                except StartError as error:  # alone, not in the group's bundle
+                    failure = error
                 finally:
                     await self._stop()
+        if failure is not None:
+            raise failure
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import io
+import itertools
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from nano.errors import UsageError
+from nano.local.console import Console
+from nano.local.plan import ProcessSpec, Surroundings, ignored, plan
+from nano.local.ports import FIRST_PORT, LAST_PORT, bind_listeners, free_ports
+from nano_manifest import (
+    Backend,
+    EnvVar,
+    Gates,
+    Listener,
+    Master,
+    Metadata,
+    NanoCluster,
+    Spec,
+)
+
+CLUSTER = NanoCluster(
+    metadata=Metadata(name="chat"),
+    spec=Spec(
+        master=Master(env=[EnvVar(name="A", value="1")]),
+        gates=Gates(replicas=2),
+        backends=[
+            Backend(name="room", replicas=2, components=["chat:Room"]),
+            Backend(
+                name="wallet",
+                components=["chat:Wallet"],
+                env=[EnvVar(name="DB", value="here"), EnvVar(name="B", value_from={})],
+                env_from=[{"configMapRef": {"name": "x"}}],
+            ),
+        ],
+    ),
+)
+
+
+def planned(cluster: NanoCluster = CLUSTER) -> dict[str, ProcessSpec]:
+    here = Surroundings(
+        manifest_file=Path("/run/cluster.yaml"),
+        app_dir=Path("/home/me/chat"),
+        run_dir=Path("/run"),
+        host="0.0.0.0",
+        listen_fds={"ws": 5, "tcp": 6},
+        next_port=itertools.count(20_000).__next__,
+    )
+    return {spec.name: spec for spec in plan(cluster, here)}
+
+
+def flags(spec: ProcessSpec) -> dict[str, str]:
+    command, *words = spec.args
+    assert command == "node"
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def test_there_is_a_process_for_each_replica() -> None:
+    assert list(planned()) == [
+        "master",
+        "room-1",
+        "room-2",
+        "wallet-1",
+        "gate-1",
+        "gate-2",
+    ]
+
+
+def test_the_master_knows_itself_alone() -> None:
+    assert flags(planned()["master"]) == {
+        "--role": "master",
+        "--address": "127.0.0.1:20000",
+        "--manifest": "/run/cluster.yaml",
+        "--app-dir": "/home/me/chat",
+        "--observe": "127.0.0.1:20001",
+        "--control": "unix:/run/master.sock",
+    }
+
+
+def test_a_backend_knows_which_it_is_and_where_the_master_is() -> None:
+    given = flags(planned()["room-2"])
+    assert given["--backend"] == "room"
+    assert given["--master"] == "127.0.0.1:20000"
+    assert "--listen-fds" not in given
+
+
+def test_all_gates_share_the_listening_sockets() -> None:
+    for name in ("gate-1", "gate-2"):
+        gate = planned()[name]
+        assert gate.fds == (5, 6)
+        assert flags(gate)["--listen-fds"] == "ws=5,tcp=6"
+        assert flags(gate)["--host"] == "0.0.0.0"
+
+
+def test_only_gates_hold_the_listening_sockets() -> None:
+    for spec in planned().values():
+        assert bool(spec.fds) is (spec.role == "gate")
+
+
+def test_no_two_processes_have_a_port_or_a_socket_in_common() -> None:
+    specs = planned().values()
+    taken = [address for spec in specs for address in (spec.address, spec.observe)]
+    assert len(set(taken)) == len(taken)
+    assert len({spec.control for spec in specs}) == len(specs)
+
+
+def test_a_role_has_the_variables_of_the_manifest() -> None:
+    assert planned()["master"].env == {"A": "1"}
+    assert planned()["wallet-1"].env == {"DB": "here"}
+    assert planned()["gate-1"].env == {}
+
+
+def test_what_only_kubernetes_knows_is_named() -> None:
+    assert list(ignored(CLUSTER)) == [
+        "backend wallet: envFrom is for Kubernetes; set its variables by hand here",
+        "backend wallet: B takes its value from Kubernetes; set it by hand here",
+    ]
+
+
+# ------------------------------------------------------------------- ports
+
+
+def listening_on(port: int) -> NanoCluster:
+    listeners = [Listener(name="ws", transport="websocket", port=port)]
+    return NanoCluster(
+        metadata=Metadata(name="a"), spec=Spec(gates=Gates(listeners=listeners))
+    )
+
+
+def test_free_ports_are_different_and_not_those_of_outgoing_connections() -> None:
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    assert all(FIRST_PORT <= port <= LAST_PORT for port in ports)
+
+
+def test_a_port_in_use_is_named_with_its_listener() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as stack:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError) as caught:
+            bind_listeners(listening_on(port), "127.0.0.1", stack)
+    assert str(caught.value) == (
+        f"listener ws cannot use port {port} of 127.0.0.1: Address already in use; "
+        "stop what uses it, or choose another port in spec.gates.listeners"
+    )
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    (port,) = free_ports(1)
+    with ExitStack() as stack, pytest.raises(UsageError, match=r"of 192\.0\.2\.1: "):
+        bind_listeners(listening_on(port), "192.0.2.1", stack)
+
+
+# ----------------------------------------------------------------- console
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_every_line_begins_with_its_process() -> None:
+    out = io.StringIO()
+    console = Console(out, ["master", "gate-1"])
+    console.line("master", "here")
+    console.say("one\ntwo")
+    assert out.getvalue() == "master  | here\nnanoctl | one\nnanoctl | two\n"
+
+
+def test_processes_have_colours_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal = Terminal()
+    Console(terminal, ["master"]).line("master", "here")
+    assert terminal.getvalue() == "\x1b[36mmaster  |\x1b[0m here\n"
+
+
+def test_who_wants_no_colours_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = Terminal()
+    Console(terminal, ["master"]).line("master", "here")
+    assert terminal.getvalue() == "master  | here\n"
