@@ -403,6 +403,7 @@ ROLES = {"arena-master", "arena-room", "arena-gate"}
             {"gates": {"listeners": [{"name": "t", "transport": "tcp", "port": 4000}]}},
             {"arena-gate"},
         ),
+        ({"gates": {"components": ["a:B"]}}, {"arena-gate"}),
         ({"backends": [{"name": "room", "components": ["a:B"]}]}, {"arena-room"}),
         (
             {

@@ -178,6 +178,17 @@ async def test_each_error_has_its_kind_and_only_busy_servers_are_asked_again(
     assert str(caught.value) == f"patch deployments demo/gate: because ({status})"
 
 
+async def test_a_value_of_the_wrong_type_is_refused_though_the_server_says_500(
+    server: Server,
+) -> None:
+    said = "failed to create typed patch object (demo/gate; …): .spec.replicas: …"
+    server.say(500, {"message": said, "code": 500})
+    async with talking(server) as kube:
+        with pytest.raises(RefusedError, match=r"spec\.replicas"):
+            await kube.apply(DEPLOYMENTS, GATE)
+    assert len(server.asked) == 1
+
+
 async def test_a_busy_server_is_asked_again_until_it_answers(server: Server) -> None:
     server.say(503)
     server.say(429, None, Retry_After="0")

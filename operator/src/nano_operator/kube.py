@@ -64,6 +64,9 @@ REQUEST_SECONDS: Final = 30.0
 ATTEMPTS: Final = 4
 PAUSE_SECONDS: Final = 0.5  # before the second attempt; doubled before each further one
 LONGEST_PAUSE_SECONDS: Final = 20.0
+MISTYPED: Final = "failed to create typed patch object"
+"""How a server-side apply with a value of the wrong type is refused: by a 500."""
+
 PAGE: Final = 500  # objects in one answer to a LIST
 
 
@@ -295,6 +298,8 @@ def _error(
         reason, message = str(told.get("reason", "")), str(told.get("message", ""))
     except (ValueError, AttributeError):  # a proxy, not an API server
         reason, message = "", content.decode(errors="replace")[:200]
+    if message.startswith(MISTYPED):
+        return RefusedError(status, reason, message, asked)
     if status == 429 or status >= 500:
         later = _NotNow(status, reason, message, asked)
         wanted = headers.get("Retry-After", "")

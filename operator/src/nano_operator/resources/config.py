@@ -44,8 +44,8 @@ def config_map(context: Context) -> Object:
 def consumed(cluster: NanoCluster, role: RoleFields) -> str:
     """Return a digest of what nodes of *role* read from the manifest.
 
-    Every role reads the settings; gates read their listeners, a backend its
-    components.  Images, environment and the rest of the pod are in the
+    Every role reads the settings; gates read their listeners and components, a
+    backend its components.  Images, environment and the rest of the pod are in the
     pod's own template.
     """
     reads: dict[str, object] = {"settings": cluster.spec.settings}
@@ -55,6 +55,6 @@ def consumed(cluster: NanoCluster, role: RoleFields) -> str:
             (item.name, item.transport, item.protocol, item.port)
             for item in role.listeners
         ]
-    if isinstance(role, Backend):
+    if isinstance(role, Gates | Backend):
         reads["components"] = role.components
     return digest(reads)
