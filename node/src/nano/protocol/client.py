@@ -139,8 +139,7 @@ class ClientConnection:
                 return self._accepted(body)
             case PacketType.KICK:
                 return Kicked(_reason(body))
-            case PacketType.HANDSHAKE_ACK:
-                raise ProtocolError("a server does not acknowledge a handshake")
+        raise ProtocolError("a server does not acknowledge a handshake")
 
     def _accepted(self, body: bytes) -> Accepted:
         try:
