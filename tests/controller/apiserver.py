@@ -172,6 +172,18 @@ class ApiServer:
 
     # ------------------------------------------------------------ use
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What kubectl or helm needs to find the server, and leave nothing behind."""
+        cache = self._folder / "cache"
+        return {
+            "KUBECONFIG": str(self.kubeconfig),
+            "KUBECACHEDIR": str(cache / "kubectl"),
+            "HELM_CACHE_HOME": str(cache / "helm"),
+            "HELM_CONFIG_HOME": str(cache / "helm"),
+            "HELM_DATA_HOME": str(cache / "helm"),
+        }
+
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as administrator and return what it printed.
 
@@ -180,6 +192,7 @@ class ApiServer:
         """
         done = subprocess.run(
             [self._binaries / "kubectl", f"--kubeconfig={self.kubeconfig}", *arguments],
+            env={**os.environ, **self.environment},
             input=stdin,
             capture_output=True,
             text=True,

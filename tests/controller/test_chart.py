@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ def helm(apiserver: ApiServer) -> Callable[..., str]:
     def run(*arguments: str) -> str:
         done = subprocess.run(
             [program, *arguments],
-            env={"KUBECONFIG": str(apiserver.kubeconfig), "HOME": "/nonexistent"},
+            env={**os.environ, **apiserver.environment},
             capture_output=True,
             text=True,
             timeout=60,

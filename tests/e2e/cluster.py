@@ -187,7 +187,8 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """What a command needs to find the cluster."""
-        return {"KUBECONFIG": str(self.kubeconfig)}
+        cache = self.kubeconfig.with_name("kubectl-cache")
+        return {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(cache)}
 
     def objects(self, kind: str, *arguments: str) -> list[Object]:
         """Return every object of a kind, narrowed by kubectl's *arguments*."""

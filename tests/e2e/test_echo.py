@@ -154,7 +154,8 @@ def test_the_commands_of_the_notes_work_when_pasted(
     script.write_text("set -ex\n" + "\n".join(commands))
     done = subprocess.run(
         ["bash", script],
-        env={"PATH": os.environ["PATH"], **operator.environment},
+        cwd=tmp_path,
+        env={**os.environ, **operator.environment},
         capture_output=True,
         text=True,
         timeout=300,
