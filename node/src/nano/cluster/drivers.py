@@ -193,15 +193,18 @@ class MasterDriver(_Shared):
                 case Listing() | Refused():
                     answer = action
                 case Announce():
-                    self._tasks.spawn(self._announce(action), f"tell {action.to}")
+                    # The way is taken now: once the member is gone, asking for it
+                    # would open another one that nobody closes.
+                    peer = self._peers.to(action.to)
+                    self._tasks.spawn(self._announce(action, peer), f"tell {action.to}")
                 case MemberAdded() | MemberRemoved() | MemberChanged():
                     self._tell(action)
         return answer
 
-    async def _announce(self, action: Announce) -> None:
+    async def _announce(self, action: Announce, peer: Peer) -> None:
         to, incarnation = action.to, action.incarnation
         try:
-            await _announce(self._peers.to(to), action.change)
+            await _announce(peer, action.change)
         except PeerError as error:
             _log.debug("could not announce a change: %s", error)
             self.ask(Undelivered(to, incarnation, error.refused))

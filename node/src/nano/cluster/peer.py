@@ -36,8 +36,8 @@ MESSAGE_LIMIT: Final = 4 * 1024 * 1024
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.min_reconnect_backoff_ms", 2000),  # in truth how long an attempt may take
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     ("grpc.enable_http_proxy", 0),  # a proxy is for the way out, never between nodes
     ("grpc.use_local_subchannel_pool", 1),  # closing this channel ends its connection

@@ -129,11 +129,16 @@ class ClusterServer:
             UsageError: The address makes no sense or cannot be bound.
         """
         server = grpc.aio.server(options=SERVER_OPTIONS)
-        self._me = dataclasses.replace(self._me, address=_bind(server, self.address))
-        driver = self._serve(server)
-        for add in self._extra:
-            add(server)
-        await server.start()
+        try:
+            address = _bind(server, self.address)
+            self._me = dataclasses.replace(self._me, address=address)
+            driver = self._serve(server)
+            for add in self._extra:
+                add(server)
+            await server.start()
+        except BaseException:
+            await server.stop(None)
+            raise
         self._server, self._driver = server, driver
         if self._master is None:
             self._start_ticking()

@@ -1,0 +1,423 @@
+"""Whole clusters over loopback: real gRPC, short heartbeats, one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from dataclasses import replace
+
+import grpc
+import pytest
+
+from nano.cluster.members import MemberState
+from nano.cluster.membership import MemberAdded
+from nano.cluster.pb import cluster_pb2 as pb
+from nano.cluster.peer import PeerError
+from nano.errors import ClusterError, UsageError
+
+from .neighbourhood import HEARTBEAT, Neighbourhood, free_address, hole, labels
+
+pytestmark = pytest.mark.process
+
+
+class TestMembership:
+    async def test_six_members_that_join_at_once_all_see_each_other(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        names = [f"n{i}" for i in range(6)]
+        nodes = [await neighbourhood.member(name, master.address) for name in names]
+        await asyncio.gather(*(node.join() for node in nodes))
+        everybody = {"master", *names}
+        await neighbourhood.until(
+            lambda: all(labels(node) == everybody for node in neighbourhood.nodes)
+        )
+        for node in nodes:
+            added = [it for it in node.changes if isinstance(it, MemberAdded)]
+            assert len(added) == 6
+            assert node.gone() == []
+
+    async def test_twenty_that_start_and_stop_at_once_leave_no_trace(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        names = [f"n{i}" for i in range(20)]
+        nodes = [await neighbourhood.member(name, master.address) for name in names]
+        await asyncio.gather(*(node.join() for node in nodes))
+        await neighbourhood.until(
+            lambda: all(len(labels(node)) == 21 for node in neighbourhood.nodes)
+        )
+        await neighbourhood.stop(*nodes)
+        assert labels(master) == {"master"}
+        await neighbourhood.until(lambda: not master.peers.open)
+
+    async def test_two_dead_members_keep_nobody_from_joining_and_are_dropped(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        await neighbourhood.ghost(master, free_address(), "dead 1")
+        await neighbourhood.ghost(master, free_address(), "dead 2")
+        node = await neighbourhood.member("n", master.address)
+        async with asyncio.timeout(4 * HEARTBEAT):
+            await node.join()
+        await neighbourhood.until(
+            lambda: labels(node) == labels(master) == {"master", "n"}
+        )
+        assert sorted(node.gone()) == ["dead 1", "dead 2"]
+
+    async def test_a_member_that_accepts_and_never_answers_holds_nobody_up(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        nodes = [
+            await neighbourhood.member(name, master.address) for name in ("a", "b")
+        ]
+        async with hole() as address:
+            await neighbourhood.ghost(master, address, "hole")
+            async with asyncio.timeout(2.0):
+                await asyncio.gather(*(node.join() for node in nodes))
+            await neighbourhood.until(
+                lambda: all(labels(it) == {"master", "a", "b"} for it in nodes)
+            )
+            await neighbourhood.until(lambda: address not in master.peers.open)
+
+    async def test_a_master_that_comes_back_loses_nobody(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        nodes = [
+            await neighbourhood.member(name, master.address) for name in ("a", "b", "c")
+        ]
+        await asyncio.gather(*(node.join() for node in nodes))
+        everybody = {"master", "a", "b", "c"}
+        await neighbourhood.until(lambda: all(labels(it) == everybody for it in nodes))
+        await neighbourhood.stop(master)
+        again = await neighbourhood.master(master.address)
+        await neighbourhood.until(lambda: labels(again) == everybody)
+        late = await neighbourhood.member("late", master.address)
+        await late.join()
+        everybody.add("late")
+        await neighbourhood.until(
+            lambda: all(labels(it) == everybody for it in neighbourhood.nodes)
+        )
+        for node in nodes:
+            assert node.gone() == ["master"]
+
+    async def test_a_member_back_under_its_address_replaces_itself(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        witness = await neighbourhood.member("witness", master.address)
+        await witness.join()
+        address = free_address()
+        await neighbourhood.ghost(master, address, "first")
+        await neighbourhood.until(lambda: "first" in labels(witness))
+        second = await neighbourhood.member(
+            "second", master.address, address=address, services=("Room",)
+        )
+        await second.join()
+        await neighbourhood.until(lambda: "second" in labels(witness))
+        assert witness.members[address].services == ("Room",)
+        assert witness.gone() == ["first"]
+        assert labels(witness) == {"master", "witness", "second"}
+
+    async def test_who_drains_is_known_to_drain(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        a = await neighbourhood.member("a", master.address)
+        b = await neighbourhood.member("b", master.address)
+        await asyncio.gather(a.join(), b.join())
+        await neighbourhood.until(lambda: "a" in labels(b))
+        a.update(replace(a.me, state=MemberState.DRAINING))
+        await neighbourhood.until(
+            lambda: b.members[a.address].state is MemberState.DRAINING
+        )
+        assert b.gone() == []
+
+    async def test_news_of_the_master_reach_the_members(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        a = await neighbourhood.member("a", master.address)
+        await a.join()
+        master.update(replace(master.me, services=("MasterService",)))
+        await neighbourhood.until(
+            lambda: a.members[master.address].services == ("MasterService",)
+        )
+
+    async def test_another_address_is_no_news(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        with pytest.raises(ValueError, match="cannot change its address"):
+            master.update(replace(master.me, address="127.0.0.1:1"))
+
+
+class TestStartAndStop:
+    async def test_joining_waits_for_the_master_and_says_so(
+        self, neighbourhood: Neighbourhood, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        address = free_address()
+        node = await neighbourhood.member("n", address)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(node.join(), 0.5)
+        assert not node.registered.is_set()
+        waiting = [it for it in caplog.messages if "waiting for the master" in it]
+        assert waiting == [
+            f"waiting for the master: Register: nobody listens at {address}"
+        ]
+        await neighbourhood.master(address)
+        await asyncio.wait_for(node.join(), 5.0)
+        assert labels(node) == {"master", "n"}
+
+    async def test_a_taken_address_is_the_users_error(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        with pytest.raises(UsageError, match=master.address):
+            await neighbourhood.master(master.address)
+
+    @pytest.mark.parametrize("address", ["", "7650", "host:", "host:http"])
+    async def test_an_address_without_host_or_port_is_the_users_error(
+        self, neighbourhood: Neighbourhood, address: str
+    ) -> None:
+        with pytest.raises(UsageError, match="give host:port"):
+            await neighbourhood.master(address)
+
+    async def test_before_it_starts_a_node_knows_itself(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        node = await neighbourhood.member("n", master.address)
+        assert labels(node) == {"n"}
+        assert not node.registered.is_set()
+        assert labels(master) == {"master"}
+
+    async def test_a_node_without_a_master_stops_soon(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        node = await neighbourhood.member("n", master.address)
+        await node.join()
+        await neighbourhood.stop(master)
+        async with asyncio.timeout(3.0):
+            await neighbourhood.stop(node)
+
+    async def test_stopping_twice_is_harmless(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        await master.stop(0)
+        await master.stop(0)
+
+    async def test_other_services_share_the_port(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        assert len(master.grpc_servers) == 1
+
+    async def test_a_callback_that_fails_stops_nothing(
+        self,
+        neighbourhood: Neighbourhood,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        master = await neighbourhood.master()
+        a = await neighbourhood.member("a", master.address)
+        a.changes = Refusing()
+        b = await neighbourhood.member("b", master.address)
+        await asyncio.gather(a.join(), b.join())
+        await neighbourhood.until(lambda: labels(a) == {"master", "a", "b"})
+        assert "the node could not follow a change of the member list" in caplog.text
+        await neighbourhood.stop(b)
+        await neighbourhood.until(lambda: labels(a) == {"master", "a"})
+
+
+class Refusing(list):  # type: ignore[type-arg]
+    """Changes that nobody can note."""
+
+    def append(self, _: object) -> None:
+        raise RuntimeError("no more paper")
+
+
+class TestCalls:
+    async def test_messages_of_go_nodes_are_handed_on(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        way = neighbourhood.way(master.address)
+        request = pb.RequestMessage(gateAddr="g:1", sessionId=2**40, id=7, route="A.b")
+        await way.handle_request(request)
+        await way.handle_notify(pb.NotifyMessage(route="A.c"))
+        await way.handle_push(pb.PushMessage(route="onA"))
+        await way.handle_response(pb.ResponseMessage(id=7))
+        await way.session_closed(5)
+        await way.close_session(6)
+        assert master.calls.taken == [
+            request,
+            pb.NotifyMessage(route="A.c"),
+            pb.PushMessage(route="onA"),
+            pb.ResponseMessage(id=7),
+            ("closed", 5),
+            ("close", 6),
+        ]
+
+    async def test_a_refusal_reaches_go_nodes_in_nanos_words(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        master.calls.error = ClusterError("session not found: 7")
+        with pytest.raises(PeerError) as caught:
+            await neighbourhood.way(master.address).close_session(7)
+        assert caught.value.status is grpc.StatusCode.UNKNOWN
+        assert caught.value.details == "session not found: 7"
+
+    async def test_a_bug_of_ours_is_logged_and_not_told(
+        self, neighbourhood: Neighbourhood, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        master = await neighbourhood.master()
+        master.calls.error = RuntimeError("secret")
+        with pytest.raises(PeerError) as caught:
+            await neighbourhood.way(master.address).close_session(7)
+        assert caught.value.status is grpc.StatusCode.INTERNAL
+        assert "secret" not in str(caught.value)
+        assert "secret" in caplog.text
+
+    async def test_only_a_master_is_a_master(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        node = await neighbourhood.member("n", master.address)
+        with pytest.raises(PeerError) as caught:
+            await neighbourhood.way(node.address).heartbeat(pb.HeartbeatRequest())
+        assert caught.value.status is grpc.StatusCode.UNIMPLEMENTED
+
+    async def test_refusals_of_the_master_are_nanos(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        way = neighbourhood.way((await neighbourhood.master()).address)
+        with pytest.raises(PeerError, match="invalid register request"):
+            await way.register(pb.RegisterRequest())
+        with pytest.raises(PeerError, match="address x:1 has not registered"):
+            await way.unregister(pb.UnregisterRequest(serviceAddr="x:1"))
+        with pytest.raises(PeerError, match="a member needs an address"):
+            await way.new_member(pb.NewMemberRequest())
+
+    async def test_a_go_node_gets_nothing_that_it_could_misread(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        way = neighbourhood.way(master.address)
+        info = pb.MemberInfo(serviceAddr=free_address(), services=["Chat"])
+        answer = await way.register(pb.RegisterRequest(memberInfo=info))
+        assert [it.serviceAddr for it in answer.members] == [master.address]
+        again = await way.heartbeat(pb.HeartbeatRequest(memberInfo=info))
+        assert not again.members
+
+
+class TestStrangers:
+    async def test_garbage_does_no_harm(
+        self, neighbourhood: Neighbourhood, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.CRITICAL, "grpc")  # it reports each garbled message
+        master = await neighbourhood.master()
+        node = await neighbourhood.member("n", master.address)
+        await node.join()
+        for target in (master, node):
+            channel = neighbourhood.way(target.address).channel
+            for method in ("Master/Register", "Master/Heartbeat", "Member/NewMember"):
+                call = channel.unary_unary(f"/clusterpb.{method}", bytes, bytes)
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await call(b"\xff" * 40, timeout=5.0)
+            host, _, port = target.address.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"GET / HTTP/1.0\r\n\r\n" + bytes(1000))
+            await asyncio.wait_for(reader.read(), 5.0)
+            writer.close()
+            await writer.wait_closed()
+        other = await neighbourhood.member("other", master.address)
+        await other.join()
+        await neighbourhood.until(
+            lambda: labels(node) == labels(master) == {"master", "n", "other"}
+        )
+        assert node.gone() == []
+
+    async def test_announcements_of_a_stranger_are_not_believed(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        node = await neighbourhood.member("n", master.address)
+        await node.join()
+        for target in (master, node):
+            way = neighbourhood.way(target.address)
+            await way.del_member(pb.DelMemberRequest(serviceAddr=master.address))
+            info = pb.MemberInfo(serviceAddr="x:1")
+            await way.new_member(pb.NewMemberRequest(memberInfo=info))
+            assert labels(target) == {"master", "n"}
+
+    async def test_a_message_over_four_mebibytes_is_refused(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        master = await neighbourhood.master()
+        way = neighbourhood.way(master.address)
+        await way.handle_push(pb.PushMessage(data=bytes(4_000_000)))
+        with pytest.raises(PeerError) as caught:
+            await way.handle_push(pb.PushMessage(data=bytes(4 * 1024 * 1024 + 1)))
+        assert caught.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class TestPeers:
+    async def test_a_peer_that_returns_is_reached_within_a_second_or_so(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        address = free_address()
+        way = neighbourhood.way(address)
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        while loop.time() < begin + 3.0:  # nano is out of reach for 10 s by now
+            with pytest.raises(PeerError) as caught:
+                await way.session_closed(1, deadline=1.0)
+            assert caught.value.refused
+            await asyncio.sleep(0.05)
+        master = await neighbourhood.master(address)
+        back = loop.time()
+        while not master.calls.taken:
+            try:
+                await way.session_closed(1, deadline=1.0)
+            except PeerError:
+                await asyncio.sleep(0.02)
+            assert loop.time() < back + 5.0
+        assert loop.time() < back + 2.5
+
+    async def test_a_call_ends_at_its_deadline(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        async with hole() as address:
+            way = neighbourhood.way(address)
+            with pytest.raises(PeerError, match="did not answer in time") as caught:
+                await way.session_closed(1, deadline=0.2)
+            assert not caught.value.refused
+            await way.close()
+
+    async def test_closing_a_peer_fails_its_calls_and_cancels_nobody(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        async with hole() as address:
+            way = neighbourhood.way(address)
+            async with asyncio.TaskGroup() as group:
+                call = group.create_task(caught(way.session_closed(1)), name="call")
+                await asyncio.sleep(0)
+                await way.close()
+            assert "closed by us" in str(call.result())
+            with pytest.raises(PeerError, match="closed by us"):
+                await way.session_closed(1)
+
+
+async def caught(work: Awaitable[None]) -> PeerError | None:
+    try:
+        await work
+    except PeerError as error:
+        return error
+    return None
