@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,22 @@ def test_a_setting_out_of_its_bounds_is_refused() -> None:
     assert "5 is not in the range 1024<=x<=16777215" in said
 
 
+def chosen(*args: str) -> object:
+    """Return what the node would take for its log level."""
+    needed = ["--role", "master", "--manifest", "x", "--address", "127.0.0.1:0"]
+    with main.commands["node"].make_context("node", [*needed, *args]) as context:
+        return context.params["log_level"]
+
+
+def test_a_flag_wins_over_its_variable_and_both_may_be_absent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert chosen() is None
+    monkeypatch.setenv("NANO_LOG_LEVEL", "debug")
+    assert chosen() == "debug"
+    assert chosen("--log-level", "error") == "error"
+
+
 def node(manifest: str, *more: str) -> list[str]:
     where = ["--manifest", manifest, "--address", "127.0.0.1:0"]
     return ["node", *where, *more]
@@ -190,6 +207,14 @@ def test_a_server_that_is_not_there_is_a_failure_in_one_line(server: str) -> Non
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_server_that_says_nothing_is_a_failure_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = f"127.0.0.1:{silent.getsockname()[1]}"
+        result = run("request", "-s", server, "--timeout", "0.1", "A.b", "{}")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: no answer from tcp://{server} in 0.1 s\n"
 
 
 def test_an_address_that_is_none_is_refused() -> None:

@@ -59,10 +59,6 @@ def _errors_as_sentences() -> Iterator[None]:
         raise _Wrong(f"{error}{_where(error.__cause__)}") from error
     except NanoError as error:
         raise _Failed(str(error)) from error
-    except TimeoutError as error:
-        raise _Failed(
-            f"no answer in time{f': {error}' if str(error) else ''}"
-        ) from error
 
 
 def _where(cause: BaseException | None) -> str:
@@ -363,7 +359,11 @@ def request(server: str, ws: bool, timeout: float, route: str, payload: str) -> 
     url = server if "://" in server else f"{'ws' if ws else 'tcp'}://{server}"
     with _errors_as_sentences():
         body = _json(payload)
-        answer = asyncio.run(_ask(url, route, body, timeout))
+        try:
+            answer = asyncio.run(_ask(url, route, body, timeout))
+        except TimeoutError:
+            message = f"no answer from {url} in {timeout:g} s"
+            raise _Failed(message) from None
     import msgspec
 
     click.echo(msgspec.json.encode(answer))

@@ -41,10 +41,12 @@ def bind_listeners(
                 (host, listener.port), family=family, backlog=BACKLOG
             )
         except OSError as error:
+            number = error.errno or 0  # negative: a name that cannot be resolved
+            reason = os.strerror(number) if number > 0 else error.strerror
             message = (
                 f"listener {listener.name} cannot use port {listener.port} of {host}: "
-                f"{os.strerror(error.errno or 0)}; stop what uses it, or choose "
-                "another port in spec.gates.listeners"
+                f"{reason}; stop what uses it, or choose another port in "
+                "spec.gates.listeners"
             )
             raise UsageError(message) from error
         bound[listener.name] = stack.enter_context(listening)
