@@ -10,7 +10,6 @@ business.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Final, Protocol
@@ -31,13 +30,12 @@ __all__ = [
     "make_hello",
 ]
 
-logger = logging.getLogger(__name__)
-
 VERSION: Final = 1  # of the link protocol
 GREETING_TIME: Final = 5.0  # seconds for the peer's HELLO
 WRITE_TIME: Final = 5.0  # seconds for one batch; a link stuck for longer is broken
 PING_INTERVAL: Final = 1.0
 SILENCE: Final = 5.0  # seconds without a word after which a link is broken
+FAREWELL_TIME: Final = 1.0  # seconds to send what waits and hear the peer's GOODBYE
 
 
 class Stream(Protocol):
@@ -131,6 +129,8 @@ class Link:
         self._time = time
         self._wake = asyncio.Event()
         self._ending = asyncio.Event()
+        self._early: list[pb.Envelope] = []  # came in one batch with the HELLO
+        self._over = False  # the peer has said GOODBYE
         self._heard = time()
         self._pinged = time()
         self._ping = 0
@@ -174,6 +174,11 @@ class Link:
             self.send(pb.Envelope(kind=pb.GOODBYE, reason=reason))
             self._ending.set()
 
+    def goodbye(self, reason: str) -> None:
+        """Take the peer's GOODBYE, its last word, and say ours."""
+        self._over = True
+        self.end(reason)
+
     # -------------------------------------------------------------- the stream
 
     async def greet(self) -> None:
@@ -182,6 +187,15 @@ class Link:
         Raises:
             ClusterError: The peer refuses, we refuse the peer, or it says nothing.
         """
+        try:
+            self.peer = await self._exchange_hellos()
+        except BaseException:
+            self.step(LinkInput.END)
+            raise
+        self.address = self.peer.address
+        self.step(LinkInput.HELLO)
+
+    async def _exchange_hellos(self) -> pb.Hello:
         await self._write(
             pb.Batch(envelopes=[pb.Envelope(kind=pb.HELLO, hello=self._hello)])
         )
@@ -190,7 +204,7 @@ class Link:
                 batch = await self._stream.read()
         except TimeoutError:
             raise ClusterError("the peer did not greet in time") from None
-        first = batch.envelopes[0] if batch and batch.envelopes else pb.Envelope()
+        first, *self._early = (batch and batch.envelopes) or [pb.Envelope()]
         if first.kind == pb.GOODBYE:
             raise ClusterError(first.reason)
         if first.kind != pb.HELLO:
@@ -200,9 +214,7 @@ class Link:
             goodbye = pb.Envelope(kind=pb.GOODBYE, reason=objection)
             await self._write(pb.Batch(envelopes=[goodbye]))
             raise ClusterError(objection)
-        self.peer = first.hello
-        self.address = first.hello.address
-        self.step(LinkInput.HELLO)
+        return first.hello
 
     def _objection(self, theirs: pb.Hello) -> str:
         ours = self._hello
@@ -214,27 +226,38 @@ class Link:
             return f"{ours.address} cannot have a link with itself"
         return ""
 
-    async def run(self, receive: Callable[[Link, pb.Envelope], None]) -> None:
+    async def run(
+        self,
+        receive: Callable[[Link, pb.Envelope], None],
+        ending: Callable[[Link], None],
+    ) -> None:
         """Move envelopes until the link ends; :attr:`reason` then says why.
 
         Args:
             receive: Takes each envelope; must not raise.
+            ending: Called when nothing more should be sent, before the farewell.
         """
         try:
             async with asyncio.TaskGroup() as group:
                 reader = group.create_task(self._read(receive), name="link reader")
                 writer = group.create_task(self._send_batches(), name="link writer")
                 await self._ending.wait()
+                ending(self)
+                # Both end by themselves.  Cancelling the reader at once would end
+                # the whole call, in gRPC, before our GOODBYE is out.
+                await asyncio.wait({reader, writer}, timeout=FAREWELL_TIME)
                 reader.cancel()
                 writer.cancel()
-            await self._say_goodbye()
         finally:
             self.reason = self.reason or "stopped"
+            self.outbox.close()
             self.step(LinkInput.END)
 
     async def _read(self, receive: Callable[[Link, pb.Envelope], None]) -> None:
         try:
-            while (batch := await self._stream.read()) is not None:
+            for envelope in self._early:
+                receive(self, envelope)
+            while not self._over and (batch := await self._stream.read()) is not None:
                 self._heard = self._time()
                 self._traffic["batches", "in"] += 1
                 self._traffic["envelopes", "in"] += len(batch.envelopes)
@@ -244,6 +267,7 @@ class Link:
             self.reason = self.reason or str(error)
         self.reason = self.reason or "the peer ended the stream"
         self._ending.set()
+        self._wake.set()  # the writer is to see it
 
     async def _send_batches(self) -> None:
         outbox = self.outbox
@@ -255,6 +279,8 @@ class Link:
                     size, batch = taken
                     await self._write(batch)
                     outbox.sent(size)
+                if self._ending.is_set():
+                    return
         except ClusterError as error:
             self.reason = self.reason or str(error)
             self._ending.set()
@@ -268,13 +294,6 @@ class Link:
             raise ClusterError(message) from None
         self._traffic["batches", "out"] += 1
         self._traffic["envelopes", "out"] += len(batch.envelopes)
-
-    async def _say_goodbye(self) -> None:
-        try:
-            while (taken := self.outbox.take()) is not None:
-                await self._write(taken[1])
-        except ClusterError as error:
-            logger.debug("no goodbye to %s: %s", self.address, error)
 
     # ------------------------------------------------------------------- pings
 

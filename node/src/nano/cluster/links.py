@@ -76,10 +76,11 @@ class Links:
         self._all: set[Link] = set()  # those that still greet, too
         self._expected: dict[str, asyncio.Event] = {}  # first attempt made, by peer
         self._dialling: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # those that still end, too
         self._acts: dict[pb.Kind.ValueType, Act] = {
             pb.PING: self._on_ping,
             pb.PONG: lambda link, envelope: link.pong(envelope.id),
-            pb.GOODBYE: lambda link, envelope: link.end(envelope.reason),
+            pb.GOODBYE: lambda link, envelope: link.goodbye(envelope.reason),
             pb.UNSUPPORTED: self._on_unsupported,
         }
         self._observers: list[Observer] = []
@@ -114,21 +115,24 @@ class Links:
             return
         if address in self._expected or address == self._hello.address:
             return
-        self._expected[address] = asyncio.Event()
+        tried = self._expected[address] = asyncio.Event()
         if self._hello.address < address:
-            self._dialling[address] = asyncio.create_task(
-                self._keep(address), name=f"link to {address}"
+            task = asyncio.create_task(
+                self._keep(address, tried), name=f"link to {address}"
             )
+            self._dialling[address] = task
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def remove(self, address: str) -> None:
         """Have no link with the member at *address* any more."""
         self._expected.pop(address, asyncio.Event()).set()
         task = self._dialling.pop(address, None)
-        if task is not None:
-            task.cancel()
         link = self._open.get(address)
         if link is not None:
-            link.end("not a member any more")
+            link.end("not a member any more")  # its task ends by itself
+        elif task is not None:
+            task.cancel()
 
     async def settle(self) -> None:
         """Wait until every known member was reached, tried or slow to dial us."""
@@ -141,26 +145,29 @@ class Links:
 
     # ------------------------------------------------------------------ streams
 
-    async def _keep(self, address: str) -> None:
-        """Dial *address* again and again; cancelled when it is a member no more."""
+    async def _keep(self, address: str, tried: asyncio.Event) -> None:
+        """Dial *address* again and again, for as long as it is a member."""
         delay = FIRST_DELAY
         while True:
-            link = None
-            try:
-                stream = self._dial(address)
-                try:
-                    link = await self.serve(stream)
-                finally:
-                    await stream.close()
-            except ClusterError as error:
-                logger.info("no link to %s: %s", address, error)
-            except Exception:
-                logger.exception("the link to %s failed", address)
-            expected = self._expected.get(address)
-            if expected is not None:
-                expected.set()
+            link = await self._dial_once(address)
+            tried.set()
+            if self._stopping or self._expected.get(address) is not tried:
+                return
             delay = min(delay * 2, LONGEST_DELAY) if link is None else FIRST_DELAY
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+
+    async def _dial_once(self, address: str) -> Link | None:
+        try:
+            stream = self._dial(address)
+            try:
+                return await self.serve(stream)
+            finally:
+                await stream.close()
+        except ClusterError as error:
+            logger.info("no link to %s: %s", address, error)
+        except Exception:
+            logger.exception("the link to %s failed", address)
+        return None
 
     async def serve(self, stream: Stream) -> Link:
         """Greet on *stream* and move envelopes until it ends; return what was.
@@ -177,9 +184,9 @@ class Links:
         self._quiet.clear()
         try:
             await link.greet()
-            self._opened(link)
             try:
-                await link.run(self._receive)
+                self._opened(link)
+                await link.run(self._receive, self._ended)
             finally:
                 self._ended(link)
         finally:
@@ -191,8 +198,8 @@ class Links:
     def _opened(self, link: Link) -> None:
         previous = self._open.get(link.address)
         if previous is not None:
-            self._ended(previous)
             previous.end("replaced by a newer link")
+            self._ended(previous)
         self._open[link.address] = link
         logger.info("link with %s is open", link.address)
         for observer in self._observers:
@@ -219,12 +226,15 @@ class Links:
         self._stopping = True
         for link in list(self._all):
             link.end("the node is stopping")
-        tasks = list(self._dialling.values())
+        for address, task in self._dialling.items():
+            if address not in self._open:
+                task.cancel()
         try:
             async with asyncio.timeout(SETTLING_TIME):
                 await self._quiet.wait()
         except TimeoutError:
             logger.info("some links did not end in time")
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,7 +14,9 @@ import msgspec
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.pb import link_pb2 as pb
+from nano.errors import EncodeError
 from nano.protocol.messages import NOTIFY, REQUEST, Message
+from nano.protocol.packets import LARGEST_BODY
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.session import Session
 from nano.runtime.sessions import Sessions
@@ -24,6 +26,8 @@ __all__ = ["MirrorHome", "Mirrors"]
 _RESPONSE: Final = pb.RESPONSE
 _PUSH: Final = pb.PUSH
 _FAILED: Final = int(pb.FAILED)
+
+TOO_LONG: Final = f"a payload has more than {LARGEST_BODY} bytes"
 
 
 class MirrorHome:
@@ -37,14 +41,27 @@ class MirrorHome:
         self._dispatcher = dispatcher
 
     def respond(self, number: int, payload: bytes, failed: bool) -> None:
-        """Answer the gate's request *number*; answers are never dropped."""
+        """Answer the gate's request *number*; answers are never dropped.
+
+        Raises:
+            EncodeError: The gate could not send so much to the client.
+        """
+        if len(payload) > LARGEST_BODY:
+            raise EncodeError(TOO_LONG)
         flags = _FAILED if failed else 0
         self.link.message(_RESPONSE, 0, number, "", payload, flags)
 
     def push(self, route: str, payload: bytes) -> None:
-        """Send a push by way of the gate; dropped while the link is full."""
+        """Send a push by way of the gate; dropped while the link is full.
+
+        Raises:
+            EncodeError: The gate could not send so much to the client.
+        """
+        if len(payload) > LARGEST_BODY:
+            raise EncodeError(TOO_LONG)
         if self.link.outbox.full:
-            self._dispatcher.metrics.dropped["push", "link-full"] += 1
+            why = "closed" if self.link.reason else "link-full"
+            self._dispatcher.metrics.dropped["push", why] += 1
             return
         self.link.message(_PUSH, self._number, 0, route, payload)
 

@@ -93,3 +93,11 @@ class Outbox:
         """Note that a batch of *size* has been handed to the stream."""
         self.waiting -= size
         self.full = self.waiting >= self._capacity
+
+    def close(self) -> None:
+        """Forget what waits and be full from now on: nobody takes it out any more."""
+        self._capacity = 0
+        self._closed.clear()
+        self._open = pb.Batch()
+        self._size = self.waiting = 0
+        self.full = True

@@ -19,7 +19,7 @@ import msgspec
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.pb import link_pb2 as pb
-from nano.errors import TIMEOUT, UNAVAILABLE, EncodeError, RequestError
+from nano.errors import INTERNAL, TIMEOUT, UNAVAILABLE, EncodeError, RequestError
 from nano.metrics import RouteCounts
 from nano.protocol.messages import REQUEST, Message
 from nano.runtime.dispatch import Dispatcher, answer_error
@@ -195,13 +195,14 @@ class Forwarder:
     def tick(self, now: float) -> None:
         """Answer the requests whose time is over."""
         self._now = now
-        while self.pending:
-            key = next(iter(self.pending))
-            if self.pending[key].due > now:
-                return
+        late = []  # walked once: the front of a dict that shrinks is slow to find
+        for key, entry in self.pending.items():
+            if entry.due > now:
+                break
+            late.append(key)
+        for key in late:
             entry = self.pending.pop(key)
-            text = f"{entry.route.name} did not answer in time"
-            self._fail(entry, TIMEOUT, text)
+            self._fail(entry, TIMEOUT, f"{entry.route.name} did not answer in time")
 
     # ----------------------------------------------------------------- envelopes
 
@@ -210,9 +211,12 @@ class Forwarder:
         if entry is None:
             self._dispatcher.metrics.dropped["answer", "late"] += 1
             return
-        entry.route.counts.responses += 1
         failed = envelope.flags & pb.FAILED != 0
-        entry.session.home.respond(entry.id, envelope.payload, failed)
+        try:
+            entry.session.home.respond(entry.id, envelope.payload, failed)
+            entry.route.counts.responses += 1
+        except EncodeError as error:
+            self._fail(entry, INTERNAL, str(error))
 
     def _session(self, envelope: pb.Envelope) -> Session | None:
         session = self._sessions.get(envelope.session)

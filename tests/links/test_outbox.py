@@ -1,0 +1,108 @@
+"""What waits on a link: in order, in batches, and bounded."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nano.cluster.outbox import BATCH_SIZE, CAPACITY, Outbox
+from nano.cluster.pb import link_pb2 as pb
+
+
+def drain(outbox: Outbox) -> list[pb.Batch]:
+    batches = []
+    while (taken := outbox.take()) is not None:
+        batches.append(taken[1])
+        outbox.sent(taken[0])
+    return batches
+
+
+def test_what_one_turn_says_is_one_batch() -> None:
+    outbox = Outbox()
+    outbox.message(pb.REQUEST, 7, 1, "A.b", b"x")
+    outbox.add(pb.Envelope(kind=pb.PING, id=3))
+    (batch,) = drain(outbox)
+    assert [envelope.kind for envelope in batch.envelopes] == [pb.REQUEST, pb.PING]
+    first = batch.envelopes[0]
+    assert (first.session, first.id, first.route, first.payload, first.flags) == (
+        7,
+        1,
+        "A.b",
+        b"x",
+        0,
+    )
+
+
+def test_an_empty_box_has_no_batch() -> None:
+    assert Outbox().take() is None
+
+
+def test_an_envelope_without_content_is_sent_all_the_same() -> None:
+    outbox = Outbox()
+    outbox.add(pb.Envelope())
+    assert len(drain(outbox)[0].envelopes) == 1
+
+
+def test_batches_are_cut_at_a_mebibyte() -> None:
+    outbox = Outbox()
+    for number in range(40):
+        outbox.message(pb.PUSH, 1, number, "r", bytes(100_000))
+    batches = drain(outbox)
+    assert len(batches) == 4
+    for batch in batches:
+        assert batch.ByteSize() < BATCH_SIZE + 100_000
+    numbers = [envelope.id for batch in batches for envelope in batch.envelopes]
+    assert numbers == list(range(40))
+
+
+def test_one_large_payload_is_one_batch() -> None:
+    outbox = Outbox()
+    outbox.message(pb.REQUEST, 1, 1, "r", b"")
+    outbox.message(pb.REQUEST, 1, 2, "r", bytes(16 << 20))
+    outbox.message(pb.REQUEST, 1, 3, "r", b"")
+    assert [len(batch.envelopes) for batch in drain(outbox)] == [2, 1]
+
+
+def test_the_box_is_full_until_what_was_taken_has_been_sent() -> None:
+    outbox = Outbox()
+    outbox.message(pb.PUSH, 1, 0, "r", bytes(CAPACITY - 1000))
+    assert not outbox.full
+    outbox.message(pb.PUSH, 1, 0, "r", bytes(1000))
+    assert outbox.full
+    taken = outbox.take()
+    assert taken is not None
+    assert outbox.full  # it is not sent yet
+    outbox.sent(taken[0])
+    assert not outbox.full
+    assert 1000 <= outbox.waiting < 1100
+
+
+def test_a_closed_box_holds_nothing_and_is_full() -> None:
+    outbox = Outbox()
+    outbox.message(pb.PUSH, 1, 0, "r", bytes(2 << 20))
+    outbox.message(pb.PUSH, 1, 0, "r", b"x")
+    outbox.close()
+    assert outbox.full
+    assert (outbox.take(), outbox.waiting) == (None, 0)
+    outbox.sent(0)
+    assert outbox.full
+
+
+@given(st.lists(st.one_of(st.integers(0, 600_000), st.none()), max_size=30))
+def test_nothing_is_lost_doubled_or_reordered(steps: list[int | None]) -> None:
+    outbox = Outbox()
+    sent: list[int] = []
+    given = 0
+    for size in steps:
+        if size is None:
+            taken = outbox.take()
+            if taken is not None:
+                outbox.sent(taken[0])
+                sent.extend(envelope.id for envelope in taken[1].envelopes)
+        else:
+            outbox.message(pb.PUSH, 1, given, "r", bytes(size))
+            given += 1
+    for batch in drain(outbox):
+        sent.extend(envelope.id for envelope in batch.envelopes)
+    assert sent == list(range(given))
+    assert outbox.waiting == 0
