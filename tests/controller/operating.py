@@ -25,6 +25,11 @@ __all__ = ["OperatorProcess", "eventually", "grant", "look"]
 PATIENCE_SECONDS: Final = 45.0  # nothing takes more than two on an idle machine
 DEFINITIONS: Final = "customresourcedefinitions"
 
+# A warning ends the operator, with one exception: aiohttp closes the connections of
+# kopf's watches without waiting for the server's TLS goodbye, so on a busy machine
+# the process may end before they do.
+WARNINGS: Final = "error,ignore::ResourceWarning"
+
 T = TypeVar("T")
 
 
@@ -137,7 +142,7 @@ class OperatorProcess:
             env={
                 "PATH": os.environ["PATH"],
                 "KUBECONFIG": str(self._kubeconfig),
-                "PYTHONWARNINGS": "error",  # a warning would end it
+                "PYTHONWARNINGS": WARNINGS,
             },
             stdin=subprocess.DEVNULL,
             stdout=log,
