@@ -1,11 +1,21 @@
-"""What every test shares: the rule that in CI nothing is skipped."""
+"""What every test shares: in CI nothing is skipped, and each tier tells its time."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections import defaultdict
+from collections.abc import Generator, Mapping
 
 import pytest
+
+# by the first marker that a test has; one without any is core
+TIERS = {
+    "e2e": "4 pods",
+    "apiserver": "3 API server",
+    "peers": "2 process, with Go nodes",
+    "process": "2 process",
+    "slow": "2 process",
+}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -21,5 +31,33 @@ def pytest_runtest_makereport(
     if report.skipped and os.environ.get("NANO_REQUIRE_ALL"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid}: skipped, but everything is required: {reason}"
+        report.longrepr = (
+            f"{item.nodeid}: skipped, but everything is required: {reason}"
+        )
     return report
+
+
+def tier(keywords: Mapping[str, object]) -> str:
+    """Name the tier of a test by its markers."""
+    found = [name for marker, name in TIERS.items() if marker in keywords]
+    return found[0] if found else "1 core"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how long each tier took, with the fixtures that it needed."""
+    reports = [
+        report
+        for group in terminalreporter.stats.values()
+        for report in group
+        if isinstance(report, pytest.TestReport)
+    ]
+    seconds: defaultdict[str, float] = defaultdict(float)
+    tests: defaultdict[str, int] = defaultdict(int)
+    for report in reports:
+        name = tier(report.keywords)
+        seconds[name] += report.duration
+        tests[name] += report.when == "call"
+    terminalreporter.section("seconds by tier")
+    for name in sorted(seconds):
+        line = f"{seconds[name]:7.1f}  {name} ({tests[name]} tests)"
+        terminalreporter.write_line(line)
