@@ -41,18 +41,37 @@ def control_application(subject: Subject, token: str | None) -> web.Application:
         token: What each request must carry; ``None`` lets everybody in, so it is
             for sockets that not everybody can reach.
     """
+    control = _Control(subject)
+    application = web.Application(
+        middlewares=[careful, _locked(token)], client_max_size=LARGEST_BODY
+    )
+    application.add_routes(
+        [
+            web.get("/status", control.status),
+            web.get("/sessions", control.sessions),
+            web.delete("/sessions/{id}", control.kick),
+        ]
+    )
+    return application
 
-    async def status(_: web.Request) -> web.Response:
-        return json(subject.status())
 
-    async def sessions(request: web.Request) -> web.Response:
+class _Control:
+    """The handlers of one application."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    async def status(self, _: web.Request) -> web.Response:
+        return json(self._subject.status())
+
+    async def sessions(self, request: web.Request) -> web.Response:
         given = request.query.get("limit", str(DEFAULT_LIMIT))
         limit = _number(given, LARGEST_LIMIT)
         if not limit:
             return error(400, f"limit must be 1 to {LARGEST_LIMIT}, is {given!r}")
-        return json({"sessions": subject.sessions(limit)})
+        return json({"sessions": self._subject.sessions(limit)})
 
-    async def kick(request: web.Request) -> web.Response:
+    async def kick(self, request: web.Request) -> web.Response:
         body = await request.read()
         try:
             asked = msgspec.json.decode(body, type=_Kick) if body else _Kick()
@@ -62,22 +81,10 @@ def control_application(subject: Subject, token: str | None) -> web.Application:
             return error(400, f"the reason has more than {LONGEST_REASON} characters")
         given = request.match_info["id"]
         number = _number(given, LARGEST_ID)
-        if number is None or not subject.kick(number, asked.reason):
+        if number is None or not self._subject.kick(number, asked.reason):
             problem = f"there is no session {given} here; GET /sessions lists them"
             return error(404, problem)
         return json({"kicked": given})
-
-    application = web.Application(
-        middlewares=[careful, _locked(token)], client_max_size=LARGEST_BODY
-    )
-    application.add_routes(
-        [
-            web.get("/status", status),
-            web.get("/sessions", sessions),
-            web.delete("/sessions/{id}", kick),
-        ]
-    )
-    return application
 
 
 def _number(text: str, most: int) -> int | None:

@@ -1,0 +1,141 @@
+"""What a person runs: a whole cluster, one request, a look at a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nano.cli.errors import Failed, as_sentences
+
+__all__ = ["check", "crd", "request", "up"]
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  nanoctl up -f examples/echo/cluster.yaml
+  nanoctl up -f cluster.yaml --try EchoService.echo '{"text": "hello"}'
+"""
+)
+@click.option(
+    "-f",
+    "--file",
+    "manifest",
+    type=_FILE,
+    required=True,
+    help="The manifest; the components' modules are looked for beside it.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where the listeners for clients bind; 0.0.0.0 lets other machines in.",
+)
+@click.option(
+    "--try",
+    "first",
+    nargs=2,
+    metavar="ROUTE JSON",
+    help="Send a first request when all is ready, and show its answer.",
+)
+def up(manifest: Path, host: str, first: tuple[str, str] | None) -> None:
+    """Run a whole cluster on this machine: a process for each replica.
+
+    Ctrl-C stops all of them, gates first. What dies is started again. Images,
+    resources and templates of the manifest mean nothing here.
+    """
+    with as_sentences():
+        from nano.cli.values import read_json
+        from nano.local.supervisor import Run
+        from nano.local.supervisor import up as start
+        from nano_manifest import load
+
+        cluster = load(manifest)
+        message = (first[0], read_json(first[1])) if first else None
+        folder = manifest.resolve().parent
+        start(Run(cluster=cluster, app_dir=folder, host=host, first=message))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  nanoctl request -s ws://127.0.0.1:3250 EchoService.echo '{"text": "hello"}'
+  nanoctl request -s 127.0.0.1:3251 EchoService.echo '{"text": "hello"}'
+"""
+)
+@click.option(
+    "-s",
+    "--server",
+    metavar="URL|HOST:PORT",
+    required=True,
+    envvar="NANO_SERVER",
+    show_envvar=True,
+    help="A listener: ws://host:port/, tcp://host:port, or host:port for TCP.",
+)
+@click.option("--ws", is_flag=True, help="host:port is a WebSocket listener.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.01, 3600),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait, for the connection and for the answer.",
+)
+@click.argument("route")
+@click.argument("payload", metavar="[JSON]", default="{}")
+def request(server: str, ws: bool, timeout: float, route: str, payload: str) -> None:
+    """Send one request as a client, and print the answer as JSON."""
+    import asyncio
+
+    url = server if "://" in server else f"{'ws' if ws else 'tcp'}://{server}"
+    with as_sentences():
+        from nano.cli.values import read_json
+
+        body = read_json(payload)
+        try:
+            answer = asyncio.run(_ask(url, route, body, timeout))
+        except TimeoutError:
+            message = f"no answer from {url} in {timeout:g} s"
+            raise Failed(message) from None
+    import msgspec
+
+    click.echo(msgspec.json.encode(answer))
+
+
+async def _ask(url: str, route: str, body: object, timeout: float) -> object:
+    from nano.client import connect
+
+    async with await connect(url, timeout=timeout) as client:
+        answer: object = await client.request(route, body, timeout=timeout)
+        return answer
+
+
+@click.command()
+@click.argument("file", type=_FILE)
+def check(file: Path) -> None:
+    """Say whether FILE is a good manifest, and what is wrong with it."""
+    with as_sentences():
+        from nano_manifest import load
+
+        cluster = load(file)
+    spec = cluster.spec
+    ways = ", ".join(f"{item.name} on {item.port}" for item in spec.gates.listeners)
+    click.echo(f"{cluster.metadata.namespace}/{cluster.metadata.name} is good:")
+    click.echo("  master: 1")
+    click.echo(f"  gates: {spec.gates.replicas}, listening as {ways}")
+    for item in spec.backends:
+        runs = ", ".join(item.components)
+        click.echo(f"  backend {item.name}: {item.replicas}, running {runs}")
+
+
+@click.command()
+def crd() -> None:
+    """Print the CustomResourceDefinition of NanoCluster as YAML."""
+    import yaml
+
+    from nano_manifest import crd as definition
+
+    click.echo("# Made by `nanoctl crd` from the types of nano_manifest.")
+    click.echo(yaml.safe_dump(definition(), sort_keys=False, width=100), nl=False)

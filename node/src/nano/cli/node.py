@@ -1,0 +1,167 @@
+"""``nanoctl node``: what pods run, and what ``nanoctl up`` starts several of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from nano.cli.errors import as_sentences
+from nano_manifest.settings import SETTINGS, Setting
+
+if TYPE_CHECKING:
+    from nano_manifest import NanoCluster
+
+__all__ = ["node"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _flag(row: Setting) -> Callable[[_Command], _Command]:
+    """Return the option of one node setting."""
+    kind: click.ParamType[Any]
+    if row.kind is float:
+        kind = click.FloatRange(row.minimum, row.maximum)
+    elif row.kind is int:
+        kind = click.IntRange(int(row.minimum or 0), int(row.maximum or 0))
+    else:
+        kind = click.Choice(row.choices)
+    return click.option(
+        row.flag,
+        row.name,
+        type=kind,
+        metavar=row.unit.upper() or "|".join(row.choices),
+        envvar=row.env,
+        show_envvar=True,
+        help=f"{row.sentence} [manifest: {row.path}; default: {row.default}]",
+    )
+
+
+def _node_settings(command: _Command) -> _Command:
+    for row in reversed(SETTINGS):
+        command = _flag(row)(command)
+    return command
+
+
+def _option(*names: str, **more: Any) -> Callable[[_Command], _Command]:
+    """Return an option that is an environment variable too: ``--a-b``, NANO_A_B."""
+    variable = "NANO_" + names[0].removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, envvar=variable, show_envvar=True, **more)
+
+
+@click.command(
+    epilog="""\b
+A flag wins over its environment variable, and both win over the manifest.
+\b
+Example, the master of a cluster on this machine:
+  nanoctl node --role master --manifest cluster.yaml --address 127.0.0.1:7650
+"""
+)
+@_option(
+    "--role",
+    type=click.Choice(["master", "gate", "backend"]),
+    required=True,
+    help="What this node is for.",
+)
+@_option("--backend", metavar="NAME", help="Which entry of spec.backends this is.")
+@_option(
+    "--manifest", type=_FILE, required=True, help="The cluster that it belongs to."
+)
+@_option(
+    "--address",
+    metavar="HOST:PORT",
+    required=True,
+    help="Where other nodes reach it; bound, and its name in the cluster.",
+)
+@_option("--master", metavar="HOST:PORT", help="Where the master is.")
+@_option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where the listeners for clients bind.",
+)
+@_option("--observe", metavar="HOST:PORT", help="HTTP: /healthz, /readyz, /metrics.")
+@_option(
+    "--control",
+    metavar="HOST:PORT|unix:PATH",
+    help="HTTP: /status, /sessions. Over TCP it needs a token.",
+)
+@_option(
+    "--token-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the token for --control.",
+)
+@_option(
+    "--app-dir",
+    default=".",
+    show_default=True,
+    type=click.Path(file_okay=False),
+    help="Where the components' modules are.",
+)
+@_option(
+    "--listen-fds",
+    metavar="NAME=FD,…",
+    default="",
+    help="Listening sockets that were inherited, by the listener's name.",
+)
+@_node_settings
+def node(
+    role: str,
+    backend: str | None,
+    manifest: Path,
+    address: str,
+    master: str | None,
+    host: str,
+    observe: str | None,
+    control: str | None,
+    token_file: Path | None,
+    app_dir: str,
+    listen_fds: str,
+    **settings: object,
+) -> None:
+    """Run one node of a cluster until SIGTERM or Ctrl-C.
+
+    This is what pods run, and what `nanoctl up` starts several of.
+    """
+    from nano.local.logs import configure
+    from nano.local.parent import stop_with_parent
+
+    supervised = stop_with_parent()
+    with as_sentences():
+        from nano.cli.values import read_descriptors, read_token
+        from nano_manifest import load
+
+        cluster = _with_settings(load(manifest), settings)
+        configure(cluster.spec.settings.log_level, short=supervised)
+        from nano.node import NodeOptions, Role, run
+
+        run(
+            NodeOptions(
+                role=Role(role),
+                backend=backend,
+                manifest=cluster,
+                address=address,
+                master=master,
+                host=host,
+                observe=observe,
+                control=control,
+                token=read_token(token_file),
+                app_dir=app_dir,
+                listen_fds=read_descriptors(listen_fds),
+            )
+        )
+
+
+def _with_settings(cluster: NanoCluster, given: dict[str, object]) -> NanoCluster:
+    """Return *cluster* with the settings that flags or variables name."""
+    from msgspec.structs import replace
+
+    from nano_manifest import overridden
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = overridden(cluster.spec.settings, chosen)
+    return replace(cluster, spec=replace(cluster.spec, settings=settings))
