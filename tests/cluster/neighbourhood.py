@@ -54,7 +54,14 @@ class Calls:
 class Neighbour(ClusterServer):
     """A node that writes down what it is told of the list."""
 
-    def __init__(self, me: Member, master: str | None, moved: asyncio.Event) -> None:
+    def __init__(
+        self,
+        me: Member,
+        master: str | None,
+        moved: asyncio.Event,
+        *,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self.changes: list[Change] = []
         self.calls = Calls()
         self.moved = moved
@@ -66,6 +73,7 @@ class Neighbour(ClusterServer):
             on_change=self.note,
             calls=self.calls,
             extra=[self.grpc_servers.append],
+            clock=clock,
         )
 
     def note(self, change: Change) -> None:
@@ -164,6 +172,55 @@ async def hole() -> AsyncGenerator[str]:
         writer.close()
         await writer.wait_closed()
     await server.wait_closed()
+
+
+class Wire:
+    """A way through which bytes go to *address*, until it is cut.
+
+    A cut leaves open what is connected, and silent, as when a machine dies.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._host, _, port = address.rpartition(":")
+        self._port = int(port)
+        self._writers: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cuts = 0
+
+    async def __aenter__(self) -> Wire:
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
+        await self._server.wait_closed()
+
+    def cut(self) -> None:
+        self._cuts += 1
+
+    async def _take(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        there, back = await asyncio.open_connection(self._host, self._port)
+        self._writers += [writer, back]
+        for source, sink in ((reader, back), (there, writer)):
+            task = asyncio.create_task(self._carry(source, sink), name="wire")
+            self._tasks.add(task)
+
+    async def _carry(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter
+    ) -> None:
+        cuts = self._cuts
+        while data := await source.read(65536):
+            if cuts == self._cuts:
+                sink.write(data)
+        sink.close()
 
 
 def labels(node: ClusterServer) -> set[str]:

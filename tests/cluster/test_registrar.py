@@ -188,6 +188,14 @@ class TestTheDead:
         made.feed(Heartbeat(A, EPOCH, 2), 3600.1)
         assert made.tick(3600.2) == []
 
+    @pytest.mark.parametrize(("promised", "dead"), [(0.001, 0.4), (1e6, 1200.0)])
+    def test_an_absurd_promise_is_bounded(self, promised: float, dead: float) -> None:
+        made = registrar(replace(A, heartbeat=promised))
+        assert pass_time(made, 0.0, dead - 0.1) == []
+        assert pass_time(made, dead - 0.1, dead + 0.2) == [
+            MemberRemoved(replace(A, heartbeat=promised))
+        ]
+
     def test_the_master_never_drops_itself(self) -> None:
         made = registrar()
         assert pass_time(made, 0.0, 100.0) == []

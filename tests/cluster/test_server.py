@@ -10,13 +10,22 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from nano.cluster.members import MemberState
+from nano.cluster.members import Member, MemberState
 from nano.cluster.membership import MemberAdded
 from nano.cluster.pb import cluster_pb2 as pb
+from nano.cluster.pb import cluster_pb2_grpc as rpc
 from nano.cluster.peer import PeerError
 from nano.errors import ClusterError, UsageError
 
-from .neighbourhood import HEARTBEAT, Neighbourhood, free_address, hole, labels
+from .neighbourhood import (
+    HEARTBEAT,
+    Neighbour,
+    Neighbourhood,
+    Wire,
+    free_address,
+    hole,
+    labels,
+)
 
 pytestmark = pytest.mark.process
 
@@ -147,6 +156,30 @@ class TestMembership:
             lambda: a.members[master.address].services == ("MasterService",)
         )
 
+    async def test_who_is_not_in_the_list_registers_again(
+        self, neighbourhood: Neighbourhood, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        master = await neighbourhood.master()
+        node = await neighbourhood.member("n", master.address)
+        await node.join()
+        await neighbourhood.ghost(master, node.address, "thief")
+        await neighbourhood.until(lambda: labels(master) == {"master", "n"})
+        assert "the master does not know this node: registering again" in caplog.text
+
+    async def test_a_dead_connection_to_the_master_is_given_up(
+        self, neighbourhood: Neighbourhood, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "nano.cluster")
+        master = await neighbourhood.master()
+        async with Wire(master.address) as wire:
+            node = await neighbourhood.member("n", wire.address)
+            await node.join()
+            wire.cut()
+            back = f"the master at {wire.address} is back"
+            await neighbourhood.until(lambda: back in caplog.messages)
+            await neighbourhood.until(lambda: labels(master) == {"master", "n"})
+            await neighbourhood.stop(node)
+
     async def test_another_address_is_no_news(
         self, neighbourhood: Neighbourhood
     ) -> None:
@@ -233,6 +266,66 @@ class TestStartAndStop:
         assert "the node could not follow a change of the member list" in caplog.text
         await neighbourhood.stop(b)
         await neighbourhood.until(lambda: labels(a) == {"master", "a"})
+
+    async def test_a_tick_that_fails_is_not_the_last(
+        self, neighbourhood: Neighbourhood, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        master = await neighbourhood.master()
+        failures = iter([RuntimeError("no clock")])
+
+        def clock() -> float:
+            for error in failures:
+                raise error
+            return asyncio.get_running_loop().time()
+
+        me = Member(address="127.0.0.1:0", label="n")
+        node = Neighbour(me, master.address, neighbourhood.moved, clock=clock)
+        await node.start()
+        neighbourhood.nodes.append(node)
+        await asyncio.wait_for(node.join(), 5.0)
+        assert "the member list missed a tick" in caplog.text
+
+
+class OldMaster(rpc.MasterServicer):
+    """A nano master from before v0.5.1, which knows no heartbeats."""
+
+    def __init__(self) -> None:
+        self.heartbeats = 0
+
+    async def Register(
+        self, request: pb.RegisterRequest, context: object
+    ) -> pb.RegisterResponse:
+        return pb.RegisterResponse(members=[pb.MemberInfo(serviceAddr="old:1")])
+
+    async def Unregister(
+        self, request: pb.UnregisterRequest, context: object
+    ) -> pb.UnregisterResponse:
+        return pb.UnregisterResponse()
+
+    async def Heartbeat(
+        self,
+        request: pb.HeartbeatRequest,
+        context: grpc.aio.ServicerContext[object, object],
+    ) -> pb.HeartbeatResponse:
+        self.heartbeats += 1
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "unknown method Heartbeat")
+
+
+async def test_an_old_master_without_heartbeats_is_not_lost(
+    neighbourhood: Neighbourhood, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = OldMaster()
+    server = grpc.aio.server()
+    rpc.add_MasterServicer_to_server(old, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    node = await neighbourhood.member("n", f"127.0.0.1:{port}")
+    await node.join()
+    assert node.members["old:1"].is_master
+    await neighbourhood.until(lambda: old.heartbeats >= 3)
+    assert "lost" not in caplog.text
+    await neighbourhood.stop(node)
+    await server.stop(None)
 
 
 class Refusing(list):  # type: ignore[type-arg]

@@ -276,6 +276,7 @@ class MemberDriver(_Shared):
             members = from_list(answer.members)
         except PeerError as error:
             self._complain("waiting for the master", error)
+            self._reconnect(error)
             self._feed(RegisterFailed())
         except Exception:
             self._feed(RegisterFailed())
@@ -310,6 +311,7 @@ class MemberDriver(_Shared):
                 self._feed(HeartbeatAnswered())  # nano before v0.5.1 has no such call
                 return
             self._complain("the master is lost, everything else goes on", error)
+            self._reconnect(error)
             self._feed(HeartbeatFailed(error.refused))
         except Exception:
             self._feed(HeartbeatFailed())
@@ -318,6 +320,16 @@ class MemberDriver(_Shared):
             event = HeartbeatAnswered(answer.epoch, answer.listVersion, members)
             self._feed(event)
             self._complained_at = float("-inf")
+
+    def _reconnect(self, error: PeerError) -> None:
+        """Leave a connection on which nothing comes back any more.
+
+        When the master's machine dies, nobody ends the connection, and TCP gives it
+        up after a quarter of an hour only; the next master is behind the same name.
+        """
+        if error.status is grpc.StatusCode.DEADLINE_EXCEEDED:
+            before, self._master = self._master, Peer(self._master.address)
+            self._tasks.spawn(before.close(), "close the way to the master")
 
     def _complain(self, what: str, error: PeerError) -> None:
         now = self._clock()

@@ -38,6 +38,7 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.min_reconnect_backoff_ms", 2000),  # in truth how long an attempt may take
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),  # a new pod, a new address
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     ("grpc.enable_http_proxy", 0),  # a proxy is for the way out, never between nodes
     ("grpc.use_local_subchannel_pool", 1),  # closing this channel ends its connection

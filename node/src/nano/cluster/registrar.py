@@ -56,6 +56,14 @@ still speaks to us but cannot be reached from here would be dropped.
 GAPS: Final = 3
 """Heartbeats of a Go member whose longest gap is taken for its interval."""
 
+SHORTEST: Final = 0.1
+LONGEST: Final = 300.0
+"""The bounds, in seconds, of an interval that a member may promise.
+
+Those of the setting ``memberHeartbeatSeconds``; beyond them a mistake, or a stranger,
+would be dropped between two ticks or never.
+"""
+
 ABSENT: Final = 64
 """Go members that fell silent and of which we still know what they were told."""
 
@@ -75,7 +83,7 @@ class _Entry:
     def interval(self) -> float:
         """Seconds between its heartbeats: promised, learnt or nano's default."""
         if self.member.heartbeat:
-            return self.member.heartbeat
+            return min(max(self.member.heartbeat, SHORTEST), LONGEST)
         return max(self._gaps) if len(self._gaps) == GAPS else GO_INTERVAL
 
     @property
