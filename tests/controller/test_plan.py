@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -348,8 +349,8 @@ async def test_a_child_that_is_going_away_is_waited_for(scene: Scene) -> None:
     head["deletionTimestamp"] = "2026-05-01T12:00:00Z"
     assert await scene.look() == [Write("status", "arena")]
     assert scene.condition()[1] == "RollingOut"
-    resource = (await scene.api.list(CLUSTERS, "demo"))[0]
-    world = World(resource=resource, children=scene.api.children())
+    (resource,) = await scene.api.list(CLUSTERS, "demo")
+    world = replace(World.of(resource), children=scene.api.children())
     assert make_plan(world, NOW) == (Requeue(2.0),)
 
 

@@ -96,6 +96,8 @@ class World:
 
     Attributes:
         resource: The NanoCluster as the API server shows it.
+        cluster: The same, checked; None if it is invalid.
+        invalid: What is wrong with it; empty if it is valid.
         children: Every object that carries the cluster's labels, or one of the
             names in :func:`expected`.
         node_image: The operator's default image; may be empty.
@@ -104,10 +106,33 @@ class World:
     """
 
     resource: Object
+    cluster: NanoCluster | None
+    invalid: str = ""
     children: Mapping[Ref, Child] = field(default_factory=dict)
     node_image: str = ""
     applied: Mapping[Ref, Applied] = field(default_factory=dict)
     refused: Mapping[Ref, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        resource: Object,
+        node_image: str = "",
+        applied: Mapping[Ref, Applied] | None = None,
+    ) -> World:
+        """Return a world in which nothing but *resource* has been seen yet."""
+        cluster, invalid = None, ""
+        try:
+            cluster = from_object(resource)
+        except ManifestError as error:
+            invalid = "; ".join(": ".join(problem) for problem in error.problems)
+        return cls(
+            resource=resource,
+            cluster=cluster,
+            invalid=invalid,
+            node_image=node_image,
+            applied=applied or {},
+        )
 
     @property
     def meta(self) -> Meta:
@@ -130,12 +155,11 @@ class _Claim(Enum):
     FOREIGN = "foreign"
 
 
-def expected(resource: Object) -> list[Ref]:
+def expected(world: World) -> list[Ref]:
     """Return every child that the resource wants; nothing if it is invalid."""
-    try:
-        context = Context(from_object(resource))
-    except ManifestError:
+    if world.cluster is None:
         return []
+    context = Context(world.cluster)
     secret = Ref(Kind.SECRET, secret_name(context.name))
     return [secret, *(ref_of(rendered) for rendered in children(context))]
 
@@ -147,15 +171,12 @@ def make_plan(world: World, now: datetime) -> tuple[Action, ...]:
     """
     if world.meta.deletion_timestamp:
         return ()  # the garbage collector follows the owner references
-    try:
-        cluster = from_object(world.resource)
-    except ManifestError as error:
-        said = "; ".join(": ".join(problem) for problem in error.problems)
-        return _status(world, None, now, Obstacle(Reason.INVALID_SPEC, said))
-    context = Context(cluster, world.node_image)
+    if world.cluster is None:
+        return _status(world, now, Obstacle(Reason.INVALID_SPEC, world.invalid))
+    context = Context(world.cluster, world.node_image)
     obstacle = _missing_image(context) or _taken_name(world, context)
     if obstacle is not None:
-        return _status(world, cluster, now, obstacle)
+        return _status(world, now, obstacle)
     return _follow(world, context, now)
 
 
@@ -178,7 +199,7 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
         return tuple(writes)
     pending = tuple(sorted(waits, key=str))
     return (
-        *_status(world, context.cluster, now, _refusal(world), pending),
+        *_status(world, now, _refusal(world), pending),
         *([Requeue(WAIT_SECONDS)] if leaving else []),
     )
 
@@ -266,14 +287,13 @@ def _refusal(world: World) -> Obstacle | None:
 
 def _status(
     world: World,
-    cluster: NanoCluster | None,
     now: datetime,
     obstacle: Obstacle | None,
     pending: tuple[Ref, ...] = (),
 ) -> tuple[Action, ...]:
     wanted = status_of(
         world.meta,
-        cluster,
+        world.cluster,
         world.children,
         world.status,
         now,

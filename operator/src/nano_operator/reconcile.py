@@ -115,7 +115,8 @@ class Reconciler:
         found = await self._api.list(CLUSTERS, key.namespace, name=key.name)
         if not found:
             return None
-        resource = found[0]
+        known = self._applied.get(key, {})
+        world = World.of(found[0], self._node_image, known)
         labels = owned_selector(key.name)
         children: dict[Ref, Child] = {}
         for kind in LISTED:
@@ -125,17 +126,12 @@ class Reconciler:
                 child = Child.parse(kind, raw)
                 children[child.ref] = child
         # whoever else may already have an object with a name that we want
-        for ref in expected(resource):
+        for ref in expected(world):
             if ref not in children:
                 raw_child = await self._find(ref, key.namespace)
                 if raw_child is not None:
                     children[ref] = Child.parse(ref.kind, raw_child)
-        return World(
-            resource=resource,
-            children=children,
-            node_image=self._node_image,
-            applied=self._applied.get(key, {}),
-        )
+        return dataclasses.replace(world, children=children)
 
     async def _find(self, ref: Ref, namespace: str) -> Object | None:
         resource = ref.kind.resource
