@@ -43,7 +43,7 @@ def build(program: str) -> Path:
         raise BuildError(CURE)
     target = ROOT / ".build" / program
     target.parent.mkdir(exist_ok=True)
-    command = ["go", "build", "-trimpath", "-o", str(target), package]
+    command = ["go", "build", "-o", str(target), package]
     done = subprocess.run(
         command, cwd=module, capture_output=True, text=True, timeout=600, check=False
     )

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.peers, pytest.mark.process]
 MODULES = [Path(__file__).parent, Path(__file__).parents[2] / "bench" / "load"]
 
 
+@pytest.mark.timeout(300)  # with an empty build cache
 @pytest.mark.usefixtures("peer_program")
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
 def test_the_go_code_is_formatted_vetted_and_passes_its_own_tests(module: Path) -> None:
