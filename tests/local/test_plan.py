@@ -11,7 +11,7 @@ import pytest
 from nano.errors import UsageError
 from nano.local.console import Console
 from nano.local.plan import ProcessSpec, Surroundings, ignored, plan
-from nano.local.ports import FIRST_PORT, LAST_PORT, bind_listeners, free_ports
+from nano.local.ports import FIRST_PORT, LAST_PORT, Doors, free_ports
 from nano_manifest import (
     Backend,
     EnvVar,
@@ -47,7 +47,6 @@ def planned(cluster: NanoCluster = CLUSTER) -> dict[str, ProcessSpec]:
         app_dir=Path("/home/me/chat"),
         run_dir=Path("/run"),
         host="0.0.0.0",
-        listen_fds={"ws": 5, "tcp": 6},
         next_port=itertools.count(20_000).__next__,
     )
     return {spec.name: spec for spec in plan(cluster, here)}
@@ -85,20 +84,11 @@ def test_a_backend_knows_which_it_is_and_where_the_master_is() -> None:
     given = flags(planned()["room-2"])
     assert given["--backend"] == "room"
     assert given["--master"] == "127.0.0.1:20000"
-    assert "--listen-fds" not in given
 
 
-def test_all_gates_share_the_listening_sockets() -> None:
+def test_a_gate_listens_where_it_is_told() -> None:
     for name in ("gate-1", "gate-2"):
-        gate = planned()[name]
-        assert gate.fds == (5, 6)
-        assert flags(gate)["--listen-fds"] == "ws=5,tcp=6"
-        assert flags(gate)["--host"] == "0.0.0.0"
-
-
-def test_only_gates_hold_the_listening_sockets() -> None:
-    for spec in planned().values():
-        assert bool(spec.fds) is (spec.role == "gate")
+        assert flags(planned()[name])["--host"] == "0.0.0.0"
 
 
 def test_no_two_processes_have_a_port_or_a_socket_in_common() -> None:
@@ -141,7 +131,7 @@ def test_a_port_in_use_is_named_with_its_listener() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as stack:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError) as caught:
-            bind_listeners(listening_on(port), "127.0.0.1", stack)
+            Doors(listening_on(port), "127.0.0.1", stack)
     assert str(caught.value) == (
         f"listener ws cannot use port {port} of 127.0.0.1: Address already in use; "
         "stop what uses it, or choose another port in spec.gates.listeners"
@@ -151,7 +141,39 @@ def test_a_port_in_use_is_named_with_its_listener() -> None:
 def test_an_address_of_another_machine_is_refused() -> None:
     (port,) = free_ports(1)
     with ExitStack() as stack, pytest.raises(UsageError, match=r"of 192\.0\.2\.1: "):
-        bind_listeners(listening_on(port), "192.0.2.1", stack)
+        Doors(listening_on(port), "192.0.2.1", stack)
+
+
+def test_a_port_that_another_run_has_claimed_is_in_use() -> None:
+    (port,) = free_ports(1)
+    with ExitStack() as stack:
+        Doors(listening_on(port), "127.0.0.1", stack)
+        with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1"):
+            Doors(listening_on(port), "127.0.0.1", stack)
+    with ExitStack() as stack:
+        Doors(listening_on(port), "127.0.0.1", stack)
+
+
+def test_every_gate_has_sockets_of_its_own_on_the_same_port() -> None:
+    (port,) = free_ports(1)
+    with ExitStack() as stack:
+        doors = Doors(listening_on(port), "127.0.0.1", stack)
+        sockets = [doors.open()["ws"] for _ in range(3)]
+        for opened in sockets:
+            stack.enter_context(opened)
+            assert opened.getsockname() == ("127.0.0.1", port)
+
+
+def test_a_door_is_closed_until_its_gate_listens() -> None:
+    (port,) = free_ports(1)
+    with ExitStack() as stack:
+        doors = Doors(listening_on(port), "127.0.0.1", stack)
+        opened = stack.enter_context(doors.open()["ws"])
+        with socket.socket() as client, pytest.raises(ConnectionRefusedError):
+            client.connect(("127.0.0.1", port))
+        opened.listen()
+        with socket.create_connection(("127.0.0.1", port)):
+            pass
 
 
 # ----------------------------------------------------------------- console

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -200,17 +202,37 @@ def test_gates_come_down_before_backends_and_the_master_last(folder: Folder) -> 
     assert gone == ["gate-1", "echo-1", "master"]
 
 
-def test_all_gates_accept_on_the_same_port(tmp_path: Path) -> None:
+def clients_of(up: Up, gate: str) -> int:
+    """How many clients *gate* has, as its metrics say."""
+    url = re.search(rf"\|   {gate}: .* (http://\S+/metrics),", up.said)
+    assert url is not None
+    with urllib.request.urlopen(url[1], timeout=10) as answer:
+        text = answer.read().decode()
+    count = re.search(r'^nano_sessions\{place="home"\} (\d+)', text, re.MULTILINE)
+    assert count is not None, text
+    return int(count[1])
+
+
+def test_clients_of_one_port_are_spread_over_the_gates(tmp_path: Path) -> None:
     folder = Folder(tmp_path, gates=2)
+
+    async def spread(up: Up) -> tuple[int, int]:
+        async with AsyncExitStack() as stack:
+            for _ in range(40):
+                client = await connect(f"tcp://127.0.0.1:{folder.tcp}")
+                await stack.enter_async_context(client)
+            return clients_of(up, "gate-1"), clients_of(up, "gate-2")
+
     try:
         up = folder.up()
         up.until("is ready after")
-        for silent in ("gate-1", "gate-2"):
-            os.kill(up.pids[silent], signal.SIGSTOP)
-            try:
-                assert folder.ask(silent)["text"] == silent
-            finally:
-                os.kill(up.pids[silent], signal.SIGCONT)
+        first, second = asyncio.run(spread(up))
+        assert first + second == 40
+        assert first > 0
+        assert second > 0
+        os.kill(up.pids["gate-1"], signal.SIGKILL)
+        for number in range(20):  # nobody is sent to a gate that is not there
+            assert folder.ask(str(number))["text"] == str(number)
         assert up.end(signal.SIGINT) == 0
     finally:
         folder.clean()

@@ -13,13 +13,14 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from nano.local.console import Console
 from nano.local.life import Action, Life, Phase, Stimulus
 from nano.local.parent import PARENT_FD
 from nano.local.plan import ProcessSpec
+from nano.local.ports import Doors
 from nano.local.probe import not_ready
 from nano_manifest import RESERVED_ENV
 
@@ -39,6 +40,7 @@ class Child:
     Args:
         spec: How it is called.
         parent_fd: The end of the supervisor's pipe that the process holds.
+        doors: The listeners' ports, for gates.
         group: Where its tasks run.
         console: Where its output goes.
         changed: Called after everything that happened.
@@ -53,6 +55,7 @@ class Child:
         self,
         spec: ProcessSpec,
         parent_fd: int,
+        doors: Doors,
         group: asyncio.TaskGroup,
         console: Console,
         changed: Callable[[], None],
@@ -62,6 +65,7 @@ class Child:
         self.reason = "it is starting"
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._parent_fd = parent_fd
+        self._doors = doors
         self._group = group
         self._console = console
         self._changed = changed
@@ -129,22 +133,34 @@ class Child:
         self._ended(code)
 
     async def _spawn(self) -> Process:
+        sockets = self._doors.open() if self.spec.role == "gate" else {}
+        try:
+            fds = {name: sock.fileno() for name, sock in sockets.items()}
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # the folder we are in is nobody's place to import from
+                "-m",
+                "nano.cli",
+                *self.spec.args,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=PIPE,
+                stderr=STDOUT,
+                env=self._environment(fds),
+                pass_fds=(*fds.values(), self._parent_fd),
+                process_group=0,  # the terminal's Ctrl-C is for the supervisor alone
+            )
+        finally:
+            for sock in sockets.values():
+                sock.close()
+
+    def _environment(self, fds: Mapping[str, int]) -> dict[str, str]:
         env = {k: v for k, v in os.environ.items() if k not in RESERVED_ENV}
         env |= self.spec.env
         env |= {PARENT_FD: str(self._parent_fd), "PYTHONUNBUFFERED": "1"}
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # the folder we are in is nobody's place to import from
-            "-m",
-            "nano.cli",
-            *self.spec.args,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            env=env,
-            pass_fds=(*self.spec.fds, self._parent_fd),
-            process_group=0,  # the terminal's Ctrl-C is for the supervisor alone
-        )
+        if fds:
+            shared = ",".join(f"{name}={fd}" for name, fd in fds.items())
+            env["NANO_LISTEN_FDS"] = shared
+        return env
 
     async def _pump(self, process: Process) -> None:
         """Show what the process writes, line by line."""

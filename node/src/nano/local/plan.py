@@ -1,7 +1,7 @@
 """A manifest as a list of processes: who they are and how they are called.
 
 The plan is a value.  It is made from a manifest and a few facts about this run
-(folders, ports, inherited sockets) and starts nothing itself, so that a test can
+(folders, ports) and starts nothing itself, so that a test can
 read it.  What the manifest says for Kubernetes only is left out, and named.
 """
 
@@ -28,7 +28,6 @@ class Surroundings:
         app_dir: Where components are looked for.
         run_dir: A folder of ours alone, for control sockets.
         host: Where listeners bind.
-        listen_fds: The listening sockets that all gates share, by listener.
         next_port: Returns a free port of loopback, another one each time.
     """
 
@@ -36,7 +35,6 @@ class Surroundings:
     app_dir: Path
     run_dir: Path
     host: str
-    listen_fds: Mapping[str, int]
     next_port: Callable[[], int]
 
 
@@ -49,7 +47,6 @@ class ProcessSpec:
         role: ``master``, ``gate`` or ``backend``.
         args: What follows ``nanoctl``.
         env: What is added to the environment.
-        fds: Descriptors that it inherits.
         address: Its cluster address, which is its name to other nodes.
         observe: ``host:port`` of its health and metrics.
         control: Its control socket.
@@ -59,7 +56,6 @@ class ProcessSpec:
     role: str
     args: tuple[str, ...]
     env: Mapping[str, str]
-    fds: tuple[int, ...]
     address: str
     observe: str
     control: Path
@@ -77,8 +73,7 @@ def plan(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
         for number in range(1, backend.replicas + 1):
             name = f"{backend.name}-{number}"
             processes.append(_process(name, "backend", args, backend, here))
-    shared = ",".join(f"{name}={fd}" for name, fd in here.listen_fds.items())
-    args = ("--host", here.host, "--listen-fds", shared, *joining)
+    args = ("--host", here.host, *joining)
     for number in range(1, spec.gates.replicas + 1):
         name = f"gate-{number}"
         processes.append(_process(name, "gate", args, spec.gates, here))
@@ -108,7 +103,6 @@ def _process(
         role=role,
         args=("node", *(word for pair in common.items() for word in pair), *args),
         env={v.name: v.value for v in fields.env if v.value_from is None},
-        fds=tuple(here.listen_fds.values()) if role == "gate" else (),
         address=address,
         observe=observe,
         control=control,

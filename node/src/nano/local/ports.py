@@ -1,7 +1,8 @@
-"""Ports: the manifest's listeners, bound once, and free ones for ourselves.
+"""Ports: the doors that all gates share, and free ones for ourselves.
 
-All gates accept from the same listening sockets, so a gate that dies leaves no
-client knocking at a closed door, and two gates need no two ports.
+Each gate has sockets of its own on the same ports (``SO_REUSEPORT``): the kernel
+spreads new clients over the gates that listen, and over those alone.  So a gate
+that is starting gets nobody yet, and one that dies keeps nobody waiting.
 """
 
 from __future__ import annotations
@@ -14,43 +15,84 @@ from contextlib import ExitStack
 from typing import Final
 
 from nano.errors import UsageError
-from nano_manifest import NanoCluster
+from nano_manifest import Listener, NanoCluster
 
-__all__ = ["bind_listeners", "free_ports"]
+__all__ = ["Doors", "free_ports"]
 
-BACKLOG: Final = 1024
 # Below the range from which the kernel takes ports for outgoing connections, so
 # that a node that is started again still finds its port free.
 FIRST_PORT: Final = 20_000
 LAST_PORT: Final = 29_999
 
 
-def bind_listeners(
-    cluster: NanoCluster, host: str, stack: ExitStack
-) -> dict[str, socket.socket]:
-    """Bind and listen on the port of every listener; closed by *stack*.
+class Doors:
+    """The manifest's listeners on this machine, for as many gates as there are.
+
+    Args:
+        cluster: Whose listeners.
+        host: The address they bind.
+        stack: Gives the ports up at the end.
 
     Raises:
         UsageError: A port is in use, or *host* is no address of this machine.
     """
-    bound: dict[str, socket.socket] = {}
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for listener in cluster.spec.gates.listeners:
+
+    def __init__(self, cluster: NanoCluster, host: str, stack: ExitStack) -> None:
+        self._listeners = cluster.spec.gates.listeners
+        self._host = host
+        self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        for listener in self._listeners:
+            try:
+                self._claim(listener.port, stack)
+                # Sharing is for our gates: alone, we would not notice a stranger.
+                self._bind(listener.port, shared=False).close()
+            except OSError as error:
+                raise UsageError(self._refusal(listener, error)) from error
+
+    def open(self) -> dict[str, socket.socket]:
+        """Return one gate's sockets by listener: bound, and not listening yet.
+
+        The gate listens when it is ready.  Whoever calls closes them when the gate
+        has its copies, so that they end with it.
+
+        Raises:
+            OSError: Somebody else has taken a port meanwhile.
+        """
+        opened: dict[str, socket.socket] = {}
         try:
-            listening = socket.create_server(
-                (host, listener.port), family=family, backlog=BACKLOG
-            )
-        except OSError as error:
-            number = error.errno or 0  # negative: a name that cannot be resolved
-            reason = os.strerror(number) if number > 0 else error.strerror
-            message = (
-                f"listener {listener.name} cannot use port {listener.port} of {host}: "
-                f"{reason}; stop what uses it, or choose another port in "
-                "spec.gates.listeners"
-            )
-            raise UsageError(message) from error
-        bound[listener.name] = stack.enter_context(listening)
-    return bound
+            for listener in self._listeners:
+                opened[listener.name] = self._bind(listener.port, shared=True)
+        except OSError:
+            for done in opened.values():
+                done.close()
+            raise
+        return opened
+
+    def _claim(self, port: int, stack: ExitStack) -> None:
+        """Keep another ``nanoctl up`` away while none of our gates listens yet."""
+        claim = stack.enter_context(socket.socket(socket.AF_UNIX))
+        claim.bind(f"\0nanocluster:{self._host}:{port}")
+
+    def _bind(self, port: int, *, shared: bool) -> socket.socket:
+        bound = socket.socket(self._family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.bind((self._host, port))
+        except OSError:
+            bound.close()
+            raise
+        return bound
+
+    def _refusal(self, listener: Listener, error: OSError) -> str:
+        number = error.errno or 0  # negative: a name that cannot be resolved
+        reason = os.strerror(number) if number > 0 else error.strerror
+        return (
+            f"listener {listener.name} cannot use port {listener.port} of "
+            f"{self._host}: {reason}; stop what uses it, or choose another port in "
+            "spec.gates.listeners"
+        )
 
 
 def free_ports(count: int) -> list[int]:

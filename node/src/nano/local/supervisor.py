@@ -1,8 +1,8 @@
 """``nanoctl up``: a whole cluster on this machine, under one supervisor.
 
-It binds the listeners, starts the master, then everything else, shows what all of
-them say, starts again what dies, and stops everything in order.  Nothing outlives
-it: not a process, not a socket, not a folder.
+It claims the listeners' ports, starts the master, then everything else, shows what
+all of them say, starts again what dies, and stops everything in order.  Nothing
+outlives it: not a process, not a socket, not a folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nano.local.child import Child
 from nano.local.console import Console
 from nano.local.life import Phase, Stimulus
 from nano.local.plan import ProcessSpec, Surroundings, ignored, plan
-from nano.local.ports import bind_listeners, free_ports
+from nano.local.ports import Doors, free_ports
 from nano_manifest import NanoCluster, dumps
 
 __all__ = ["Run", "StartError", "up"]
@@ -71,7 +71,7 @@ def up(run: Run, out: TextIO = sys.stdout) -> None:
     """
     began = time.monotonic()
     with ExitStack() as stack:
-        sockets = bind_listeners(run.cluster, run.host, stack)
+        doors = Doors(run.cluster, run.host, stack)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nano-"))
         manifest = Path(folder, "cluster.yaml")
         manifest.write_text(dumps(run.cluster), encoding="utf-8")
@@ -83,11 +83,10 @@ def up(run: Run, out: TextIO = sys.stdout) -> None:
             app_dir=run.app_dir,
             run_dir=Path(folder),
             host=run.host,
-            listen_fds={name: sock.fileno() for name, sock in sockets.items()},
             next_port=iter(free_ports(_ports_needed(run.cluster))).__next__,
         )
         specs = plan(run.cluster, surroundings)
-        asyncio.run(_Supervisor(run, specs, reading, out, began).main())
+        asyncio.run(_Supervisor(run, specs, reading, doors, out, began).main())
 
 
 def _ports_needed(cluster: NanoCluster) -> int:
@@ -104,12 +103,14 @@ class _Supervisor:
         run: Run,
         specs: list[ProcessSpec],
         parent_fd: int,
+        doors: Doors,
         out: TextIO,
         began: float,
     ) -> None:
         self._run = run
         self._specs = specs
         self._parent_fd = parent_fd
+        self._doors = doors
         self._console = Console(out, [spec.name for spec in specs])
         self._began = began
         self._children: list[Child] = []
@@ -125,12 +126,7 @@ class _Supervisor:
         failure: StartError | None = None
         with self._signals():
             async with asyncio.TaskGroup() as group:
-                self._children = [
-                    Child(
-                        spec, self._parent_fd, group, self._console, self._changed.set
-                    )
-                    for spec in self._specs
-                ]
+                self._children = [self._child(spec, group) for spec in self._specs]
                 try:
                     await self._until_stopped()
                 except StartError as error:  # alone, not in the group's bundle
@@ -139,6 +135,16 @@ class _Supervisor:
                     await self._stop()
         if failure is not None:
             raise failure
+
+    def _child(self, spec: ProcessSpec, group: asyncio.TaskGroup) -> Child:
+        return Child(
+            spec,
+            self._parent_fd,
+            self._doors,
+            group,
+            self._console,
+            self._changed.set,
+        )
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
