@@ -139,7 +139,7 @@ class ClientTransport(asyncio.Protocol):
     def _greet(self) -> None:
         front = self._front
         hello = ServerHello(front.limits.heartbeat, int(front.wall()))
-        self._out.append(self._protocol.accept(hello))
+        self._send(self._protocol.accept(hello))
         self._door.counts.handshakes["accepted"] += 1
         front.greetings.discard(self)
         if self.session is None:

@@ -1,10 +1,10 @@
 """Heartbeats of all connections by one wheel.
 
 nano's rule: the server sends a heartbeat at every interval from the first moment
-on, and whoever was silent for more than two of them is gone, so a client that
-never says a word is closed at its third.  A timer a connection would be ten
-thousand timers; here connections stand on the spokes of a wheel, and one spoke is
-served at a time, which also spreads the writes over the interval.
+on, and whoever has left two of them without a sign of life is gone at the third,
+which is between two and three intervals after its last byte.  A timer a connection
+would be ten thousand timers; here connections stand on the spokes of a wheel, and
+one spoke is served at a time, which also spreads the writes over the interval.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, Protocol
 __all__ = ["SPOKES", "Wheel"]
 
 SPOKES: Final = 50
-TOLERATED: Final = 2  # silent intervals
+TOLERATED: Final = 2  # beats since the last sign of life
 
 
 class Beating(Protocol):
@@ -22,7 +22,7 @@ class Beating(Protocol):
 
     Attributes:
         heard: Something came since the last beat; the connection sets it.
-        silent: For how many beats nothing has come; the wheel's.
+        silent: Beats since something came; the wheel's.
         spoke: Where it stands; the wheel's.
     """
 
@@ -80,9 +80,8 @@ class Wheel:
         if connection.heard:
             connection.heard = False
             connection.silent = 0
+        connection.silent += 1
+        if connection.silent > TOLERATED:
+            connection.lose()
         else:
-            connection.silent += 1
-            if connection.silent > TOLERATED:
-                connection.lose()
-                return
-        connection.beat()
+            connection.beat()
