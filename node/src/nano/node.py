@@ -232,7 +232,16 @@ class Node:
 
     def _inherited(self, listener: str) -> socket.socket | None:
         descriptor = self._options.listen_fds.get(listener)
-        return None if descriptor is None else socket.socket(fileno=descriptor)
+        if descriptor is None:
+            return None
+        try:
+            return socket.socket(fileno=descriptor)
+        except OSError as error:
+            message = (
+                f"listener {listener}: file descriptor {descriptor} of --listen-fds "
+                f"is no socket ({error.strerror})"
+            )
+            raise UsageError(message) from error
 
     async def stop(self) -> None:
         """Leave in order: clients first, then the cluster, then the components."""

@@ -56,7 +56,9 @@ class Listener:
 
         try:
             if inherited is not None:
-                self._server = await loop.create_server(connection, sock=inherited)
+                self._server = await loop.create_server(
+                    connection, sock=inherited, backlog=BACKLOG
+                )
             else:
                 self._server = await loop.create_server(
                     connection, host, port, backlog=BACKLOG
