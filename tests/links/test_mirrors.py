@@ -7,7 +7,7 @@ from tests.runtime.clients import Client
 from nano.cluster.mirrors import MirrorHome
 from nano.cluster.pb import link_pb2 as pb
 
-from .nodes import ONE, OTHER_GATE, TWO, Gate, Story, sent_on
+from .nodes import GATE, ONE, OTHER_GATE, TWO, Gate, Story, sent_on
 from .peers import until
 
 

@@ -77,15 +77,19 @@ def test_the_box_is_full_until_what_was_taken_has_been_sent() -> None:
     assert 1000 <= outbox.waiting < 1100
 
 
-def test_a_closed_box_holds_nothing_and_is_full() -> None:
+def test_a_closed_box_is_full_and_is_emptied_or_cleared() -> None:
     outbox = Outbox()
     outbox.message(pb.PUSH, 1, 0, "r", bytes(2 << 20))
     outbox.message(pb.PUSH, 1, 0, "r", b"x")
     outbox.close()
     assert outbox.full
-    assert (outbox.take(), outbox.waiting) == (None, 0)
-    outbox.sent(0)
+    taken = outbox.take()
+    assert taken is not None
+    outbox.sent(taken[0])
     assert outbox.full
+    assert outbox.waiting
+    outbox.clear()
+    assert (outbox.take(), outbox.waiting) == (None, 0)
 
 
 @given(st.lists(st.one_of(st.integers(0, 600_000), st.none()), max_size=30))

@@ -221,12 +221,14 @@ class Bank:
         self.gate = Gate(self.network, GATE)
         self.clients = [self.gate.client() for _ in range(3)]
         self.raws: list[Raw] = []
+        self.joined = 0
         self.asked: dict[tuple[int, int], str] = {}  # by client and its own number
         self.open: list[tuple[Raw, pb.Envelope]] = []  # requests at the backends
         self.answered: list[tuple[Raw, pb.Envelope]] = []
 
     async def join(self) -> None:
-        theirs = hello(f"10.0.1.{len(self.raws)}:1", ["Bank.pay"])
+        self.joined += 1
+        theirs = hello(f"10.0.1.{self.joined}:1", ["Bank.pay"])
         self.raws.append(await raw_backend(self.network, self.gate, theirs))
 
     async def sync(self, raw: Raw) -> None:

@@ -242,6 +242,7 @@ class Link:
                 reader = group.create_task(self._read(receive), name="link reader")
                 writer = group.create_task(self._send_batches(), name="link writer")
                 await self._ending.wait()
+                self.outbox.close()
                 ending(self)
                 # Both end by themselves.  Cancelling the reader at once would end
                 # the whole call, in gRPC, before our GOODBYE is out.
@@ -251,6 +252,7 @@ class Link:
         finally:
             self.reason = self.reason or "stopped"
             self.outbox.close()
+            self.outbox.clear()
             self.step(LinkInput.END)
 
     async def _read(self, receive: Callable[[Link, pb.Envelope], None]) -> None:

@@ -95,9 +95,12 @@ class Outbox:
         self.full = self.waiting >= self._capacity
 
     def close(self) -> None:
-        """Forget what waits and be full from now on: nobody takes it out any more."""
+        """Be full from now on; what waits can still be taken."""
         self._capacity = 0
+        self.full = True
+
+    def clear(self) -> None:
+        """Forget what waits: nobody takes it any more."""
         self._closed.clear()
         self._open = pb.Batch()
         self._size = self.waiting = 0
-        self.full = True
