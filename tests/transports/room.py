@@ -27,7 +27,6 @@ from nano.transports.listener import Listener
 
 PATIENCE = 20.0  # seconds; a test that waits longer has failed
 HIGH_WATER = 65536  # bytes at which asyncio and uvloop call a socket full
-SERVER_TIME = 1795231205  # of the recorded transcripts
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -114,6 +113,7 @@ class Hall:
         handshake: float = 10.0,
     ) -> None:
         self.now = 100.0
+        self.wall = 1795231205.9
         self.room = Room()
         self.metrics = Metrics()
         self.sessions = Sessions()
@@ -125,7 +125,7 @@ class Hall:
             self.metrics,
             Limits(packet, backlog, heartbeat, handshake),
             time=lambda: self.now,
-            wall=lambda: float(SERVER_TIME),
+            wall=lambda: self.wall,
         )
         self.front.tick(self.now)
 
