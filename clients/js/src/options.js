@@ -1,0 +1,53 @@
+/**
+ * What a client can be told, and what it tells.
+ *
+ * @module
+ */
+
+import { BACKOFF } from "./returning.js";
+
+/** @import { Serializer } from "./json.js" */
+/** @import { Backoff, Kick } from "./returning.js" */
+/** @import { Greeting } from "./wire.js" */
+
+/**
+ * @typedef {object} Options
+ * @property {unknown} [user] What the server's handshake validator wants; JSON-able, or a
+ *   function that returns it or a promise of it, called before every greeting.
+ * @property {number} [connectTimeout] Milliseconds until an attempt must have succeeded.
+ *   Default 10,000.
+ * @property {number} [requestTimeout] Milliseconds until an answer must have come; Infinity
+ *   for ever.  Default 10,000.
+ * @property {boolean | Partial<Backoff>} [reconnect] Whether a connection that was cut is
+ *   followed by another, and when.  Default true.
+ * @property {(kick: Kick, closeCode: number) => boolean} [reconnectAfterKick] Decides whether
+ *   to come back after a kick.  Default: if the kick says so, or the close code does (1001,
+ *   1012, 1013).
+ * @property {number} [outboxBytes] How much may wait while there is no connection.  Default
+ *   65,536.
+ * @property {Serializer} [serializer] Default JSON.
+ *
+ * @typedef {object} Events
+ * @property {Greeting} open A connection works: the first, and each after it.
+ * @property {{attempt: number, delay: number, reason: string, code: number}} reconnecting The
+ *   connection was cut; the next attempt (from 1) comes in `delay` milliseconds.
+ * @property {Greeting} reconnected A connection works that is not the first.
+ * @property {Kick} kick The server sends us away; the end follows.
+ * @property {{reason: string, code: number}} close Over, for good.
+ * @property {unknown} error A callback threw, or a push could not be decoded.
+ */
+
+export const DEFAULTS = Object.freeze({
+  connectTimeout: 10_000,
+  requestTimeout: 10_000,
+  outboxBytes: 65_536,
+});
+
+/**
+ * @param {boolean | Partial<Backoff>} wanted
+ * @returns {Backoff}
+ */
+export function backoff(wanted) {
+  if (wanted === false) return { ...BACKOFF, attempts: 0 };
+  return { ...BACKOFF, ...(wanted === true ? {} : wanted) };
+}

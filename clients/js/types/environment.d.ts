@@ -1,0 +1,41 @@
+/**
+ * What the client takes from where it runs; tests give it their own.
+ *
+ * @module
+ */
+export type Clock = {
+    /**
+     * Milliseconds since any moment; never goes back.
+     */
+    now: () => number;
+    setTimeout: (callback: () => void, milliseconds: number) => unknown;
+    clearTimeout: (timer: any) => void;
+};
+export type Environment = {
+    WebSocket: typeof WebSocket;
+    clock: Clock;
+    /**
+     * At least 0, below 1.
+     */
+    random: () => number;
+};
+/**
+ * @typedef {object} Clock
+ * @property {() => number} now Milliseconds since any moment; never goes back.
+ * @property {(callback: () => void, milliseconds: number) => unknown} setTimeout
+ * @property {(timer: any) => void} clearTimeout
+ *
+ * @typedef {object} Environment
+ * @property {typeof WebSocket} WebSocket
+ * @property {Clock} clock
+ * @property {() => number} random At least 0, below 1.
+ */
+/** @type {Readonly<Clock>} */
+export declare const systemClock: Readonly<Clock>;
+/**
+ * Return the environment, with what is missing in *given* taken from the platform.
+ *
+ * @param {Partial<Environment>} given
+ * @returns {Environment}
+ */
+export declare function environment(given: Partial<Environment>): Environment;
