@@ -11,8 +11,6 @@ import base64
 import contextlib
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -155,7 +153,6 @@ def test_the_definition_is_there_once_the_operator_runs(
         "--timeout=20s",
         "crd/nanoclusters.nanocluster.io",
     )
-    assert server.kubectl("get", "nano", "-A", "--output=name").strip() == ""
 
 
 def test_the_example_becomes_its_objects(
@@ -461,68 +458,6 @@ def test_a_namesake_of_a_deleted_cluster_gets_children_of_its_own(
     owner = "metadata.ownerReferences.0.uid"
     gate = look(server, SPACE, "deployment", "arena-gate")
     assert inner(gate, owner) == second != first
-
-
-# ------------------------------------------------ the process
-
-
-def test_in_namespaced_mode_other_namespaces_are_left_alone(
-    server: ApiServer, operator: OperatorProcess, tmp_path: Path
-) -> None:
-    operator.stop()
-    server.kubectl("create", "namespace", "small")
-    kubeconfig = grant(server, "small", "operator", only_here=True)
-    narrow = OperatorProcess(kubeconfig, tmp_path, "--namespace=small")
-    try:
-        narrow.start()
-        assert "going on with the CRD that is there" in narrow.told()
-        for namespace in ("small", SPACE):
-            resource = cluster("arena")
-            resource["metadata"] = {"name": "arena", "namespace": namespace}
-            server.kubectl("apply", "-f", "-", stdin=json.dumps(resource))
-        eventually(
-            lambda: look(server, "small", "deployment", "arena-gate"), "a gate is made"
-        )
-        assert narrow.stop() == 0
-        assert names(server) == set()
-        assert "Traceback" not in narrow.told()
-    finally:
-        narrow.stop(signal.SIGKILL)
-        server.kubectl("delete", "nano", "arena", "-n", SPACE, "--ignore-not-found")
-        operator.start()
-
-
-def run(*arguments: str, kubeconfig: str = "/nonexistent") -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "nano_operator", *arguments],
-        env={"KUBECONFIG": kubeconfig, "PYTHONWARNINGS": "error"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_help_shows_how_to_begin() -> None:
-    code, text = run("--help")
-    assert code == 0
-    assert "kubectl -n demo apply -f examples/echo/cluster.yaml" in text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["--health=8080"], 2, "is not HOST:PORT"),
-        (["--log-level=loud"], 2, "is not one of"),
-        ([], 1, "set KUBECONFIG"),
-    ],
-)
-def test_what_cannot_start_says_why(arguments: list[str], code: int, said: str) -> None:
-    got, text = run(*arguments)
-    assert got == code
-    assert said in text
-    assert "Traceback" not in text
 
 
 # ------------------------------------------------ what was seen all along

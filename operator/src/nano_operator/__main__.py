@@ -17,7 +17,7 @@ import msgspec
 from nano_manifest import crd
 from nano_operator.controller import Controller, Key
 from nano_operator.crd import install
-from nano_operator.errors import ApiError, SetupError
+from nano_operator.errors import OperatorError
 from nano_operator.handlers import watch
 from nano_operator.health import endpoint, serving
 from nano_operator.kube import Kube, load_configuration
@@ -106,11 +106,14 @@ def main(
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     _log(log_level)
     options = Options(namespaces=namespaces, node_image=node_image, health=health)
+    failures: list[Exception] = []
     try:
         asyncio.run(_serve(options))
-    except (SetupError, ApiError) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+    except* OperatorError as group:
+        failures.extend(group.exceptions)
+    for failure in failures:
+        click.echo(f"Error: {failure}", err=True)
+    sys.exit(1 if failures else 0)
 
 
 async def _serve(options: Options) -> None:

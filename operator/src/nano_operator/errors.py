@@ -14,6 +14,7 @@ __all__ = [
     "RefusedError",
     "SetupError",
     "UnavailableError",
+    "WatchError",
 ]
 
 
@@ -23,6 +24,10 @@ class OperatorError(Exception):
 
 class SetupError(OperatorError):
     """The operator cannot start; the message says what the administrator must do."""
+
+
+class WatchError(OperatorError):
+    """A watch cannot go on; a new process may fare better."""
 
 
 class ApiError(OperatorError):

@@ -17,6 +17,7 @@ from kubernetes.aio.client import Configuration
 
 from nano_manifest import GROUP, PLURAL, VERSION
 from nano_operator.controller import Key
+from nano_operator.errors import WatchError
 from nano_operator.kube import load_configuration
 from nano_operator.names import CLUSTER, MANAGED_BY, MANAGER
 
@@ -31,13 +32,20 @@ async def watch(enqueue: Enqueue, namespaces: Sequence[str]) -> None:
     Args:
         enqueue: Called with the cluster that an event is about.
         namespaces: Where to watch; everywhere if there are none.
+
+    Raises:
+        WatchError: The API server keeps refusing a watch, or kopf failed.
     """
-    await kopf.operator(
-        registry=_registry(enqueue),
-        settings=_settings(),
-        namespaces=list(namespaces),
-        clusterwide=not namespaces,
-    )
+    try:
+        await kopf.operator(
+            registry=_registry(enqueue),
+            settings=_settings(),
+            namespaces=list(namespaces),
+            clusterwide=not namespaces,
+        )
+    except Exception as error:  # kopf's own errors have no public names
+        message = f"watching ended, does the operator have its rights? {error}"
+        raise WatchError(message) from error
 
 
 def _registry(enqueue: Enqueue) -> kopf.OperatorRegistry:
