@@ -75,11 +75,26 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     RESUME: _Kind.ValueType  # 25
     """session: go on"""
     JOIN: _Kind.ValueType  # 30
-    """group, session"""
+    """Groups live at the gates.  A gate that has members of a group says so, PRESENT,
+    and a PUBLISH goes to the gates that do.  Whoever sends a JOIN takes the gate for
+    one of them at once; as ABSENT names the last JOIN that was taken before it, one
+    that has crossed a JOIN is told from one that has not.
+    group, session, id: the sender's number of this JOIN, from 1
+    """
     LEAVE: _Kind.ValueType  # 31
     """group, session"""
     PUBLISH: _Kind.ValueType  # 32
-    """group, route, payload, class, without: for every member"""
+    """group, route, payload, class, without, where: for every member"""
+    PRESENT: _Kind.ValueType  # 33
+    """groups: I have members of these; all there are when a link opens"""
+    ABSENT: _Kind.ValueType  # 34
+    """groups, id: I have none of these any more, id being the last JOIN"""
+    DISSOLVE: _Kind.ValueType  # 35
+    """group: everybody leaves"""
+    GROUP_QUESTION: _Kind.ValueType  # 36
+    """id, group, question: answered with GROUP_ANSWER"""
+    GROUP_ANSWER: _Kind.ValueType  # 37
+    """id, answer"""
     PARK: _Kind.ValueType  # 40
     """session: hold its messages back, it is about to move"""
     QUIESCE: _Kind.ValueType  # 41
@@ -127,11 +142,26 @@ PAUSE: Kind.ValueType  # 24
 RESUME: Kind.ValueType  # 25
 """session: go on"""
 JOIN: Kind.ValueType  # 30
-"""group, session"""
+"""Groups live at the gates.  A gate that has members of a group says so, PRESENT,
+and a PUBLISH goes to the gates that do.  Whoever sends a JOIN takes the gate for
+one of them at once; as ABSENT names the last JOIN that was taken before it, one
+that has crossed a JOIN is told from one that has not.
+group, session, id: the sender's number of this JOIN, from 1
+"""
 LEAVE: Kind.ValueType  # 31
 """group, session"""
 PUBLISH: Kind.ValueType  # 32
-"""group, route, payload, class, without: for every member"""
+"""group, route, payload, class, without, where: for every member"""
+PRESENT: Kind.ValueType  # 33
+"""groups: I have members of these; all there are when a link opens"""
+ABSENT: Kind.ValueType  # 34
+"""groups, id: I have none of these any more, id being the last JOIN"""
+DISSOLVE: Kind.ValueType  # 35
+"""group: everybody leaves"""
+GROUP_QUESTION: Kind.ValueType  # 36
+"""id, group, question: answered with GROUP_ANSWER"""
+GROUP_ANSWER: Kind.ValueType  # 37
+"""id, answer"""
 PARK: Kind.ValueType  # 40
 """session: hold its messages back, it is about to move"""
 QUIESCE: Kind.ValueType  # 41
@@ -229,6 +259,10 @@ class Envelope(_message.Message):
     MEMBER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     HELLO_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    WHERE_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     kind: Global___Kind.ValueType
     session: _builtins.int
     """the gate's id of the session; random, so fixed is shorter"""
@@ -243,6 +277,8 @@ class Envelope(_message.Message):
     """for people and metrics"""
     member: _builtins.str
     """an address"""
+    where: _builtins.bytes
+    """a JSON object; a PUBLISH is for members whose data has all of it"""
     @_builtins.property
     def without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """sessions that a PUBLISH leaves out"""
@@ -251,6 +287,12 @@ class Envelope(_message.Message):
     def state(self) -> Global___SessionState: ...
     @_builtins.property
     def hello(self) -> Global___Hello: ...
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def question(self) -> Global___GroupQuestion: ...
+    @_builtins.property
+    def answer(self) -> Global___GroupAnswer: ...
     def __init__(
         self,
         *,
@@ -266,14 +308,73 @@ class Envelope(_message.Message):
         member: _builtins.str = ...,
         state: Global___SessionState | None = ...,
         hello: Global___Hello | None = ...,
+        groups: _abc.Iterable[_builtins.str] | None = ...,
+        where: _builtins.bytes = ...,
+        question: Global___GroupQuestion | None = ...,
+        answer: Global___GroupAnswer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "hello", b"hello", "question", b"question", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["class", b"class", "flags", b"flags", "group", b"group", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "reason", b"reason", "route", b"route", "session", b"session", "state", b"state", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "class", b"class", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "session", b"session", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Envelope: _TypeAlias = Envelope  # noqa: Y015
+
+@_typing.final
+class GroupQuestion(_message.Message):
+    """What a node wants to know of a group's members at one gate, besides their number."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UIDS_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    uids: _builtins.bool
+    """who they are"""
+    uid: _builtins.str
+    """one of them with this uid, introduced by a SESSION"""
+    def __init__(
+        self,
+        *,
+        uids: _builtins.bool = ...,
+        uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["uid", b"uid", "uids", b"uids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupQuestion: _TypeAlias = GroupQuestion  # noqa: Y015
+
+@_typing.final
+class GroupAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    UIDS_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    session: _builtins.int
+    """introduced in front of this answer; 0 if there is none"""
+    @_builtins.property
+    def uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of those that have one, each once"""
+
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        uids: _abc.Iterable[_builtins.str] | None = ...,
+        session: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "session", b"session", "uids", b"uids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupAnswer: _TypeAlias = GroupAnswer  # noqa: Y015
 
 @_typing.final
 class Hello(_message.Message):
