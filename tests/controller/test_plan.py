@@ -433,6 +433,18 @@ async def test_a_refused_child_is_reported_and_the_others_are_made(
     assert scene.condition()[0] == "True"
 
 
+async def test_a_refused_token_is_reported_like_any_child(scene: Scene) -> None:
+    scene.api.refuse["Secret arena-control"] = "exceeded quota"
+    with pytest.raises(RefusedError):
+        await scene.look()
+    assert scene.condition()[1:] == (
+        "ChildRefused",
+        "Secret arena-control: exceeded quota",
+    )
+    scene.api.refuse.clear()
+    await scene.rest()
+
+
 async def test_a_child_that_stays_refused_is_reported_once(scene: Scene) -> None:
     scene.api.refuse["Deployment arena-room"] = "no"
     for expected in (True, False):

@@ -73,7 +73,7 @@ class MemoryApi:
 
     Attributes:
         writes: Every request that writes, in order.
-        refuse: What to answer to an apply, by ``Kind name``.
+        refuse: What to answer to a write, by ``Kind name``.
     """
 
     writes: list[Write] = field(default_factory=list)
@@ -160,7 +160,10 @@ class MemoryApi:
 
     async def create(self, resource: Resource, body: Object) -> Object:
         name = str(inner(body, "metadata.name"))
-        self.writes.append(Write("create", f"{body['kind']} {name}"))
+        what = f"{body['kind']} {name}"
+        self.writes.append(Write("create", what))
+        if what in self.refuse:
+            raise RefusedError(403, "Forbidden", self.refuse[what], f"create {what}")
         if (resource.plural, name) in self._objects:
             raise ConflictError(409, "AlreadyExists", "it exists", "create")
         self._store(resource, name, copy.deepcopy(body))

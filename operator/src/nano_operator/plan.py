@@ -60,8 +60,9 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class MakeSecret:
-    """Create the Secret with a fresh token, unless it has appeared meanwhile."""
+    """Create the Secret with a fresh token."""
 
+    ref: Ref
     context: Context
 
 
@@ -221,8 +222,9 @@ def _writes(
 ) -> list[Apply | MakeSecret]:
     """Return the children to write: absent, or not what they should be."""
     writes: list[Apply | MakeSecret] = []
-    if Ref(Kind.SECRET, secret_name(context.name)) not in world.children:
-        writes.append(MakeSecret(context))
+    secret = Ref(Kind.SECRET, secret_name(context.name))
+    if secret not in world.children and secret not in waits:
+        writes.append(MakeSecret(secret, context))
     for ref, child in rendered.items():
         observed = world.children.get(ref)
         if ref in waits:

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from nano_operator.controller import Key
 from nano_operator.drift import Applied
 from nano_operator.errors import ConflictError, NotFoundError, RefusedError
-from nano_operator.names import owned_selector, secret_name
+from nano_operator.names import owned_selector
 from nano_operator.objects import CLUSTERS, Child, Kind, Object, Ref, Resource
 from nano_operator.plan import (
     Action,
@@ -148,7 +148,7 @@ class Reconciler:
                 try:
                     world = await self._carry_out(key, world, action)
                 except RefusedError as error:
-                    if not isinstance(action, Apply):
+                    if not isinstance(action, Apply | MakeSecret):
                         raise
                     refusal = error
                     refused = {**world.refused, action.ref: error.message}
@@ -187,7 +187,7 @@ class Reconciler:
     async def _make_secret(self, key: Key, world: World, action: MakeSecret) -> World:
         body = secret(action.context, secrets.token_urlsafe(TOKEN_BYTES))
         raw = await self._api.create(Kind.SECRET.resource, body)
-        logger.info("%s: made Secret %s", key, secret_name(key.name))
+        logger.info("%s: made %s", key, action.ref)
         return _with(world, Child.parse(Kind.SECRET, raw))
 
     async def _delete(self, key: Key, world: World, action: Delete) -> World:
