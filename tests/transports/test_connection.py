@@ -473,6 +473,19 @@ async def test_a_greeting_behind_a_pause_is_answered_in_its_turn() -> None:
     assert [type(event) for event in wire.events()] == [Accepted]
 
 
+async def test_what_is_read_in_spite_of_a_pause_waits_its_turn() -> None:
+    """TLS may hand on what it has already decrypted."""
+    hall = Hall()
+    wire = Wire(hall)
+    session = wire.greet()
+    session.home.pause()
+    for number in range(3):
+        wire.protocol.data_received(notify("Room.Fast", b"%d" % number))
+    assert hall.room.seen == []
+    session.home.resume()
+    assert hall.room.seen == [0, 1, 2]
+
+
 async def test_pausing_and_resuming_twice_is_harmless() -> None:
     wire = Wire(Hall())
     session = wire.greet()

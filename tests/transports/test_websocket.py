@@ -340,6 +340,33 @@ async def test_a_farewell_is_a_kick_and_a_close_with_the_same_reason(
     assert hall.is_empty()
 
 
+async def test_a_kick_within_a_handler_comes_before_a_close_in_the_same_read() -> None:
+    hall = Hall()
+    wire = WebSocketWire(hall)
+    session = wire.greet()
+    wire.browser.send_binary(wire.client.notify("Room.Close", b""))
+    wire.browser.send_ping(b"")
+    wire.browser.send_close(1001)
+    wire.deliver(b"".join(wire.browser.data_to_send()))
+    opcodes = [frame.opcode for frame in wire.take()]
+    assert opcodes == [Opcode.PONG, Opcode.BINARY, Opcode.CLOSE]
+    await turns()
+    assert session.closed == "kicked"
+
+
+async def test_nothing_is_written_behind_the_end() -> None:
+    wire = WebSocketWire(Hall())
+    session = wire.greet()
+    session.kick("bye")
+    wire.writes.clear()
+    wire.browser.send_ping(b"")
+    wire.protocol.data_received(b"".join(wire.browser.data_to_send()))
+    wire.protocol.beat()
+    session.push("onNoise", 1)
+    await turns()
+    assert wire.writes == []
+
+
 async def test_a_long_reason_is_cut_in_the_close_and_whole_in_the_kick() -> None:
     wire = WebSocketWire(Hall())
     session = wire.greet()

@@ -69,7 +69,7 @@ class WebSocketTransport(ClientTransport):
 
     def _take(self, data: bytes) -> None:
         if self._upgrade is not None:
-            data = self._negotiate(data)
+            data = self._negotiate(self._upgrade, data)
             if not data:
                 return
         frames = self._frames.receive(data)
@@ -85,11 +85,8 @@ class WebSocketTransport(ClientTransport):
             logger.info("%s broke WebSocket: %s", self.peer, error)
             self._close("protocol-error", close_frame(error.code, error.reason))
 
-    def _negotiate(self, data: bytes) -> bytes:
+    def _negotiate(self, pending: bytearray, data: bytes) -> bytes:
         """Answer the upgrade; return what followed it in the same read."""
-        pending = self._upgrade
-        if pending is None:
-            return data
         pending += data
         end = pending.find(END_OF_HEADERS)
         if end < 0 and len(pending) <= LARGEST_UPGRADE:
