@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from nano.errors import NanoError, RequestError
 from nano.runtime.component import Component, NodeInfo, handler
+from nano.runtime.group import Group
 from nano.runtime.session import Session
 from nano.version import __version__
 
 __all__ = [
     "Component",
+    "Group",
     "NanoError",
     "NodeInfo",
     "RequestError",

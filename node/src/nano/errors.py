@@ -10,6 +10,7 @@
     ├── PayloadError          a payload is not what the handler declares
     ├── RequestError          a request was answered with an error (seen by who asked)
     ├── ConnectionClosed      there is nobody left to talk to, with the reason
+    ├── GroupClosed           a group is used after its close
     └── ClusterError          another node could not be reached or refused
 
 :class:`RequestError` travels: a handler may raise it, the node that runs the
@@ -33,6 +34,7 @@ __all__ = [
     "ClusterError",
     "ConnectionClosed",
     "EncodeError",
+    "GroupClosed",
     "NanoError",
     "PacketTooLarge",
     "PayloadError",
@@ -107,6 +109,10 @@ class RequestError(NanoError):
 
 class ConnectionClosed(NanoError):
     """The connection is closed; the text is the reason, where one is known."""
+
+
+class GroupClosed(NanoError):
+    """A group is used by a handle on which ``close`` was called."""
 
 
 class ClusterError(NanoError):

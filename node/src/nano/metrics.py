@@ -66,6 +66,8 @@ class Metrics:
         failures: Failed answers that this node made, by status.
         dropped: What was thrown away, by (where, why).
         link: Traffic on links, by (unit, direction).
+        group_publishes: What this node has published to groups.
+        group_deliveries: Pushes to this node's clients that came of publishes.
         gauges: Functions that yield ``(name, help, labels, value)`` when asked.
     """
 
@@ -75,6 +77,8 @@ class Metrics:
         self.failures: Counter[int] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.link: Counter[tuple[str, str]] = Counter()
+        self.group_publishes = 0
+        self.group_deliveries = 0
         self.gauges: list[Callable[[], Iterable[Gauge]]] = []
         self._pushes: dict[str, int] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -89,15 +93,15 @@ class Metrics:
         """Return the counts of listener *name*; there from now on."""
         return self.listeners.setdefault(name, ListenerCounts())
 
-    def pushed(self, route: str) -> None:
-        """Count a push that is on its way to a client."""
+    def pushed(self, route: str, number: int = 1) -> None:
+        """Count *number* pushes that are on their way to clients."""
         pushes = self._pushes
         if route in pushes:
-            pushes[route] += 1
+            pushes[route] += number
         elif len(pushes) < MOST_PUSH_ROUTES:
-            pushes[route] = 1
+            pushes[route] = number
         else:
-            pushes[OTHER] = pushes.get(OTHER, 0) + 1
+            pushes[OTHER] = pushes.get(OTHER, 0) + number
 
     @property
     def pushes(self) -> dict[str, int]:
@@ -130,6 +134,7 @@ class _NodeCollector(Collector):
         yield self._failures()
         yield self._dropped()
         yield from self._link()
+        yield from self._groups()
         yield from self._gauges()
 
     def _messages(self) -> Metric:
@@ -203,6 +208,15 @@ class _NodeCollector(Collector):
                 number = self._metrics.link[unit, direction]
                 family.add_metric([direction], number)
             yield family
+
+    def _groups(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        text = "Publishes to groups that began at this node."
+        yield CounterMetricFamily("nano_group_publishes", text, metrics.group_publishes)
+        text = "Pushes to this node's own clients that came of publishes to groups."
+        yield CounterMetricFamily(
+            "nano_group_deliveries", text, metrics.group_deliveries
+        )
 
     def _gauges(self) -> Iterator[Metric]:
         families: dict[str, GaugeMetricFamily] = {}

@@ -11,11 +11,15 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, TypeVar, overload
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, overload
 
 from nano.errors import UsageError
 from nano.protocol.messages import LONGEST_ROUTE
+
+if TYPE_CHECKING:
+    from nano.runtime.group import Group
+    from nano.runtime.groups import Groups
 
 __all__ = ["Component", "Handler", "NodeInfo", "collect_handlers", "handler"]
 
@@ -30,19 +34,35 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """Where a component runs.
+    """Where a component runs, and what it can have of its node.
 
     Attributes:
         name: The node's name, unique in the cluster: its address.
         role: ``master``, ``gate`` or ``backend``.
         backend: Which entry of ``spec.backends``; empty on a gate.
         cluster: ``namespace/name`` of the cluster.
+        groups: Behind :meth:`group`; the node sets it.
     """
 
     name: str
     role: str
     backend: str
     cluster: str
+    groups: Groups | None = field(default=None, compare=False, repr=False)
+
+    def group(self, name: str) -> Group:
+        """Return the group *name*: the same set of sessions on every node.
+
+        Raises:
+            UsageError: *name* is empty or longer than 255 bytes, or this is no node.
+        """
+        if self.groups is None:
+            message = (
+                "there are no groups without a node; in a test, "
+                "nano.testing.LocalCluster is one"
+            )
+            raise UsageError(message)
+        return self.groups.group(name)
 
 
 class Component:
