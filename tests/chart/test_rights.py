@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from nano_operator.kube import CALLS
 
 from .conftest import Helm
