@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+
 from bench.contenders import Contender, GoNano, Ours
 from bench.cores import Cores
 from bench.measuring import Load, Outcome

@@ -14,6 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import yaml
+
 from bench.cores import Cores
 from bench.processes import BenchError, Servers, accepts, free_address
 from bench.rows import Way

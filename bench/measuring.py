@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+
 from bench.contenders import ROUTE
 from bench.processes import BenchError, Servers, accepts, free_address, on_core
 from bench.rows import Row
