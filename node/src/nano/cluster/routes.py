@@ -26,7 +26,7 @@ from nano.runtime.dispatch import Dispatcher, answer_error
 from nano.runtime.session import Session
 from nano.runtime.sessions import Sessions
 
-__all__ = ["Forwarder", "RemoteRoute"]
+__all__ = ["Forwarder", "RemoteRoute", "introduce"]
 
 MOST_PENDING: Final = 100_000  # forwarded requests of one gate, some 30 MB
 
@@ -71,7 +71,7 @@ class RemoteRoute:
             forwarder.refuse(self, session, message, link)
             return
         if session.mirrors.get(link.address) != session.version:
-            _introduce(session, link)
+            introduce(session, link)
         if message.id:
             number = forwarder.expect(self, session, message.id, link)
             link.message(_REQUEST, session.id, number, self.name, message.payload)
@@ -87,7 +87,7 @@ class RemoteRoute:
         return link
 
 
-def _introduce(session: Session, link: Link) -> None:
+def introduce(session: Session, link: Link) -> None:
     """Tell a mirror, new or stale, what the session is, in front of its message."""
     state = pb.SessionState(
         version=session.version,
