@@ -87,6 +87,7 @@ class Client:
             ConnectionClosed: The server refuses.
         """
         await self._stream.write(self._connection.greet(user))
+        early: list[ClientEvent] = []
         while not self._connection.accepted:
             data = await self._stream.read()
             if not data:
@@ -97,7 +98,11 @@ class Client:
                 if isinstance(event, Accepted) and event.code != 200:
                     message = f"the server refuses with code {event.code}"
                     raise ConnectionClosed(message)
-        await self._stream.write(self._connection.acknowledge())
+                early.append(event)
+        with contextlib.suppress(ConnectionClosed):  # why: the next read tells
+            await self._stream.write(self._connection.acknowledge())
+        for event in early:
+            await self._act(event)
         self._reader = asyncio.create_task(self._read(), name="nano client reader")
 
     def _understand(self, data: bytes) -> list[ClientEvent]:
