@@ -1,0 +1,52 @@
+"""Fixtures: Node.js, the packages beside it, and a cluster to talk to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from nano.testing import LocalCluster
+from nano_manifest import loads
+
+from .nodejs import NodeJs, find_node
+from .tools import CURE, MODULES, installed
+
+HERE = Path(__file__).parent
+
+MANIFEST = """
+apiVersion: nanocluster.io/v1alpha1
+kind: NanoCluster
+metadata: {name: parlour}
+spec:
+  settings: {clientHeartbeatSeconds: 1, logLevel: warning}
+  gates: {replicas: 1, listeners: [{name: ws, transport: websocket, port: 3250}]}
+  backends: [{name: parlour, replicas: 2, components: ["parlour:Parlour"]}]
+"""
+
+
+@pytest.fixture(scope="session")
+def node() -> NodeJs:
+    """Node.js; without it the test is skipped."""
+    found = find_node()
+    if found is None:
+        pytest.skip(f"Node.js is missing or too old: {CURE}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def modules() -> Path:
+    """The folder of the packages in ``package-lock.json``."""
+    if not installed():
+        pytest.skip(f"the packages of tests/js/package-lock.json are missing: {CURE}")
+    return MODULES
+
+
+@pytest_asyncio.fixture
+async def cluster() -> AsyncIterator[LocalCluster]:
+    """A gate and two backends with the component of ``app/parlour.py``."""
+    app = str(HERE / "app")
+    async with LocalCluster(loads(MANIFEST), app_dir=app) as running:
+        yield running
