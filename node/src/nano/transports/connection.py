@@ -195,13 +195,17 @@ class ClientTransport(asyncio.Protocol):
         Raises:
             EncodeError: Route or payload do not fit the wire.
         """
-        head = _heads.get(route)
-        if head is None:
-            head = head_of_push(route)
-            if len(_heads) < MOST_HEADS:
-                _heads[route] = head
+        packet = _push_packet(route, payload)
         self._front.metrics.pushed(route)
-        self._send(encode_push(head, payload))
+        self._send(packet)
+
+    def prepare(self, route: str, payload: bytes) -> bytes:
+        """Return a push as it lies in the stream of every client of this kind.
+
+        Raises:
+            EncodeError: Route or payload do not fit the wire.
+        """
+        return self._frame(_push_packet(route, payload))
 
     def kick(self, reason: str) -> None:
         """Send the client away, with the reason in a kick packet."""
@@ -234,19 +238,27 @@ class ClientTransport(asyncio.Protocol):
 
     # ---------------------------------------------------------------- writing
 
-    def _send(self, packet: bytes) -> None:
+    def forward(self, data: bytes) -> bool:
+        """Send what :meth:`prepare` has made; false if the client has gone."""
         if self._transport is None or self._closing:
             self._front.metrics.dropped["client", "closed"] += 1
-            return
-        self._out.append(packet)
+            return False
+        self._out.append(data)
         if not self._reading and not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
+        return True
+
+    _send = forward  # of one packet; subclasses put it into a frame first
+
+    def _frame(self, packet: bytes) -> bytes:
+        """Return *packet* as it lies in the stream."""
+        return packet
 
     def _flush(self) -> None:
         self._flushing = False
         if self._out and self._transport is not None:
-            self._transport.write(self._wrap(self._out))
+            self._transport.write(b"".join(self._out))
             self._out.clear()
             if self._congested:
                 self._watch_backlog(self._transport)
@@ -257,10 +269,6 @@ class ClientTransport(asyncio.Protocol):
             logger.info("%s reads too slowly: %d bytes wait", self.peer, waiting)
             self._closing = "slow-client"
             transport.abort()
-
-    def _wrap(self, packets: list[bytes]) -> bytes:
-        """Return *packets* as they lie in the stream."""
-        return b"".join(packets)
 
     # ----------------------------------------------------------------- ending
 
@@ -296,7 +304,7 @@ class ClientTransport(asyncio.Protocol):
         self._paused = True  # whatever else was read does not count any more
         if self._protocol.state is State.CLOSED:
             self._protocol = Connection()  # only to encode the farewell
-        self._out.append(self._protocol.kick(text))
+        self._out.append(self._frame(self._protocol.kick(text)))
         transport.write(self._farewell(reason, text))
         self._out.clear()
         self._front.closings.add(self, self._front.time())
@@ -305,12 +313,21 @@ class ClientTransport(asyncio.Protocol):
     def _farewell(self, reason: str, text: str) -> bytes:
         """Return all that still goes out, in front of the end of the stream."""
         del reason, text
-        return self._wrap(self._out)
+        return b"".join(self._out)
 
     def abort(self) -> None:
         """Close without waiting for the client to read."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _push_packet(route: str, payload: bytes) -> bytes:
+    head = _heads.get(route)
+    if head is None:
+        head = head_of_push(route)
+        if len(_heads) < MOST_HEADS:
+            _heads[route] = head
+    return encode_push(head, payload)
 
 
 class TcpTransport(ClientTransport):

@@ -34,7 +34,7 @@ __all__ = [
     "FrameReader",
     "Frames",
     "close_frame",
-    "data_frames",
+    "data_frame",
     "pong_frame",
 ]
 
@@ -212,19 +212,14 @@ def _close_code(payload: bytes) -> int:
         raise FrameError(INVALID_DATA, "the close reason is not UTF-8") from None
 
 
-def data_frames(packets: list[bytes]) -> bytes:
-    """Return *packets* as binary frames, one each, as nano's clients expect."""
-    parts: list[bytes] = []
-    for packet in packets:
-        size = len(packet)
-        if size < 126:
-            parts.append(_short.pack(FIN | BINARY, size))
-        elif size < 65536:
-            parts.append(_medium.pack(FIN | BINARY, 126, size))
-        else:
-            parts.append(_long.pack(FIN | BINARY, 127, size))
-        parts.append(packet)
-    return b"".join(parts)
+def data_frame(packet: bytes) -> bytes:
+    """Return *packet* as a binary frame of its own, as nano's clients expect."""
+    size = len(packet)
+    if size < 126:
+        return _short.pack(FIN | BINARY, size) + packet
+    if size < 65536:
+        return _medium.pack(FIN | BINARY, 126, size) + packet
+    return _long.pack(FIN | BINARY, 127, size) + packet
 
 
 def pong_frame(payload: bytes) -> bytes:

@@ -23,7 +23,7 @@ from nano.transports.frames import (
     PROTOCOL_ERROR,
     FrameReader,
     close_frame,
-    data_frames,
+    data_frame,
     pong_frame,
 )
 
@@ -124,11 +124,14 @@ class WebSocketTransport(ClientTransport):
         self._front.closings.add(self, self._front.time())
         self._transport.close()
 
-    def _wrap(self, packets: list[bytes]) -> bytes:
-        return data_frames(packets)
+    def _send(self, packet: bytes) -> bool:
+        return self.forward(data_frame(packet))
+
+    def _frame(self, packet: bytes) -> bytes:
+        return data_frame(packet)
 
     def _farewell(self, reason: str, text: str) -> bytes:
         if not self.ready:
             return b""
         code = CLOSE_CODES.get(reason, NORMAL)
-        return data_frames(self._out) + close_frame(code, text)
+        return b"".join(self._out) + close_frame(code, text)

@@ -1,0 +1,46 @@
+"""One push to many clients.
+
+The push is put into bytes once for each kind of listener, and every client of that
+kind gets the same object, in front of which nothing is computed any more.  It leaves
+with whatever else the client is sent in this turn of the loop, so several publishes
+of one turn cost each client one write.  The node hands this function to its groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nano.errors import EncodeError
+from nano.metrics import Metrics
+from nano.runtime.session import Session
+from nano.transports.connection import ClientTransport
+
+__all__ = ["broadcast"]
+
+
+def broadcast(
+    metrics: Metrics, sessions: Sequence[Session], route: str, payload: bytes
+) -> int:
+    """Push *payload* to each of *sessions*; return how many took it.
+
+    Whoever has gone is passed over and counted where it is noticed, and a client that
+    reads too slowly is closed with its next write, as by any other push.  A message
+    that fits no packet is dropped for all of them, and counted.
+    """
+    prepared: dict[type[ClientTransport], bytes] = {}
+    delivered = 0
+    for session in sessions:
+        home = session.home
+        if not isinstance(home, ClientTransport):
+            continue  # not at home here
+        kind = type(home)
+        if kind not in prepared:
+            try:
+                prepared[kind] = home.prepare(route, payload)
+            except EncodeError:
+                metrics.dropped["push", "does-not-fit"] += len(sessions)
+                return 0
+        delivered += home.forward(prepared[kind])
+    if delivered:
+        metrics.pushed(route, delivered)
+    return delivered
