@@ -273,8 +273,6 @@ class GroupLinks:
         Raises:
             TimeoutError: One of them did not answer in time.
         """
-        if not uid:
-            return None
         for answer in await self._ask(name, pb.GroupQuestion(uid=uid), timeout):
             session = self._sessions.get(answer.session)
             if session is not None:

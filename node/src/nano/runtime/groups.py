@@ -48,9 +48,12 @@ class Roll:
 
     def join(self, name: str, session: Session) -> None:
         """Enter *session*; a second time is harmless."""
+        groups = self._groups.setdefault(session.id, set())
+        if name in groups:
+            return
+        groups.add(name)
         members = self._members.setdefault(name, {})
         members[session.id] = session
-        self._groups.setdefault(session.id, set()).add(name)
         if len(members) == 1:
             self.changed(name, True)
 
@@ -253,9 +256,10 @@ class Groups:
         Raises:
             TimeoutError: A node did not answer in time.
         """
-        return self.find_here(name, uid) or await self.elsewhere.find(
-            name, uid, timeout
-        )
+        found = self.find_here(name, uid)
+        if found is None and uid:
+            found = await self.elsewhere.find(name, uid, timeout)
+        return found
 
     # ----------------------------------------- about this node's own clients only
 
@@ -273,8 +277,9 @@ class Groups:
         return {it.uid for it in self.roll.members(name) if it.uid}
 
     def find_here(self, name: str, uid: str) -> Session | None:
-        """Return a member at home here that is bound to *uid*."""
-        return next((it for it in self.roll.members(name) if it.uid == uid), None)
+        """Return a member at home here that is bound to *uid*; nobody is to ``""``."""
+        members = self.roll.members(name)
+        return next((it for it in members if uid and it.uid == uid), None)
 
     def _gauges(self) -> list[tuple[str, str, dict[str, str], float]]:
         groups = "Groups that have members at this node."
