@@ -158,10 +158,13 @@ class Wire(asyncio.Transport):
     """One connection: what the loop would do for it, seen from outside."""
 
     def __init__(
-        self, hall: Hall, kind: Callable[[Doorway], ClientTransport] = TcpTransport
+        self,
+        hall: Hall,
+        kind: Callable[[Doorway], ClientTransport] = TcpTransport,
+        door: Doorway | None = None,
     ) -> None:
         super().__init__(extra={"peername": ("127.0.0.1", 4711)})
-        self.door = Doorway(hall.front, hall.counts("wire"))
+        self.door = door or Doorway(hall.front, hall.counts("wire"))
         self.hall = hall
         self.protocol = kind(self.door)
         self.writes: list[bytes] = []

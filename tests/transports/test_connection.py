@@ -283,6 +283,26 @@ async def test_a_client_that_does_not_read_is_cut_at_its_backlog() -> None:
     assert len(other.events()) == 1
 
 
+async def test_one_turns_output_may_exceed_the_backlog() -> None:
+    hall = Hall(backlog=200_000)
+    wire = Wire(hall)
+    session = wire.greet()
+    wire.taking = False
+    session.push("onMap", "x" * 1_000_000)
+    await turns()
+    assert wire.ended == ""
+    wire.catch_up()
+    session.push("onMap", "x" * 1_000_000)
+    await turns()
+    assert len(wire.events()) == 2
+    wire.taking = False
+    session.push("onMap", "x" * 1_000_000)
+    await turns()
+    session.push("onMap", "x")
+    await turns()
+    assert session.closed == "slow-client"
+
+
 async def test_a_client_that_catches_up_is_not_cut() -> None:
     hall = Hall(backlog=200_000)
     wire = Wire(hall)

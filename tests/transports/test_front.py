@@ -100,6 +100,17 @@ async def test_a_client_that_does_not_read_its_farewell_does_not_hold_up_the_end
     assert wire.door.deserted.is_set()
 
 
+async def test_whoever_is_accepted_while_the_listener_stops_is_sent_away() -> None:
+    hall = Hall()
+    door = Doorway(hall.front, hall.counts("door"))
+    door.shut = True
+    wire = Wire(hall, door=door)
+    assert wire.events() == [Kicked("the server is going away")]
+    await turns()
+    assert door.deserted.is_set()
+    assert hall.is_empty()
+
+
 @pytest.mark.process
 async def test_an_address_in_use_is_the_users_error_and_says_what_to_do() -> None:
     hall = Hall()

@@ -230,6 +230,20 @@ async def test_a_slow_reader_is_cut_and_others_are_served_meanwhile(
     await slow.close()
 
 
+@pytest.mark.parametrize("transport", ["tcp", "websocket"])
+async def test_a_message_larger_than_the_backlog_reaches_a_client_that_reads(
+    here: Place, transport: str
+) -> None:
+    url = here.tcp_url if transport == "tcp" else here.ws_url
+    came: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async with await nano.client.connect(url) as client:
+        client.on("onMap", came.set_result)
+        (session,) = here.hall.sessions
+        session.push("onMap", "x" * 5_000_000)
+        async with asyncio.timeout(PATIENCE):
+            assert await came == "x" * 5_000_000
+
+
 async def test_hundreds_of_messages_in_one_write_are_served_in_order(
     here: Place,
 ) -> None:

@@ -367,6 +367,19 @@ async def test_nothing_is_written_behind_the_end() -> None:
     assert wire.writes == []
 
 
+async def test_a_close_of_a_client_that_does_not_read_its_answers_cuts_it_off() -> None:
+    wire = WebSocketWire(Hall(backlog=100_000))
+    session = wire.greet()
+    wire.taking = False
+    session.push("onMap", "x" * 200_000)
+    await turns()
+    wire.browser.send_binary(wire.client.request("Room.Hello", b"{}")[1])
+    wire.browser.send_close(1000)
+    wire.deliver(b"".join(wire.browser.data_to_send()))
+    await turns()
+    assert session.closed == "slow-client"
+
+
 async def test_a_long_reason_is_cut_in_the_close_and_whole_in_the_kick() -> None:
     wire = WebSocketWire(Hall())
     session = wire.greet()

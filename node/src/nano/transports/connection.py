@@ -91,6 +91,8 @@ class ClientTransport(asyncio.Protocol):
         self._door.enter(self)
         front.wheel.add(self)
         front.greetings.add(self, front.time())
+        if self._door.shut:
+            self.stop()  # accepted in the moment in which the listener stopped
 
     def data_received(self, data: bytes) -> None:
         """Take what the socket has read."""
@@ -258,17 +260,24 @@ class ClientTransport(asyncio.Protocol):
     def _flush(self) -> None:
         self._flushing = False
         if self._out and self._transport is not None:
-            self._transport.write(b"".join(self._out))
+            if not self._congested or self._has_room(self._transport):
+                self._transport.write(b"".join(self._out))
             self._out.clear()
-            if self._congested:
-                self._watch_backlog(self._transport)
 
-    def _watch_backlog(self, transport: asyncio.Transport) -> None:
+    def _has_room(self, transport: asyncio.Transport) -> bool:
+        """Look whether too much has been waiting for the client; then cut it off.
+
+        What is about to be written does not count: it may be large, and uvloop calls
+        everything waiting that was written in this turn of the loop.
+        """
         waiting = transport.get_write_buffer_size()
-        if waiting > self._front.limits.backlog and not self._closing:
+        if waiting <= self._front.limits.backlog:
+            return True
+        if not self._closing:
             logger.info("%s reads too slowly: %d bytes wait", self.peer, waiting)
             self._closing = "slow-client"
             transport.abort()
+        return False
 
     # ----------------------------------------------------------------- ending
 

@@ -98,6 +98,7 @@ class Doorway:
         front: The node's side towards clients.
         counts: What this listener has seen.
         open: The connections that there are.
+        shut: Nobody is let in any more.
         deserted: Nobody is connected.
     """
 
@@ -105,6 +106,7 @@ class Doorway:
         self.front = front
         self.counts = counts
         self.open: set[Client] = set()
+        self.shut = False
         self.deserted = asyncio.Event()
         self.deserted.set()
 

@@ -87,6 +87,7 @@ class Listener:
         if self._server is None:
             return
         self._server.close()
+        self._door.shut = True
         for client in list(self._door.open):
             client.stop()
         await self._door.deserted.wait()

@@ -73,8 +73,8 @@ class WebSocketTransport(ClientTransport):
             if not data:
                 return
         frames = self._frames.receive(data)
-        for payload in frames.pings:
-            self._write_now(pong_frame(payload))
+        if frames.pings:
+            self._write_now(b"".join(map(pong_frame, frames.pings)))
         if frames.data:
             self.feed(frames.data)
         if frames.close is not None:
@@ -108,17 +108,18 @@ class WebSocketTransport(ClientTransport):
         return bytes(pending[cut:])
 
     def _write_now(self, data: bytes) -> None:
-        if self._transport is not None and not self._closing:
-            self._transport.write(data)
-            if self._congested:
-                self._watch_backlog(self._transport)
+        transport = self._transport
+        if transport is None or self._closing:
+            return
+        if not self._congested or self._has_room(transport):
+            transport.write(data)
 
     def _close(self, reason: str, last: bytes) -> None:
         """End the connection with *last*, without a kick: it would not be read."""
-        if self._transport is None or self._closing:
-            return
         if self._out and self.ready:
             self._flush()
+        if self._transport is None or self._closing:
+            return
         self._transport.write(last)
         self._closing = reason
         self._front.closings.add(self, self._front.time())
