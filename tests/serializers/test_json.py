@@ -76,9 +76,9 @@ def test_none_means_that_the_payload_does_not_matter(wanted: object) -> None:
         (Said, b"", "Expected `object`, got `null`"),
         (Any, b"{", "truncated"),
         (Any, b"1 2", "trailing"),
-        (str, b'"\xff"', "utf-8"),
-        (str, b'"\xed\xa0\xbd\xed\xb8\x80"', "utf-8"),
-        (Any, b"[" * 100_000, "recursion"),
+        (str, b'"\xff"', "(?i)utf-8"),
+        (str, b'"\xed\xa0\xbd"', "(?i)utf-8"),  # half of a character
+        (Any, b"[" * 100_000, "recursion|levels"),
         (int, b"9" * 5000, "out of range"),
     ],
 )
