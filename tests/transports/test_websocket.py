@@ -284,6 +284,7 @@ async def test_what_came_in_front_of_a_broken_frame_is_answered() -> None:
         (b"\x81\x81\0\0\0\0\xff", 1007),
         (b"\x82\xff" + struct.pack(">Q", 1 << 20) + bytes(4), 1009),
         (b"\x88\x82\0\0\0\0\x03\xed", 1002),
+        (b"\x88\x83\0\0\0\0\x03\xe8\xff", 1007),
     ],
 )
 async def test_a_broken_frame_is_told_by_a_close_with_its_code(

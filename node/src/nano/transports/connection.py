@@ -273,10 +273,9 @@ class ClientTransport(asyncio.Protocol):
         waiting = transport.get_write_buffer_size()
         if waiting <= self._front.limits.backlog:
             return True
-        if not self._closing:
-            logger.info("%s reads too slowly: %d bytes wait", self.peer, waiting)
-            self._closing = "slow-client"
-            transport.abort()
+        logger.info("%s reads too slowly: %d bytes wait", self.peer, waiting)
+        self._closing = "slow-client"
+        transport.abort()
         return False
 
     # ----------------------------------------------------------------- ending
