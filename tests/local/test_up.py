@@ -231,6 +231,7 @@ def test_clients_of_one_port_are_spread_over_the_gates(tmp_path: Path) -> None:
         assert first > 0
         assert second > 0
         os.kill(up.pids["gate-1"], signal.SIGKILL)
+        up.until("gate-1 was ended by SIGKILL")  # a dying process still has its queue
         for number in range(20):  # nobody is sent to a gate that is not there
             assert folder.ask(str(number))["text"] == str(number)
         assert up.end(signal.SIGINT) == 0
