@@ -10,18 +10,22 @@ This is the only module that knows transports and cluster at once.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Final
 
 from nano.admin import AdminServer
+from nano.cluster.groups import GroupLinks
 from nano.cluster.link import make_hello
 from nano.cluster.links import Links
 from nano.cluster.members import Member
@@ -35,10 +39,12 @@ from nano.errors import UsageError
 from nano.metrics import Metrics
 from nano.runtime.component import NodeInfo, collect_handlers
 from nano.runtime.dispatch import Dispatcher
+from nano.runtime.groups import Groups
 from nano.runtime.loading import load_components
 from nano.runtime.sessions import Sessions
 from nano.runtime.ticker import Ticker
 from nano.serializers import JsonSerializer
+from nano.transports.broadcast import broadcast
 from nano.transports.context import Front, Limits
 from nano.transports.listener import Listener
 from nano.version import __version__
@@ -111,19 +117,31 @@ class Node:
             Role.GATE: spec.gates.components,
             Role.BACKEND: backend.components if backend else (),
         }[options.role]
+        self._metrics = Metrics()
+        self._sessions = Sessions()
+        serializer = JsonSerializer()
+        self._groups = Groups(
+            self._sessions,
+            serializer,
+            self._metrics,
+            deliver=partial(broadcast, self._metrics),
+        )
         info = NodeInfo(
-            options.address, options.role.value, self._kind, self._cluster_name
+            options.address,
+            options.role.value,
+            self._kind,
+            self._cluster_name,
+            self._groups,
         )
         self._components = load_components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
-        self._metrics = Metrics()
-        self._sessions = Sessions()
         timeout = settings.request_timeout_seconds
-        self._dispatcher = Dispatcher(JsonSerializer(), self._metrics, timeout)
+        self._dispatcher = Dispatcher(serializer, self._metrics, timeout)
         self._dispatcher.add(self._handlers)
         self._ticker = Ticker()
         self._not_ready: str | None = "starting"
         self._stop_wanted = asyncio.Event()
+        self._undo = AsyncExitStack()
         self._metrics.gauges.append(self._gauges)
         self._build_cluster()
         self._build_front()
@@ -158,6 +176,7 @@ class Node:
         self._hello = make_hello(self._cluster_name, self._cluster.me, routes)
         self._links = Links(self._hello, DialledLink, self._metrics, time.monotonic)
         Mirrors(self._dispatcher, self._sessions, self._links)
+        GroupLinks(self._groups, self._sessions, self._links, self._metrics)
         if options.role is Role.GATE:
             timeout = settings.request_timeout_seconds
             forwarder = Forwarder(
@@ -209,15 +228,22 @@ class Node:
         Raises:
             UsageError: An address cannot be used.
         """
+        undo = self._undo.push_async_callback  # each step says how it is undone
+        undo(self._admin.stop)
+        await self._admin.start()
         for component in self._components:
             await component.start()
-        await self._admin.start()
+            undo(_ended, component.stop)
         self._not_ready = "waiting for the master"
+        undo(self._cluster.stop, STOP_GRACE)
         await self._cluster.start()
-        self._hello.address = self._cluster.address
+        self._set_address(self._cluster.address)
+        self._undo.callback(self._ticker.stop)
         self._ticker.start()
+        undo(self._stop_messages)
         await self._cluster.join()
         await self._links.settle()
+        undo(self._stop_listeners)
         for item, listener in self._listeners:
             await listener.start(
                 self._options.host, item.port, self._inherited(item.name)
@@ -226,9 +252,16 @@ class Node:
                 "clients: %s %s at %s", item.name, item.transport, listener.address
             )
         for component in self._components:
+            undo(_ended, component.stopping)
             await component.started()
         self._not_ready = None
         logger.info("%s %s is ready", self._options.role.value, self._cluster.address)
+
+    def _set_address(self, address: str) -> None:
+        """Take the true port in, where any was asked for."""
+        self._hello.address = address
+        for component in self._components:
+            component.node = dataclasses.replace(component.node, name=address)
 
     def _inherited(self, listener: str) -> socket.socket | None:
         descriptor = self._options.listen_fds.get(listener)
@@ -244,18 +277,20 @@ class Node:
             raise UsageError(message) from error
 
     async def stop(self) -> None:
-        """Leave in order: clients first, then the cluster, then the components."""
+        """Leave in order: clients first, then the cluster, then the components.
+
+        What was not started is not stopped, and nothing that fails keeps the rest
+        from being stopped.  A second time is harmless.
+        """
         self._not_ready = "stopping"
-        for component in reversed(self._components):
-            await component.stopping()
+        await self._undo.aclose()
+
+    async def _stop_listeners(self) -> None:
         await asyncio.gather(*(listener.stop() for _, listener in self._listeners))
+
+    async def _stop_messages(self) -> None:
+        await self._links.stop()  # first, or new messages would start new handlers
         await self._dispatcher.stop()
-        await self._links.stop()
-        self._ticker.stop()
-        await self._cluster.stop(STOP_GRACE)
-        for component in reversed(self._components):
-            await component.stop()
-        await self._admin.stop()
 
     async def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, and stop."""
@@ -369,6 +404,14 @@ class Node:
             ("nano_sessions", held, {"place": "mirror"}, mirrors),
             ("nano_ready", ready, {}, float(self._not_ready is None)),
         ]
+
+
+async def _ended(hook: Callable[[], Awaitable[None]]) -> None:
+    """Run a component's *hook* on the way down; its failure stops nothing."""
+    try:
+        await hook()
+    except Exception:
+        logger.exception("%s failed", hook.__qualname__)
 
 
 def _backend(options: NodeOptions) -> Backend | None:

@@ -30,10 +30,11 @@ from nano.cluster.drivers import (
 )
 from nano.cluster.members import MASTER, Member, new_incarnation
 from nano.cluster.pb import cluster_pb2_grpc as rpc
-from nano.cluster.peer import MESSAGE_LIMIT, Peers
+from nano.cluster.peer import Peers
 from nano.cluster.registrar import Registrar
 from nano.cluster.roster import Roster
 from nano.cluster.services import MasterService, MemberCalls, MemberService
+from nano.cluster.streams import LINK_LIMIT
 from nano.errors import UsageError
 
 __all__ = ["ClusterServer"]
@@ -42,7 +43,7 @@ _log: Final = logging.getLogger("nano.cluster")
 
 SERVER_OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # a second process at this address must fail
-    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+    ("grpc.max_receive_message_length", LINK_LIMIT),  # the port serves links, too
 )
 
 LONGEST_TICK: Final = 0.25

@@ -1,0 +1,86 @@
+"""Components of the clusters that these tests start."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+import msgspec
+
+from nano import Component, RequestError, Session, handler
+
+
+class Words(msgspec.Struct):
+    text: str
+
+
+class Talk(Component):
+    @handler
+    def echo(self, session: Session, words: Words) -> dict[str, str]:
+        return {"text": words.text, "node": self.node.name}
+
+    @handler
+    def shout(self, session: Session, words: Words) -> None:
+        session.push("onShout", {"text": words.text.upper()})
+
+    @handler
+    def login(self, session: Session, name: str) -> str:
+        session.bind(name)
+        session.set("name", name)
+        return session.uid
+
+    @handler
+    def refuse(self, session: Session, _: None) -> str:
+        raise RequestError(402, "no money", "SHOP-1")
+
+    @handler
+    def fail(self, session: Session, _: None) -> str:
+        raise LookupError("the secret word")
+
+    @handler
+    async def forever(self, session: Session, _: None) -> str:
+        session.push("onWait", self.node.name)
+        await asyncio.Event().wait()
+        return "never"
+
+
+class Local(Component):
+    """Served by the gates themselves."""
+
+    @handler
+    def where(self, session: Session, _: Any) -> str:
+        return self.node.role
+
+
+class Hooks(Component):
+    """Writes down when its hooks are called."""
+
+    lines: ClassVar[list[str]] = []
+    failing: ClassVar[set[str]] = set()
+    service: ClassVar[str] = "Hooks"
+
+    @handler
+    def any(self, session: Session, _: None) -> str:
+        return "any"
+
+    def note(self, hook: str) -> None:
+        line = f"{self.service}.{hook}"
+        self.lines.append(line)
+        if line in self.failing:
+            raise LookupError(line)
+
+    async def start(self) -> None:
+        self.note("start")
+
+    async def started(self) -> None:
+        self.note("started")
+
+    async def stopping(self) -> None:
+        self.note("stopping")
+
+    async def stop(self) -> None:
+        self.note("stop")
+
+
+class More(Hooks):
+    service = "More"

@@ -1,0 +1,99 @@
+"""Manifests of small clusters, and what they are asked."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from nano.node import Node, NodeOptions, Role
+from nano_manifest import (
+    Backend,
+    Gates,
+    Listener,
+    Metadata,
+    NanoCluster,
+    Settings,
+    Spec,
+)
+
+APP_DIR = str(Path(__file__).parent / "app")
+PATIENCE = 10.0  # seconds for anything that is waited for; the machine may be busy
+
+
+def manifest(
+    *, gates: int = 1, backends: int = 2, local: bool = False, packet: int = 65_536
+) -> NanoCluster:
+    """Return a cluster with a TCP and a WebSocket listener.
+
+    Args:
+        gates: How many.
+        backends: How many.
+        local: The gates run a component of their own.
+        packet: The longest packet body, in bytes.
+    """
+    return NanoCluster(
+        metadata=Metadata(name="demo"),
+        spec=Spec(
+            settings=Settings(
+                member_heartbeat_seconds=0.5,
+                max_packet_bytes=packet,
+                backlog_bytes=64 << 20,
+            ),
+            gates=Gates(
+                replicas=gates,
+                components=["nodeapp:Local"] if local else [],
+                listeners=[
+                    Listener(name="ws", transport="websocket", port=3250),
+                    Listener(name="tcp", transport="tcp", port=3251),
+                ],
+            ),
+            backends=[
+                Backend(name="talk", replicas=backends, components=["nodeapp:Talk"])
+            ],
+        ),
+    )
+
+
+def options(role: Role, master: str | None = None, **more: object) -> NodeOptions:
+    """Return options of a node that listens on any port."""
+    given: dict[str, object] = {
+        "role": role,
+        "manifest": manifest(),
+        "address": "127.0.0.1:0",
+        "master": master,
+        "app_dir": APP_DIR,
+    }
+    return NodeOptions(**(given | more))  # type: ignore[arg-type]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until *condition* holds; fail after :data:`PATIENCE`."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  # it may be about anything
+            await asyncio.sleep(0.005)
+
+
+def free_port() -> int:
+    """Return a port that nobody uses now."""
+    for port in range(20_000, 32_000, 7):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("every port is taken")
+
+
+def sample(node: Node, name: str, **labels: str) -> float | None:
+    """Return one sample of a node's metrics."""
+    text = node.metrics().decode()
+    for family in text_string_to_metric_families(text):
+        for found in family.samples:
+            if (found.name, found.labels) == (name, labels):
+                return found.value
+    return None
