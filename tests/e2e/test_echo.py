@@ -15,8 +15,8 @@ from typing import cast
 import pytest
 import yaml
 
-from .cluster import ROOT, SYSTEM, Cluster, Object, until
-from .conftest import Echo
+from .cluster import ROOT, SYSTEM, Cluster, CommandError, Object, until
+from .conftest import NAMESPACE, Echo
 from .gate import answer, echoed, shouted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -93,6 +93,19 @@ def test_people_see_how_it_stands(cluster: Cluster, echo: Echo) -> None:
     assert row["READY"] == "True"
     assert row["GATES"] == row["DESIRED"]
     assert "FIELDS" in cluster.kubectl("explain", "nanocluster.spec.gates")
+
+
+@pytest.mark.parametrize(
+    ("namespace", "deployment"),
+    [(NAMESPACE, "echo-gate"), (SYSTEM, "nanocluster-operator")],
+)
+def test_a_pod_is_nobody_and_can_write_nowhere(
+    cluster: Cluster, echo: Echo, namespace: str, deployment: str
+) -> None:
+    inside = ("--namespace", namespace, "exec", f"deployment/{deployment}", "--")
+    assert cluster.kubectl(*inside, "id", "-u").strip() == "10001"
+    with pytest.raises(CommandError, match="Read-only file system"):
+        cluster.kubectl(*inside, "touch", "/app/anything")
 
 
 async def test_more_gates_come_by_kubectl_scale(cluster: Cluster, echo: Echo) -> None:
