@@ -12,6 +12,7 @@ is not what the sources give, and a test runs it.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import sysconfig
 import tempfile
@@ -24,6 +25,7 @@ from grpc_tools import protoc
 ROOT: Final = Path(__file__).resolve().parent
 TARGET: Final = ROOT.parent / "node" / "src"
 PLUGINS: Final = ("mypy", "mypy_grpc")
+SERVICE: Final = re.compile(r"^service ", re.MULTILINE)
 
 
 def sources() -> list[Path]:
@@ -34,9 +36,21 @@ def sources() -> list[Path]:
 def generate(target: Path) -> None:
     """Write the modules and their stubs below *target*.
 
+    What has no service gets no module for gRPC either: that would import it.
+
     Raises:
         SystemExit: The compiler refused a source; it has said why by then.
     """
+    every = sources()
+    _compile(every, f"--python_out={target}", f"--mypy_out={target}")
+    _compile(
+        [path for path in every if SERVICE.search((ROOT / path).read_text())],
+        f"--grpc_python_out={target}",
+        f"--mypy_grpc_out={target}",
+    )
+
+
+def _compile(files: list[Path], *outputs: str) -> None:
     scripts = Path(sysconfig.get_path("scripts"))
     status = protoc.main(
         [
@@ -47,11 +61,8 @@ def generate(target: Path) -> None:
                 f"--plugin=protoc-gen-{it}={scripts / f'protoc-gen-{it}'}"
                 for it in PLUGINS
             ),
-            f"--python_out={target}",
-            f"--grpc_python_out={target}",
-            f"--mypy_out={target}",
-            f"--mypy_grpc_out={target}",
-            *map(str, sources()),
+            *outputs,
+            *map(str, files),
         ]
     )
     if status:

@@ -1,0 +1,1 @@
+"""The body of an error, generated from ``proto/``; never edit it here."""
