@@ -50,6 +50,7 @@ class ClientTransport(asyncio.Protocol):
         "_closing",
         "_congested",
         "_door",
+        "_errors",
         "_flushing",
         "_front",
         "_held",
@@ -74,6 +75,7 @@ class ClientTransport(asyncio.Protocol):
         self._held: deque[Event] | None = None  # read before the session was paused
         self._reading = False  # within data_received: its end will flush
         self._flushing = False  # a flush is scheduled
+        self._errors = True  # the client can tell an error from an answer
         self._paused = False  # the session's queue is full
         self._congested = False  # the socket takes no more for now
         self._closing = ""  # why we are closing, once we are
@@ -144,8 +146,9 @@ class ClientTransport(asyncio.Protocol):
         self._send(self._protocol.accept(hello))
         self._door.counts.handshakes["accepted"] += 1
         front.greetings.discard(self)
+        serializer = front.dispatcher.serializer
+        self._errors = self._protocol.hello.errors or serializer.self_describing
         if self.session is None:
-            serializer = front.dispatcher.serializer
             session = Session(new_session_id(), self, serializer, self.peer)
             self.session = session
             front.sessions.add(session)
@@ -188,7 +191,13 @@ class ClientTransport(asyncio.Protocol):
     # ------------------------------------------------- the home of a session
 
     def respond(self, number: int, payload: bytes, failed: bool) -> None:
-        """Answer request *number*."""
+        """Answer request *number*.
+
+        A client that would take an error for an answer gets none, as from nano.
+        """
+        if failed and not self._errors:
+            self._front.metrics.dropped["answer", "errors-not-announced"] += 1
+            return
         self._send(encode_response(number, payload, failed))
 
     def push(self, route: str, payload: bytes) -> None:
