@@ -43,7 +43,7 @@ from nano.runtime.groups import Groups
 from nano.runtime.loading import load_components
 from nano.runtime.sessions import Sessions
 from nano.runtime.ticker import Ticker
-from nano.serializers import JsonSerializer
+from nano.serializers import by_name
 from nano.transports.broadcast import broadcast
 from nano.transports.context import Front, Limits
 from nano.transports.listener import Listener
@@ -119,7 +119,7 @@ class Node:
         }[options.role]
         self._metrics = Metrics()
         self._sessions = Sessions()
-        serializer = JsonSerializer()
+        serializer = by_name(settings.serializer)
         self._groups = Groups(
             self._sessions,
             serializer,

@@ -75,6 +75,13 @@ class Settings(Object, frozen=True, kw_only=True):
             "dropped or the client is closed.",
         ),
     ] = 1_048_576
+    serializer: Annotated[
+        Literal["json", "protobuf", "raw"],
+        Meta(
+            description="The format of payloads, the same on all nodes. Under protobuf "
+            "handlers declare classes made by protoc, under raw they declare bytes.",
+        ),
+    ] = "json"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="The least important messages that are logged."),
