@@ -1,0 +1,484 @@
+"""Groups over links: presence, order, questions, and peers that differ."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nano import Group, Session
+from nano.cluster.groups import KINDS, NAMES_AT_ONCE
+from nano.cluster.pb import link_pb2 as pb
+from tests.links.nodes import GATE, ONE, OTHER_GATE
+from tests.links.peers import Raw, until
+from tests.runtime.clients import Client
+
+from .houses import Houses
+
+PAYLOAD = b'"hello"'
+
+
+async def heard(*clients: Client, route: str = "onNews", times: int = 1) -> None:
+    """Wait until each client has heard *route*, and no more often than *times*."""
+
+    def count(client: Client) -> int:
+        return sum(name == route for name, _ in client.pushes)
+
+    for client in clients:
+        await until(lambda client=client: count(client) >= times)  # type: ignore[misc]
+        assert count(client) == times
+
+
+async def said(raw: Raw, kind: pb.Kind.ValueType) -> pb.Envelope:
+    """Return the next envelope of *kind* that comes, whatever is in front of it."""
+    while (envelope := await raw.next()).kind != kind:
+        pass
+    return envelope
+
+
+async def all_said(raw: Raw) -> list[pb.Envelope]:
+    """Return all that has come up to now."""
+    await raw.send(pb.Envelope(kind=pb.PING, id=7))
+    found = []
+    while (envelope := await raw.next()).kind != pb.PONG:
+        found.append(envelope)
+    return found
+
+
+# ---------------------------------------------------------------- members, order
+
+
+@pytest.mark.parametrize("publisher", [0, 1, 2, 3])
+async def test_a_publish_of_any_node_reaches_the_members_of_all_gates_once(
+    houses: Houses, publisher: int
+) -> None:
+    members = [await houses.member(gate) for gate in (0, 1, 1)]
+    stranger = await houses.client(0)
+    houses.nodes[publisher].groups.group("room").publish("onNews", "hello")
+    await heard(*members)
+    await houses.settle()
+    assert [it.pushes for it in members] == [[("onNews", "hello")]] * 3
+    assert stranger.pushes == []
+
+
+async def test_the_first_member_gets_what_is_published_behind_its_joining(
+    houses: Houses,
+) -> None:
+    client = await houses.client(0)
+    for backend, text in zip(houses.backends, ("one", "two"), strict=True):
+        await houses.ask(client, backend, "Rooms.enter", text)
+    assert client.pushes == [("onEnter", "one"), ("onEnter", "two")]
+
+
+async def test_data_and_joining_and_publish_keep_their_order(houses: Houses) -> None:
+    clients = [await houses.client(gate) for gate in (0, 1)]
+    for client, team in zip(clients, ("red", "blue"), strict=True):
+        await houses.ask(client, houses.backends[0], "Rooms.team", team)
+    assert clients[0].pushes == [("onTeam", "red")]
+    assert clients[1].pushes == [("onTeam", "blue")]
+
+
+async def test_adding_at_one_backend_and_removing_at_another_is_one_membership(
+    houses: Houses,
+) -> None:
+    client, other = await houses.member(0), await houses.member(0)
+    houses.backends[1].rooms.room().remove(houses.mirror(client, 1))
+    houses.backends[1].rooms.room().publish("onNews", 1)
+    await heard(other)
+    assert client.pushes == []
+
+
+async def test_without_leaves_members_of_every_gate_out(houses: Houses) -> None:
+    members = [await houses.member(gate) for gate in (0, 0, 1, 1)]
+    out = [members[0], members[2]]
+    room = houses.backends[1].rooms.room()
+    room.publish("onNews", 1, without=[houses.mirror(out[0], 1), out[1].session.id])
+    await heard(members[1], members[3])
+    assert [it.pushes for it in out] == [[], []]
+
+
+async def test_a_member_that_goes_leaves_and_the_gate_says_so(houses: Houses) -> None:
+    gone = await houses.member(0)
+    stays = await houses.member(1)
+    houses.gates[0].sessions.close(gone.session, "client-closed")
+    await houses.settle()
+    room = houses.backends[0].rooms.room()
+    assert await room.count() == 1
+    room.publish("onNews", 1)
+    await heard(stays)
+    assert gone.pushes == []
+    assert OTHER_GATE in houses.backends[0].group_links._having["room"]
+    assert GATE not in houses.backends[0].group_links._having["room"]
+
+
+async def test_closing_a_group_lets_everybody_go_everywhere(houses: Houses) -> None:
+    members = [await houses.member(gate) for gate in (0, 1)]
+    houses.backends[0].rooms.room().close()
+    await houses.settle()
+    assert await houses.backends[1].rooms.room().count() == 0
+    houses.backends[1].rooms.room().publish("onNews", 1)
+    await houses.settle()
+    assert [it.pushes for it in members] == [[], []]
+    assert all(node.group_links._having == {} for node in houses.nodes)
+
+
+async def test_a_gate_may_add_a_session_of_another_gate_that_it_has_found(
+    houses: Houses,
+) -> None:
+    client = await houses.member(1, "ann")
+    found = await houses.gates[0].groups.group("room").find("ann")
+    assert found is not None
+    houses.gates[0].groups.group("yard").add(found)
+    houses.gates[0].groups.group("yard").publish("onNews", 1)
+    await heard(client)
+    assert houses.gates[0].groups.roll.names == []
+
+
+async def test_nothing_is_left_when_all_have_gone(houses: Houses) -> None:
+    members = [await houses.member(gate) for gate in (0, 1, 0)]
+    for gate, client in zip((0, 1, 0), members, strict=True):
+        houses.gates[gate].sessions.close(client.session, "client-closed")
+    await houses.settle()
+    for node in houses.nodes:
+        assert node.groups.roll._groups == {}
+        assert node.group_links._having == {}
+        assert not any(peer.groups for peer in node.group_links._peers.values())
+
+
+# ------------------------------------------------------------------ links that end
+
+
+async def test_a_backend_that_comes_new_reaches_the_members(houses: Houses) -> None:
+    member = await houses.member(0)
+    gate, backend = houses.gates[0], houses.backends[1]
+    await houses.lose(gate, backend)
+    assert backend.group_links._having == {}
+    backend.rooms.room().publish("onNews", "lost")
+    await houses.regain(gate, backend)
+    await until(lambda: "room" in backend.group_links._having)
+    backend.rooms.room().publish("onNews", "found")
+    await heard(member)
+    assert member.pushes == [("onNews", "found")]
+
+
+async def test_the_members_of_a_lost_gate_are_no_members_for_the_others(
+    houses: Houses,
+) -> None:
+    await houses.member(0, "ann")
+    stays = await houses.member(1, "bob")
+    backend = houses.backends[0]
+    await houses.lose(houses.gates[0], backend)
+    assert await backend.rooms.room().count() == 1
+    assert await backend.rooms.room().uids() == ["bob"]
+    backend.rooms.room().publish("onNews", 1)
+    await heard(stays)
+
+
+async def test_a_mirror_of_a_lost_gate_leaves_quietly(houses: Houses) -> None:
+    client = await houses.member(0)
+    mirror = houses.mirror(client)
+    await houses.lose(houses.gates[0], houses.backends[0])
+    assert mirror.closed == "gate-lost"
+    houses.backends[0].rooms.room().remove(mirror)
+    assert houses.gates[0].groups.roll.count("room") == 1
+
+
+async def test_a_full_link_drops_publishes_and_never_a_joining(houses: Houses) -> None:
+    member = await houses.member(0)
+    newcomer = await houses.client(0)
+    backend = houses.backends[0]
+    link = backend.links.get(GATE)
+    assert link is not None
+    link.message(pb.RESPONSE, 0, 999, "", bytes(8 << 20))
+    room = backend.rooms.room()
+    room.publish("onNews", "dropped")
+    room.add(houses.mirror(newcomer))
+    assert backend.metrics.dropped == {("group", "link-full"): 1}
+    await until(lambda: not link.outbox.full)
+    room.publish("onNews", "sent")
+    await heard(member, newcomer)
+    assert member.pushes == newcomer.pushes == [("onNews", "sent")]
+
+
+# ---------------------------------------------------------------------- questions
+
+
+async def test_every_node_counts_and_names_all_members(houses: Houses) -> None:
+    for gate, uid in ((0, "bob"), (1, "ann"), (1, "bob"), (0, "")):
+        await houses.member(gate, uid)
+    for node in houses.nodes:
+        room = node.groups.group("room")
+        assert await room.count() == 4
+        assert await room.uids() == ["ann", "bob"]
+        assert await node.groups.group("yard").count() == 0
+
+
+async def test_a_joining_counts_at_once_for_who_has_made_it(houses: Houses) -> None:
+    client = await houses.client(0)
+    room = houses.backends[0].rooms.room()
+    room.add(houses.mirror(client))
+    assert await room.count() == 1
+    room.remove(houses.mirror(client))
+    assert await room.count() == 0
+
+
+async def test_who_is_found_can_be_pushed_to_and_kicked(houses: Houses) -> None:
+    ann = await houses.member(1, "ann")
+    for node in (houses.gates[0], houses.backends[1], houses.gates[1]):
+        found = await node.groups.group("room").find("ann")
+        assert isinstance(found, Session)
+        assert (found.id, found.uid) == (ann.session.id, "ann")
+        found.push("onWhisper", node.address)
+        await until(lambda node=node: ("onWhisper", node.address) in ann.pushes)  # type: ignore[misc]
+    assert await houses.gates[0].groups.group("room").find("eve") is None
+    found = await houses.gates[0].groups.group("room").find("ann")
+    assert found is not None
+    found.kick("go")
+    await until(lambda: ann.kicked)
+    assert ann.kicked == "go"
+
+
+async def test_who_has_found_a_session_learns_of_its_end(houses: Houses) -> None:
+    ann = await houses.member(1, "ann")
+    found = await houses.gates[0].groups.group("room").find("ann")
+    assert found is not None
+    houses.gates[1].sessions.close(ann.session, "client-closed")
+    await until(lambda: found.closed)
+    assert found.closed == "client-closed"
+    assert houses.gates[0].sessions.get(found.id) is None
+
+
+async def test_a_node_that_does_not_answer_is_named_when_time_is_over(
+    houses: Houses,
+) -> None:
+    raw = await houses.by_hand()
+    await raw.send(pb.Envelope(kind=pb.PRESENT, groups=["room"]))
+    gate = houses.gates[0]
+    await until(lambda: "room" in gate.group_links._having)
+    with pytest.raises(TimeoutError, match=r"10\.0\.9\.9:1 did not tell .*'room'"):
+        await gate.groups.group("room").count(timeout=0.01)
+    question = await said(raw, pb.GROUP_QUESTION)
+    await raw.send(
+        pb.Envelope(
+            kind=pb.GROUP_ANSWER, id=question.id, answer=pb.GroupAnswer(count=5)
+        )
+    )
+    assert await all_said(raw) == []  # a late answer harms nobody
+    assert all(not peer.asked for peer in gate.group_links._peers.values())
+
+
+async def test_a_node_that_goes_while_it_is_asked_counts_none(houses: Houses) -> None:
+    await houses.member(1)
+    raw = await houses.by_hand()
+    await raw.send(pb.Envelope(kind=pb.PRESENT, groups=["room"]))
+    gate = houses.gates[0]
+    await until(lambda: len(gate.group_links._having.get("room", ())) == 2)
+    counting = asyncio.create_task(gate.groups.group("room").count())
+    await said(raw, pb.GROUP_QUESTION)
+    await raw.stream.close()
+    assert await counting == 1
+
+
+# ----------------------------------------------------------- what is on the wire
+
+
+async def test_a_new_link_is_told_of_all_groups_and_then_of_changes(
+    houses: Houses,
+) -> None:
+    gate = houses.gates[0]
+    clients = [gate.client() for _ in range(2)]
+    names = [f"room-{number}" for number in range(NAMES_AT_ONCE + 1)]
+    for name in names:
+        gate.groups.group(name).add(clients[0].session)
+    raw = await houses.by_hand()
+    first, second = await said(raw, pb.PRESENT), await raw.next()
+    assert [*first.groups, *second.groups] == names
+    assert len(first.groups) == NAMES_AT_ONCE
+    hall = gate.groups.group("hall")
+    for client in clients:
+        hall.add(client.session)
+    for client in clients:
+        hall.remove(client.session)
+    told = await all_said(raw)
+    assert [(it.kind, list(it.groups)) for it in told] == [
+        (pb.PRESENT, ["hall"]),
+        (pb.ABSENT, ["hall"]),
+    ]
+
+
+@pytest.mark.parametrize("missing", sorted(KINDS))
+async def test_a_peer_that_lacks_a_kind_hears_nothing_of_groups(
+    houses: Houses, missing: pb.Kind.ValueType
+) -> None:
+    gate = houses.gates[0]
+    gate.groups.group("room").add(gate.client().session)
+    raw = await houses.by_hand(features=KINDS - {missing})
+    await raw.send(pb.Envelope(kind=pb.PRESENT, groups=["yard"]))
+    gate.groups.group("yard").publish("onNews", 1)
+    gate.groups.group("yard").add(gate.client().session)
+    assert await gate.groups.group("yard").count() == 1
+    assert await all_said(raw) == []
+
+
+async def test_our_hello_names_the_kinds_of_groups(houses: Houses) -> None:
+    link = houses.gates[0].links.get(ONE)
+    assert link is not None
+    assert set(link.peer.features) >= KINDS
+
+
+async def test_a_session_of_a_gate_without_groups_is_counted_as_not_added(
+    houses: Houses,
+) -> None:
+    raw = await houses.by_hand(features=())
+    gate = houses.gates[0]
+    await raw.send(
+        pb.Envelope(kind=pb.SESSION, session=77, state=pb.SessionState(version=1))
+    )
+    await until(lambda: gate.sessions.get(77))
+    session = gate.sessions.get(77)
+    assert session is not None
+    gate.groups.group("room").add(session)
+    gate.groups.group("room").remove(session)
+    assert gate.metrics.dropped == {("group", "unsupported"): 2}
+    assert gate.groups.roll.names == []
+    assert await all_said(raw) == []
+
+
+async def test_an_absence_that_has_crossed_a_joining_does_not_count(
+    houses: Houses,
+) -> None:
+    raw = await houses.by_hand()
+    gate = houses.gates[0]
+    for number in (77, 78):
+        await raw.send(
+            pb.Envelope(
+                kind=pb.SESSION, session=number, state=pb.SessionState(version=1)
+            )
+        )
+    await until(lambda: gate.sessions.get(78))
+    room = gate.groups.group("room")
+    joins = []
+    for number in (77, 78):
+        session = gate.sessions.get(number)
+        assert session is not None
+        room.add(session)
+        joins.append(await said(raw, pb.JOIN))
+    assert [(it.group, it.session) for it in joins] == [("room", 77), ("room", 78)]
+    await raw.send(pb.Envelope(kind=pb.ABSENT, groups=["room"], id=joins[0].id))
+    assert await all_said(raw) == []
+    room.publish("onNews", "hello")
+    assert (await said(raw, pb.PUBLISH)).payload == PAYLOAD
+    await raw.send(pb.Envelope(kind=pb.ABSENT, groups=["room"], id=joins[1].id))
+    assert await all_said(raw) == []
+    room.publish("onNews", "hello")
+    assert await all_said(raw) == []
+
+
+async def test_a_joining_that_comes_too_late_is_answered_with_an_absence(
+    houses: Houses,
+) -> None:
+    raw = await houses.by_hand()
+    await raw.send(pb.Envelope(kind=pb.JOIN, group="room", session=12345, id=3))
+    (answer,) = await all_said(raw)
+    assert (answer.kind, list(answer.groups), answer.id) == (pb.ABSENT, ["room"], 3)
+    assert houses.gates[0].metrics.dropped == {("group", "no-session"): 1}
+
+
+async def test_a_publish_goes_only_to_gates_that_have_members(houses: Houses) -> None:
+    raw = await houses.by_hand()
+    await houses.member(1)
+    houses.gates[0].groups.group("room").publish("onNews", 1)
+    assert await all_said(raw) == []
+
+
+async def test_a_publish_is_one_envelope_with_everything(houses: Houses) -> None:
+    raw = await houses.by_hand()
+    await raw.send(pb.Envelope(kind=pb.PRESENT, groups=["room"]))
+    assert await all_said(raw) == []
+    room: Group = houses.gates[0].groups.group("room")
+    room.publish("onNews", "hello", without=5, where={"team": "red"})
+    (envelope,) = await all_said(raw)
+    assert envelope == pb.Envelope(
+        kind=pb.PUBLISH,
+        group="room",
+        route="onNews",
+        payload=PAYLOAD,
+        without=[5],
+        where=b'{"team":"red"}',
+    )
+
+
+# ------------------------------------------------------------- any interleaving
+
+STEP = st.tuples(
+    st.sampled_from(["add", "add", "add", "remove", "end", "publish", "cut"]),
+    st.integers(0, 1),  # which backend
+    st.integers(0, 3),  # which client
+    st.sampled_from(["room", "yard"]),
+)
+
+
+class Story:
+    """Four clients at two gates, and what should have come of all steps."""
+
+    def __init__(self, houses: Houses, clients: list[Client]) -> None:
+        self.houses = houses
+        self.clients = clients
+        self.members: set[tuple[str, int]] = set()
+        self.expected: list[list[int]] = [[] for _ in clients]
+        self.said = 0
+
+    async def step(self, what: str, backend: int, number: int, name: str) -> None:
+        group = self.houses.backends[backend].rooms.room(name)
+        session = self.clients[number].session
+        mirror = self.houses.backends[backend].sessions.get(session.id)
+        if what in ("add", "remove"):
+            if mirror is not None and not session.closed:
+                (group.add if what == "add" else group.remove)(mirror)
+                change = {(name, number)}
+                self.members = (
+                    self.members | change if what == "add" else self.members - change
+                )
+        elif what == "publish":
+            self.publish(group)
+        elif what == "end":
+            self.houses.gates[number % 2].sessions.close(session, "client-closed")
+            self.members = {pair for pair in self.members if pair[1] != number}
+        else:
+            gate, node = self.houses.gates[number % 2], self.houses.backends[backend]
+            await self.houses.lose(gate, node)
+            await self.houses.regain(gate, node)
+        if what != "publish":
+            await self.houses.settle()
+
+    def publish(self, group: Group) -> None:
+        self.said += 1
+        group.publish("onNews", self.said)
+        for name, number in self.members:
+            if name == group.name:
+                self.expected[number].append(self.said)
+
+    def check(self) -> bool:
+        return [
+            [value for _, value in client.pushes] for client in self.clients
+        ] == self.expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(STEP, max_size=25))
+def test_every_publish_reaches_exactly_the_members_in_order(
+    steps: list[tuple[str, int, int, str]],
+) -> None:
+    async def story() -> None:
+        houses = Houses()
+        await houses.start()
+        story = Story(houses, [await houses.client(number % 2) for number in range(4)])
+        for step in steps:
+            await story.step(*step)
+        await houses.settle()
+        await until(story.check)
+        await houses.stop()
+
+    asyncio.run(story())
