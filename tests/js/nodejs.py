@@ -36,6 +36,10 @@ class Program:
                 if line.startswith(text):
                     return
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     async def ended(self) -> str:
         """Wait for its end, which must be a good one; return all that it has said."""
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,25 @@ async def test_a_client_comes_back_when_its_gate_is_replaced(
     assert [line for line in said if line.startswith("close")] == [
         "close closed by this side"
     ]
+
+
+async def until_alone(cluster: LocalCluster) -> None:
+    """Wait until the gate has no session any more."""
+    async with asyncio.timeout(30):
+        while cluster.gates[0].status()["sessions"]:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.05)
+
+
+async def test_a_client_that_slept_too_long_comes_back_when_it_wakes(
+    node: NodeJs, cluster: LocalCluster
+) -> None:
+    env = {"NANO_URL": cluster.url("ws")}
+    program = await node.start(PROGRAMS / "asleep.mjs", env=env)
+    await program.until("ready")
+    program.signal(signal.SIGSTOP)
+    try:
+        await until_alone(cluster)
+    finally:
+        program.signal(signal.SIGCONT)
+    said = (await program.ended()).splitlines()
+    assert said[-2:] == ["answered awake", "close closed by this side"]

@@ -22,7 +22,7 @@ import { BACKOFF } from "./returning.js";
  *   followed by another, and when.  Default true.
  * @property {(kick: Kick, closeCode: number) => boolean} [reconnectAfterKick] Decides whether
  *   to come back after a kick.  Default: if the kick says so, or the close code does (1001,
- *   1012, 1013).
+ *   1012, 1013), or it was for silence.
  * @property {number} [outboxBytes] How much may wait while there is no connection.  Default
  *   65,536.
  * @property {Serializer} [serializer] Default JSON.

@@ -7,6 +7,12 @@
 /** Close codes of RFC 6455 that say "somewhere else, or later": going away, restart, busy. */
 const RETURN_CODES = new Set([1001, 1012, 1013]);
 
+/** Of servers that do not say so otherwise: this client was asleep, and is awake now. */
+const RETURN_REASONS = new Set([
+  "no heartbeat came for two intervals",
+  "no handshake came in time",
+]);
+
 /**
  * @typedef {object} Kick What the server said when it sent us away.
  * @property {string} reason Empty if it does not say.
@@ -45,12 +51,12 @@ export function delay(attempt, { base, cap }, random) {
  * Return whether a connection that has ended is worth another.
  *
  * One that was cut is.  Who was kicked stays away, unless the server said otherwise:
- * in the kick itself, or by the close code.
+ * in the kick itself, by the close code, or by a reason that we know.
  *
  * @param {Kick | null} kick
  * @param {number} closeCode
  */
 export function worthReturning(kick, closeCode) {
   if (kick === null) return true;
-  return kick.reconnect ?? RETURN_CODES.has(closeCode);
+  return kick.reconnect ?? (RETURN_CODES.has(closeCode) || RETURN_REASONS.has(kick.reason));
 }

@@ -44,6 +44,8 @@ describe("whether to come back", () => {
     [{ reason: "the server is going away" }, 1001, true],
     [{ reason: "restart" }, 1012, true],
     [{ reason: "busy" }, 1013, true],
+    [{ reason: "no heartbeat came for two intervals" }, 1008, true],
+    [{ reason: "no handshake came in time" }, 1008, true],
     [{ reason: "moved", reconnect: true }, 1000, true],
     [{ reason: "banned", reconnect: false }, 1001, false],
   ]) {

@@ -30,7 +30,7 @@ export type Options = {
     /**
      * Decides whether
      * to come back after a kick.  Default: if the kick says so, or the close code does (1001,
-     * 1012, 1013).
+     * 1012, 1013), or it was for silence.
      */
     reconnectAfterKick?: (kick: Kick, closeCode: number) => boolean;
     /**
@@ -93,7 +93,7 @@ export type Events = {
  *   followed by another, and when.  Default true.
  * @property {(kick: Kick, closeCode: number) => boolean} [reconnectAfterKick] Decides whether
  *   to come back after a kick.  Default: if the kick says so, or the close code does (1001,
- *   1012, 1013).
+ *   1012, 1013), or it was for silence.
  * @property {number} [outboxBytes] How much may wait while there is no connection.  Default
  *   65,536.
  * @property {Serializer} [serializer] Default JSON.

@@ -59,7 +59,7 @@ export declare function delay(attempt: number, { base, cap }: Backoff, random: (
  * Return whether a connection that has ended is worth another.
  *
  * One that was cut is.  Who was kicked stays away, unless the server said otherwise:
- * in the kick itself, or by the close code.
+ * in the kick itself, by the close code, or by a reason that we know.
  *
  * @param {Kick | null} kick
  * @param {number} closeCode
