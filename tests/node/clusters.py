@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,13 @@ PATIENCE = 10.0  # seconds for anything that is waited for; the machine may be b
 
 
 def manifest(
-    *, gates: int = 1, backends: int = 2, local: bool = False, packet: int = 65_536
+    *,
+    gates: int = 1,
+    backends: int = 2,
+    local: bool = False,
+    packet: int = 65_536,
+    ws: int = 3250,
+    tcp: int = 3251,
 ) -> NanoCluster:
     """Return a cluster with a TCP and a WebSocket listener.
 
@@ -34,6 +39,8 @@ def manifest(
         backends: How many.
         local: The gates run a component of their own.
         packet: The longest packet body, in bytes.
+        ws: Port of the WebSocket listener; a LocalCluster takes any.
+        tcp: Port of the TCP listener.
     """
     return NanoCluster(
         metadata=Metadata(name="demo"),
@@ -47,8 +54,8 @@ def manifest(
                 replicas=gates,
                 components=["nodeapp:Local"] if local else [],
                 listeners=[
-                    Listener(name="ws", transport="websocket", port=3250),
-                    Listener(name="tcp", transport="tcp", port=3251),
+                    Listener(name="ws", transport="websocket", port=ws),
+                    Listener(name="tcp", transport="tcp", port=tcp),
                 ],
             ),
             backends=[
@@ -75,18 +82,6 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  # it may be about anything
             await asyncio.sleep(0.005)
-
-
-def free_port() -> int:
-    """Return a port that nobody uses now."""
-    for port in range(20_000, 32_000, 7):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("every port is taken")
 
 
 def sample(node: Node, name: str, **labels: str) -> float | None:

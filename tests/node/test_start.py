@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from nano.errors import UsageError
+from nano.local.ports import free_ports
 from nano.node import Node, NodeOptions, Role
 from nano_manifest import Backend, Gates, Listener, Metadata, NanoCluster, Spec
 
-from .clusters import APP_DIR, free_port, manifest, options, until
+from .clusters import APP_DIR, manifest, options, until
 
 pytestmark = pytest.mark.process
 
@@ -135,7 +136,7 @@ async def test_a_control_port_without_a_token_is_refused(make: Make) -> None:
 
 
 async def test_a_node_waits_for_its_master_and_says_so(make: Make) -> None:
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     backend = make(options(Role.BACKEND, address, backend="talk"))
     assert backend.not_ready() == "starting"
     starting = asyncio.create_task(backend.start())
@@ -150,7 +151,7 @@ async def test_a_node_waits_for_its_master_and_says_so(make: Make) -> None:
 
 
 async def test_a_node_that_waits_for_its_master_can_be_stopped(make: Make) -> None:
-    node = make(options(Role.GATE, f"127.0.0.1:{free_port()}"))
+    node = make(options(Role.GATE, f"127.0.0.1:{free_ports(1)[0]}"))
     starting = asyncio.create_task(node.start())
     await until(lambda: node.not_ready() == "waiting for the master")
     starting.cancel()
