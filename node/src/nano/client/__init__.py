@@ -6,9 +6,13 @@
         client.on("onShout", print)
         print(await client.request("EchoService.echo", {"text": "hello"}))
 
-Payloads are JSON.  The client answers heartbeats by itself; when the connection
-ends, everything that waits gets :class:`~nano.errors.ConnectionClosed` with the
-reason that the server gave.
+Payloads are JSON unless told otherwise; both sides have to mean the same::
+
+    client = await nano.client.connect("tcp://127.0.0.1:3251", serializer="protobuf")
+    pong = await client.request("Room.Ping", Ping(content="ann"), wanted=Pong)
+
+The client answers heartbeats by itself; when the connection ends, everything that
+waits gets :class:`~nano.errors.ConnectionClosed` with the reason that the server gave.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ from nano.protocol.client import (
 )
 from nano.protocol.messages import PUSH, Message
 from nano.protocol.packets import HEARTBEAT_PACKET
-from nano.serializers import JsonSerializer
+from nano.serializers import Serializer, SerializerName, by_name
 
 __all__ = ["Client", "connect"]
 
@@ -39,21 +43,30 @@ logger = logging.getLogger(__name__)
 KICKED: Final = "kicked"  # by a server that does not say why
 
 
-async def connect(url: str, *, user: Any = None, timeout: float = 10.0) -> Client:
+async def connect(
+    url: str,
+    *,
+    user: Any = None,
+    timeout: float = 10.0,
+    serializer: SerializerName = "json",
+) -> Client:
     """Connect and be greeted.
 
     Args:
         url: ``tcp://host:port`` or ``ws://host:port/path``.
         user: Whatever the server's handshake validator wants, JSON-able.
         timeout: Seconds until it must have succeeded.
+        serializer: The format of payloads: ``json``, ``protobuf`` or ``raw``, as
+            ``spec.settings.serializer`` of the cluster says.
 
     Raises:
         ConnectionClosed: Nobody answers, or the server refuses.
         TimeoutError: It took too long.
-        UsageError: The URL cannot be understood.
+        UsageError: The URL cannot be understood, or there is no such serializer.
     """
+    chosen = by_name(serializer)
     async with asyncio.timeout(timeout):
-        client = Client(await open_stream(url))
+        client = Client(await open_stream(url), chosen)
         try:
             await client.greet(user)
         except BaseException:
@@ -69,14 +82,14 @@ class Client:
         closed: Why the connection is over; empty while it is not.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, serializer: Serializer) -> None:
         self.closed = ""
         self._stream = stream
         self._connection = ClientConnection()
-        self._serializer = JsonSerializer()
-        self._decode = self._serializer.decoder(Any)
+        self._serializer = serializer
+        self._decoders: dict[Any, Callable[[bytes], Any]] = {}
         self._waiting: dict[int, asyncio.Future[Message]] = {}
-        self._callbacks: dict[str, list[Callable[[Any], None]]] = {}
+        self._callbacks: dict[str, list[Callable[[bytes], None]]] = {}
         self._reader: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
 
@@ -112,17 +125,35 @@ class Client:
             message = f"the server broke the protocol: {error}"
             raise ConnectionClosed(message) from None
 
-    async def request(self, route: str, payload: Any, *, timeout: float = 10.0) -> Any:
-        """Ask, and return the decoded answer; ``None`` if its payload is empty.
+    def _decoder(self, wanted: Any) -> Callable[[bytes], Any]:
+        decode = self._decoders.get(wanted)
+        if decode is None:
+            decode = self._decoders[wanted] = self._serializer.decoder(wanted)
+        return decode
+
+    async def request(
+        self, route: str, payload: Any, *, timeout: float = 10.0, wanted: Any = Any
+    ) -> Any:
+        """Ask, and return the decoded answer.
+
+        Args:
+            route: Who is asked, ``Service.method``.
+            payload: What the serializer can encode, or bytes.
+            timeout: Seconds to wait for the answer.
+            wanted: What the answer becomes, as the annotation of a handler says it.
+                ``Any`` is whatever JSON holds (``None`` if the answer is empty), and
+                the bytes as they came under the other serializers.
 
         Raises:
             RequestError: The answer is an error.
-            PayloadError: The answer is not JSON.
+            PayloadError: The answer is not what is wanted.
             ConnectionClosed: The connection is over, or ends while waiting.
             TimeoutError: No answer came in *timeout* seconds.
+            TypeError: The serializer knows neither *payload* nor *wanted*.
         """
         if self.closed:
             raise ConnectionClosed(self.closed)
+        decode = self._decoder(wanted)
         encoded = self._serializer.encode(payload)
         number, packet = self._connection.request(route, encoded)
         future = asyncio.get_running_loop().create_future()
@@ -135,7 +166,7 @@ class Client:
             del self._waiting[number]
         if message.failed:
             raise self._serializer.decode_error(message.payload)
-        return self._decode(message.payload)
+        return decode(message.payload)
 
     async def notify(self, route: str, payload: Any) -> None:
         """Say, and expect no answer.
@@ -148,9 +179,17 @@ class Client:
         encoded = self._serializer.encode(payload)
         await self._stream.write(self._connection.notify(route, encoded))
 
-    def on(self, route: str, callback: Callable[[Any], None]) -> None:
-        """Have *callback* called with the decoded payload of each push to *route*."""
-        self._callbacks.setdefault(route, []).append(callback)
+    def on(
+        self, route: str, callback: Callable[[Any], None], *, wanted: Any = Any
+    ) -> None:
+        """Have *callback* called with the decoded payload of each push to *route*.
+
+        Raises:
+            TypeError: The serializer does not know *wanted*.
+        """
+        decode = self._decoder(wanted)
+        callbacks = self._callbacks.setdefault(route, [])
+        callbacks.append(lambda payload: callback(decode(payload)))
 
     async def wait_closed(self) -> str:
         """Wait until the connection is over; return why."""
@@ -197,7 +236,7 @@ class Client:
     def _pushed(self, message: Message) -> None:
         for callback in self._callbacks.get(message.route, ()):
             try:
-                callback(self._decode(message.payload))
+                callback(message.payload)
             except Exception:
                 logger.exception("a callback of %s failed", message.route)
 

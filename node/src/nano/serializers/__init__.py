@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias
 
-from nano.errors import RequestError
+from nano.errors import RequestError, UsageError
 from nano.serializers.json import JsonSerializer
 
 __all__ = ["JsonSerializer", "Serializer", "SerializerName", "by_name"]
@@ -57,13 +57,20 @@ def by_name(name: SerializerName) -> Serializer:
     """Return the serializer that the node setting ``serializer`` names.
 
     Protocol Buffers are imported only where they are used: it takes a while.
+
+    Raises:
+        UsageError: There is none of that name.
     """
-    if name == "json":
-        return JsonSerializer()
-    if name == "raw":
-        from nano.serializers.raw import RawSerializer
+    match name:
+        case "json":
+            return JsonSerializer()
+        case "protobuf":
+            from nano.serializers.protobuf import ProtobufSerializer
 
-        return RawSerializer()
-    from nano.serializers.protobuf import ProtobufSerializer
+            return ProtobufSerializer()
+        case "raw":
+            from nano.serializers.raw import RawSerializer
 
-    return ProtobufSerializer()
+            return RawSerializer()
+    message = f"there is no serializer {name!r}; take json, protobuf or raw"
+    raise UsageError(message)
