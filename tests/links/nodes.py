@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.runtime.clients import Client
-
 from nano import Component, RequestError, Session, handler
 from nano.cluster.link import Link
 from nano.cluster.links import Links
@@ -18,6 +16,7 @@ from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
 from nano.serializers import JsonSerializer
+from tests.runtime.clients import Client
 
 from .peers import Network, hello, until
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.runtime.clients import Answer, Client
-
 from nano.protocol.packets import LARGEST_BODY
 from nano.runtime.component import collect_handlers
+from tests.runtime.clients import Answer, Client
 
 from .nodes import ONE, TWO, Shop, Story
 from .peers import member, until

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tests.runtime.clients import Client
-
 from nano.cluster.mirrors import MirrorHome
 from nano.cluster.pb import link_pb2 as pb
+from tests.runtime.clients import Client
 
 from .nodes import GATE, ONE, OTHER_GATE, TWO, Gate, Story, sent_on
 from .peers import until

@@ -8,11 +8,11 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.runtime.clients import Answer, Client
 
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import Forwarder
 from nano.errors import EncodeError
+from tests.runtime.clients import Answer, Client
 
 from .nodes import GATE, ONE, TIMEOUT, Gate, Story
 from .peers import Network, Raw, hello, until
