@@ -17,7 +17,7 @@ from nano.errors import (
     UsageError,
 )
 from nano.protocol.dictionary import RouteDictionary
-from nano.protocol.messages import NOTIFY
+from nano.protocol.messages import NOTIFY, encode_response
 from nano.protocol.packets import HEARTBEAT_PACKET, PacketType, encode_packet
 
 from .server import PATIENCE, Peer, Server
@@ -57,6 +57,21 @@ async def test_answers_find_their_requests_in_whatever_order_they_come(
         requests = [client.request("r", {"n": number}) for number in range(20)]
         answers = await asyncio.gather(*requests)
     assert answers == [{"n": number} for number in range(20)]
+
+
+async def test_of_two_answers_to_one_request_the_first_counts(server: Server) -> None:
+    @server.behave
+    async def _(peer: Peer) -> None:
+        await peer.greet()
+        number = (await peer.message()).id
+        both = encode_response(number, b"1") + encode_response(number, b"2")
+        await peer.write(both)
+        await peer.answer((await peer.message()).id, b"3")
+        await peer.receive()
+
+    async with await nano.client.connect(server.url) as client:
+        assert await client.request("r", None) == 1
+        assert await client.request("r", None) == 3
 
 
 async def test_an_empty_answer_is_none(server: Server) -> None:

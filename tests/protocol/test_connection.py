@@ -209,6 +209,14 @@ def test_a_packet_of_exactly_the_limit_is_accepted() -> None:
     assert connection.receive(encode_message(message)) == [message]
 
 
+def test_a_large_packet_is_not_looked_at_before_it_is_whole() -> None:
+    connection = connection_in(State.WORKING)
+    packet = encode_message(Message(NOTIFY, 0, "r", bytes(60_000)))
+    assert connection.receive(packet[:50_000]) == []
+    assert connection._reader.join(packet[50_000:-1]) is None
+    assert len(connection.receive(packet[-1:])) == 1
+
+
 def test_what_only_servers_send_is_ignored() -> None:
     connection = connection_in(State.WORKING)
     response = encode_response(1, b"x")

@@ -20,7 +20,7 @@ from nano.protocol.packets import PacketReader
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
-from nano.serializers import JsonSerializer
+from nano.serializers import SerializerName, by_name
 from nano.transports.connection import ClientTransport, TcpTransport
 from nano.transports.context import Doorway, Front, Limits
 from nano.transports.listener import Listener
@@ -111,14 +111,16 @@ class Hall:
         packet: int = 65536,
         backlog: int = 1 << 20,
         handshake: float = 10.0,
+        component: Component | None = None,
+        serializer: SerializerName = "json",
     ) -> None:
         self.now = 100.0
         self.wall = 1795231205.9
         self.room = Room()
         self.metrics = Metrics()
         self.sessions = Sessions()
-        self.dispatcher = Dispatcher(JsonSerializer(), self.metrics, PATIENCE)
-        self.dispatcher.add(collect_handlers([self.room]))
+        self.dispatcher = Dispatcher(by_name(serializer), self.metrics, PATIENCE)
+        self.dispatcher.add(collect_handlers([component or self.room]))
         self.front = Front(
             self.dispatcher,
             self.sessions,

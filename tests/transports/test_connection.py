@@ -417,7 +417,7 @@ async def test_slow_handlers_pause_the_client_and_nothing_is_lost_or_overtakes()
     hall = Hall()
     wire = Wire(hall)
     wire.greet()
-    numbers = list(range(500))
+    numbers = list(range(6000))
     routes = ["Room.Slow" if number % 3 else "Room.Fast" for number in numbers]
     data = b"".join(
         notify(route, b"%d" % number)
@@ -430,7 +430,7 @@ async def test_slow_handlers_pause_the_client_and_nothing_is_lost_or_overtakes()
     assert hall.room.waits == 1
     assert hall.room.seen == [0]
     hall.room.gate.set()
-    await until(lambda: len(hall.room.seen) == 500)
+    await until(lambda: len(hall.room.seen) == 6000)
     assert hall.room.seen == numbers
     assert wire.reading
 

@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 
 from nano.transports.listener import Listener
 
+from .protobuf_room import ProtobufRoom
 from .room import PATIENCE, Hall, until
 
 pytestmark = pytest.mark.process
@@ -47,7 +48,7 @@ VECTORS = Path(__file__).parents[1] / "vectors" / "nano.json"
 LIVE: dict[str, Any] = msgspec.json.decode(VECTORS.read_bytes())["live"]
 TCP = [
     msgspec.convert(LIVE[name], Talk)
-    for name in ("handshake_hs30", "handshake_hs025", "tcp_json")
+    for name in ("handshake_hs30", "handshake_hs025", "tcp_json", "tcp_protobuf")
 ] + msgspec.convert(LIVE["tcp_negative"], list[Talk])
 WEBSOCKET = [
     msgspec.convert(LIVE[name], Talk) for name in ("ws_json", "ws_stream", "ws_text")
@@ -90,9 +91,9 @@ DIFFERENT: dict[str, tuple[int, bytes, str]] = {
 
 def test_every_conversation_is_held_or_listed() -> None:
     held = {"handshake_hs30", "handshake_hs025", "tcp_json", "tcp_negative"}
-    held |= {"ws_json", "ws_stream", "ws_text"}
+    held |= {"tcp_protobuf", "ws_json", "ws_stream", "ws_text"}
     assert held | set(ELSEWHERE) == set(LIVE)
-    assert len(TCP) == 27
+    assert len(TCP) == 28
     assert set(DIFFERENT) <= {talk.description for talk in TCP}
 
 
@@ -102,7 +103,13 @@ class Stage:
     def __init__(self, talk: Talk) -> None:
         everything = b"".join(step.data for step in talk.transcript)
         interval = re.search(rb'"heartbeat":([\d.]+)', everything)
-        self.hall = Hall(heartbeat=float(interval[1]) if interval else 1.0)
+        heartbeat = float(interval[1]) if interval else 1.0
+        if "protobuf" in talk.description:
+            self.hall = Hall(
+                heartbeat=heartbeat, component=ProtobufRoom(), serializer="protobuf"
+            )
+        else:
+            self.hall = Hall(heartbeat=heartbeat)
         moment = re.search(rb'"servertime":(\d+)', everything)
         if moment:
             self.hall.wall = float(moment[1]) + 0.5

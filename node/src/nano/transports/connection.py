@@ -18,7 +18,6 @@ from typing import Final, cast
 from nano.errors import ProtocolError
 from nano.protocol.connection import Connection, Event, HandshakeRequested
 from nano.protocol.handshake import ServerHello
-from nano.protocol.lifecycle import State
 from nano.protocol.messages import (
     Message,
     encode_push,
@@ -319,8 +318,6 @@ class ClientTransport(asyncio.Protocol):
             return
         self._closing = reason
         self._paused = True  # whatever else was read does not count any more
-        if self._protocol.state is State.CLOSED:
-            self._protocol = Connection()  # only to encode the farewell
         self._out.append(self._frame(self._protocol.kick(text)))
         transport.write(self._farewell(reason, text))
         self._out.clear()
