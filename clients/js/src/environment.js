@@ -16,10 +16,13 @@
  * @property {() => number} random At least 0, below 1.
  */
 
+const LONGEST = 0x7fffffff; // platforms take more for nothing at all
+
 /** @type {Readonly<Clock>} */
 export const systemClock = Object.freeze({
   now: () => performance.now(),
-  setTimeout: (callback, milliseconds) => globalThis.setTimeout(callback, milliseconds),
+  setTimeout: (callback, milliseconds) =>
+    globalThis.setTimeout(callback, Math.min(milliseconds, LONGEST)),
   clearTimeout: (timer) => globalThis.clearTimeout(timer),
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { encodePacket } from "../src/codec.js";
 import { Client, connect } from "../src/index.js";
 import { json } from "../src/json.js";
 import { MessageType, PacketType, Server, settled } from "./server.js";
@@ -85,6 +86,72 @@ describe("connecting", () => {
     assert.equal(server.last.closedWith, 4009);
   });
 
+  test("a user function that fails rejects with its own error", async () => {
+    const server = new Server();
+    const user = async () => { throw new Error("no token"); };
+    const connecting = connect("ws://here/", { ...server.environment, user });
+    await Promise.all([assert.rejects(connecting, { message: "no token" }), server.last.open()]);
+    assert.equal(server.clock.running, 0);
+  });
+
+  test("what is asked before the client is open waits for it", async () => {
+    const server = new Server();
+    const client = new Client("ws://here/", server.environment);
+    const early = client.request("a.early");
+    const opened = client.open();
+    await server.accept();
+    await opened;
+    await server.last.answer(1, "in time");
+    assert.equal(await early, "in time");
+    client.disconnect();
+  });
+
+  for (const [what, body] of [
+    ["no JSON", "{"],
+    ["JSON, but no object", "200"],
+    ["a dictionary of words", '{"code":200,"sys":{"dict":{"a":"b"}}}'],
+  ]) {
+    test(`a greeting that is ${what} ends the connection`, async () => {
+      const server = new Server();
+      const connecting = connect("ws://here/", server.environment);
+      await server.last.open();
+      const packet = encodePacket(PacketType.HANDSHAKE, new TextEncoder().encode(body));
+      await Promise.all([
+        assert.rejects(connecting, { name: "ProtocolError" }),
+        server.last.bytes(packet),
+      ]);
+    });
+  }
+
+  test("whatever bytes a server sends, the client ends or goes on, and never throws", async () => {
+    let seed = 7;
+    const random = (below) => (seed = (seed * 48271) % 0x7fffffff) % below;
+    const starts = [
+      '{"code":200,"sys":{"heartbeat":1,"dict":{"a":1}}}', '{"code":200,"sys":null}',
+      '{"reason":1}', "[]", "null", "\u0004\u0001\"x\"", "\u0006\u0002on1",
+    ].map((text) => new TextEncoder().encode(text));
+    let working = 0;
+    for (let round = 0; round < 2000; round++) {
+      const server = new Server();
+      const client = new Client("ws://here/", { ...server.environment, reconnect: false });
+      client.events.on("error", () => {});
+      client.on("on", () => {});
+      client.open().catch(() => {});
+      await server.last.open();
+      if (random(4)) await server.last.greet();
+      for (let count = random(6); count >= 0; count--) {
+        const packet = encodePacket(1 + random(5), starts[random(starts.length)]);
+        if (random(3) === 0) packet[random(packet.length)] = random(256);
+        server.last.bytes(packet);
+      }
+      working += client.state === "working";
+      assert.ok(["working", "greeting", "closed"].includes(client.state), client.state);
+      client.disconnect();
+      assert.equal(server.clock.running, 0);
+    }
+    assert.ok(working > 50, `${working} clients were still working`);
+  });
+
   for (const [what, spoil] of [
     ["bytes that are no packet", (socket) => socket.bytes(new Uint8Array([9, 0, 0, 0]))],
     ["a second greeting", (socket) => socket.greet()],
@@ -167,7 +234,7 @@ describe("messages", () => {
     await server.last.answer(1, new Uint8Array());
     await Promise.all([
       assert.rejects(wrong, { name: "PayloadError", message: /a\.wrong/ }),
-      server.last.answer(2, new Uint8Array([0xff])),
+      server.last.answer(2, new Uint8Array([0x22, 0xff, 0x22])), // within a string
     ]);
     assert.equal(await empty, null);
     client.disconnect();
@@ -369,6 +436,24 @@ describe("reconnecting", () => {
     server.clock.advance(500);
     await server.accept({ dict: { "a.c": 1 } });
     assert.equal(server.last.messages[0].route, "a.b");
+    client.disconnect();
+  });
+
+  test("what has waited and was sent is rejected by the next cut, and the outbox is empty", async () => {
+    const server = new Server();
+    const client = await server.client({ outboxBytes: 100 });
+    for (let round = 0; round < 3; round++) {
+      await server.last.drop();
+      const waits = client.request("a", "x".repeat(80));
+      server.clock.advance(5000);
+      await server.accept();
+      assert.equal(server.last.messages.length, 1);
+      const rejected = assert.rejects(waits, { name: "ClosedError", sent: true });
+      await server.last.drop();
+      await rejected;
+      server.clock.advance(5000);
+      await server.accept();
+    }
     client.disconnect();
   });
 

@@ -96,6 +96,27 @@ test("with reconnect the page is connected again, and init calls back again", as
   starx.disconnect();
 });
 
+test("with reconnect the first attempt may fail too", async () => {
+  const server = new Server();
+  const starx = new Starx(server.environment);
+  const working = new Promise((resolve) => starx.init({ host: "here", reconnect: true }, resolve));
+  await server.last.drop();
+  server.clock.advance(500);
+  await server.accept();
+  await working;
+  starx.disconnect();
+});
+
+test("an answer may take as long as it wants, as with nano", async () => {
+  const { server, starx, told } = await connected({}, { heartbeat: 0 });
+  const answers = [];
+  starx.request("Room.think", {}, (answer) => answers.push(answer));
+  server.clock.advance(3_600_000);
+  await server.last.answer(1, "42");
+  assert.deepEqual([answers, told], [["42"], []]);
+  starx.disconnect();
+});
+
 test("a silent server is a heartbeat timeout", async () => {
   const { server, told } = await connected({}, { heartbeat: 1 });
   server.clock.advance(2000);

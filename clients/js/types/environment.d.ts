@@ -19,17 +19,6 @@ export type Environment = {
      */
     random: () => number;
 };
-/**
- * @typedef {object} Clock
- * @property {() => number} now Milliseconds since any moment; never goes back.
- * @property {(callback: () => void, milliseconds: number) => unknown} setTimeout
- * @property {(timer: any) => void} clearTimeout
- *
- * @typedef {object} Environment
- * @property {typeof WebSocket} WebSocket
- * @property {Clock} clock
- * @property {() => number} random At least 0, below 1.
- */
 /** @type {Readonly<Clock>} */
 export declare const systemClock: Readonly<Clock>;
 /**
