@@ -1,7 +1,7 @@
-"""Classes of messages as protoc would make them, without protoc.
+"""A class of messages as protoc would make it, without protoc.
 
-``Ping`` and ``Pong`` are those of the Go server from which the conversation under
-protobuf was recorded.
+``Pong`` is what the Go server answered with from which the conversation under
+protobuf was recorded; its ``Ping`` has a text in field 1, as a StringValue.
 """
 
 from __future__ import annotations
@@ -28,5 +28,4 @@ def message_class(name: str, **fields: int) -> type[Message]:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tests.{name}"))
 
 
-PING = message_class("Ping", content=1)
 PONG = message_class("Pong", content=2)

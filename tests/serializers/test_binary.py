@@ -19,7 +19,7 @@ from nano.errors import PayloadError, RequestError, UsageError
 from nano.serializers import Serializer, by_name
 from nano.serializers.pb.error_pb2 import Error
 
-from .messages import PING
+from .messages import PONG
 
 PROTOBUF: Final = by_name("protobuf")
 RAW: Final = by_name("raw")
@@ -138,7 +138,7 @@ def test_what_is_no_message_is_refused_with_the_messages_name(payload: bytes) ->
 
 @given(st.binary(max_size=60))
 def test_garbage_is_a_payload_error_at_most(payload: bytes) -> None:
-    for wanted in (StringValue, Int32Value, Struct, PING):
+    for wanted in (StringValue, Int32Value, Struct, PONG):
         try:
             PROTOBUF.decoder(wanted)(payload)
         except PayloadError:
