@@ -102,6 +102,19 @@ async def test_a_peer_that_does_not_belong_here_is_told_why(
     assert link.state is CLOSED
 
 
+async def test_the_reason_is_ours_also_when_the_peer_has_gone_before_it_is_told() -> (
+    None
+):
+    link, raw = new_link()
+    theirs = hello("10.0.0.2:1", cluster="default/other")
+    await raw.send(pb.Envelope(kind=pb.HELLO, hello=theirs))
+    task = asyncio.create_task(link.greet())
+    assert (await raw.next()).kind == pb.HELLO
+    await raw.stream.close()
+    with pytest.raises(ClusterError, match="this is cluster"):
+        await task
+
+
 async def test_a_refusal_of_the_peer_is_the_error() -> None:
     link, raw = new_link()
     await raw.send(pb.Envelope(kind=pb.GOODBYE, reason="go away"))

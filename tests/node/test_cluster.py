@@ -244,6 +244,7 @@ async def test_sessions_are_listed_up_to_a_limit(cluster: LocalCluster) -> None:
 
 async def test_status_tells_who_is_there(cluster: LocalCluster, client: Client) -> None:
     gate = cluster.gates[0]
+    await until(lambda: sample(gate, "nano_members", role="backend") == 2)
     status = gate.status()
     assert (status["cluster"], status["role"]) == ("default/demo", "gate")
     assert status["notReady"] is None
@@ -292,7 +293,7 @@ async def test_metrics_equal_what_was_done(
     assert sample(gate, "nano_connections", listener="tcp") == 1
     assert sample(gate, "nano_sessions", place="home") == 1
     assert sample(backend, "nano_sessions", place="mirror") == 1
-    assert sample(gate, "nano_members", role="backend") == 2
+    await until(lambda: sample(gate, "nano_members", role="backend") == 2)
     assert sample(gate, "nano_links") == 2
     assert sample(gate, "nano_ready") == 1
     assert sample(gate, "nano_pending_requests") == 0

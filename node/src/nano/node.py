@@ -336,6 +336,11 @@ class Node:
         """Where clients are let in, ``host:port`` by listener."""
         return {item.name: listener.address for item, listener in self._listeners}
 
+    @property
+    def linked(self) -> frozenset[str]:
+        """The addresses of the members that messages are exchanged with now."""
+        return frozenset(link.address for link in self._links.open)
+
     # -------------------------------------------------- what the admin side asks
 
     def not_ready(self) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import Enum
 from typing import Final, Protocol
 
@@ -212,7 +213,8 @@ class Link:
         objection = self._objection(first.hello)
         if objection:
             goodbye = pb.Envelope(kind=pb.GOODBYE, reason=objection)
-            await self._write(pb.Batch(envelopes=[goodbye]))
+            with suppress(ClusterError):  # the peer may have objected, too, and gone
+                await self._write(pb.Batch(envelopes=[goodbye]))
             raise ClusterError(objection)
         return first.hello
 

@@ -24,6 +24,7 @@ from nano_manifest import NanoCluster
 __all__ = ["LocalCluster"]
 
 ANY_PORT = "127.0.0.1:0"
+LINK_TIME = 10.0  # seconds for the links of a node that is ready
 SCHEMES = {"tcp": "tcp", "websocket": "ws"}
 
 
@@ -43,12 +44,17 @@ class LocalCluster:
         self._app_dir = app_dir
         self._sockets: dict[str, socket.socket] = {}
         self._stack = contextlib.AsyncExitStack()
+        self._running: list[Node] = []
         self.master: Node
         self.gates: list[Node] = []
         self.backends: dict[str, list[Node]] = {}
 
     async def start(self, role: Role, backend: str | None = None) -> Node:
-        """Start one more node; it is stopped with the cluster, or before."""
+        """Start one more node; it is stopped with the cluster, or before.
+
+        When this returns, the nodes that run exchange messages with it: a node is
+        ready when its own ends of links are open, the others' follow a moment later.
+        """
         options = NodeOptions(
             role=role,
             manifest=self._manifest,
@@ -65,7 +71,19 @@ class LocalCluster:
         node = Node(options)
         self._stack.push_async_callback(node.stop)
         await node.start()
+        if role is not Role.MASTER:
+            self._running.append(node)
+            async with asyncio.timeout(LINK_TIME):
+                while not self._is_linked(node):  # noqa: ASYNC110  # nobody tells
+                    await asyncio.sleep(0.001)
         return node
+
+    def _is_linked(self, node: Node) -> bool:
+        return all(
+            other.address in node.linked and node.address in other.linked
+            for other in self._running
+            if other is not node and other.not_ready() is None
+        )
 
     def url(self, listener: str) -> str:
         """Return where clients reach *listener*; all gates accept there."""
