@@ -12,6 +12,7 @@ import pytest
 
 from nano.cluster.pb import cluster_pb2 as pb
 from nano.cluster.peer import PeerError
+from nano.cluster.streams import LINK_LIMIT
 from nano.errors import ClusterError
 
 from .neighbourhood import Neighbourhood, free_address, hole, labels
@@ -134,14 +135,14 @@ class TestStrangers:
             await way.new_member(pb.NewMemberRequest(memberInfo=info))
             assert labels(target) == {"master", "n"}
 
-    async def test_a_message_over_four_mebibytes_is_refused(
+    async def test_a_message_that_no_link_carries_is_refused(
         self, neighbourhood: Neighbourhood
     ) -> None:
         master = await neighbourhood.master()
         way = neighbourhood.way(master.address)
-        await way.handle_push(pb.PushMessage(data=bytes(4_000_000)))
+        await way.handle_push(pb.PushMessage(data=bytes(LINK_LIMIT - 100)))
         with pytest.raises(PeerError) as caught:
-            await way.handle_push(pb.PushMessage(data=bytes(4 * 1024 * 1024 + 1)))
+            await way.handle_push(pb.PushMessage(data=bytes(LINK_LIMIT + 1)))
         assert caught.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 

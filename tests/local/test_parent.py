@@ -15,7 +15,7 @@ CHILD = """\
 import os, signal, subprocess, sys
 from nano.local.parent import PARENT_FD, stop_with_parent
 def clean(*_):
-    print("clean stop", flush=True)
+    os.write(1, b"clean stop\\n")  # print may be at work below this handler
     sys.exit(0)
 signal.signal(signal.SIGTERM, clean)
 descriptor = int(os.environ[PARENT_FD])

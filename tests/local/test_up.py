@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -189,17 +190,19 @@ def test_gates_come_down_before_backends_and_the_master_last(folder: Folder) -> 
     up = folder.up()
     up.until("is ready after")
     watched = {pid: name for name, pid in up.pids.items()}
-    gone: list[str] = []
+    looks = itertools.count()
+    gone: dict[str, int] = {}  # the look at which a process was found gone
 
     def note() -> bool:
-        ended = [pid for pid in watched if not is_alive(pid)]
-        gone.extend(watched.pop(pid) for pid in ended)
+        look = next(looks)
+        for pid in [pid for pid in watched if not is_alive(pid)]:
+            gone[watched.pop(pid)] = look
         return not watched
 
     up.process.send_signal(signal.SIGTERM)
     until(note, "all processes are gone")
     assert up.end() == 0
-    assert gone == ["gate-1", "echo-1", "master"]
+    assert gone["gate-1"] <= gone["echo-1"] <= gone["master"]
 
 
 def clients_of(up: Up, gate: str) -> int:
