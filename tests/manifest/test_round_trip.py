@@ -104,6 +104,7 @@ clusters = st.builds(
             Settings,
             client_heartbeat_seconds=st.floats(0.1, 3600),
             max_packet_bytes=st.integers(1024, 16_777_215),
+            serializer=st.sampled_from(["json", "protobuf", "raw"]),
             log_level=st.sampled_from(["debug", "info", "warning", "error"]),
         ),
         master=st.builds(Master, **role),

@@ -52,7 +52,8 @@ class ProtobufSerializer:
             try:
                 return decode(payload)
             except DecodeError as error:
-                message = f"expected a protobuf {wanted.DESCRIPTOR.full_name}: {error}"
+                why = str(error).rpartition(": ")[2]  # in front of it, the name again
+                message = f"expected a protobuf {wanted.DESCRIPTOR.full_name}: {why}"
                 raise PayloadError(message) from None
 
         return decoded
