@@ -155,11 +155,11 @@ class Cluster:
             return
         command = ("kind", "delete", "cluster", "--name", self.name)
         try:
-            run(*command, "--kubeconfig", self.kubeconfig, seconds=120)
+            run(*command, "--kubeconfig", self.kubeconfig, seconds=200)
         except CommandError as failed:
             # an engine may trip over a container that stops at the same time
             log.info("once more: %s", failed)
-            run(*command, "--kubeconfig", self.kubeconfig, seconds=120)
+            run(*command, "--kubeconfig", self.kubeconfig, seconds=200)
 
     def load(self, images: Sequence[str]) -> None:
         """Put images of this machine into every node; others pull theirs."""
