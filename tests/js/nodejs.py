@@ -27,14 +27,8 @@ class Program:
 
     async def until(self, text: str) -> None:
         """Wait for a line that begins with *text*."""
-        assert self._process.stdout is not None
-        async with asyncio.timeout(SECONDS):
-            while True:
-                line = (await self._process.stdout.readline()).decode()
-                assert line, f"it ended before {text!r}: {self.said}"
-                self.said.append(line.rstrip("\n"))
-                if line.startswith(text):
-                    return
+        await self._hear(text)
+        assert self.said[-1].startswith(text), f"it ended before {text!r}: {self}"
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
@@ -42,15 +36,25 @@ class Program:
 
     async def ended(self) -> str:
         """Wait for its end, which must be a good one; return all that it has said."""
+        await self._hear(None)
+        assert await self._process.wait() == 0, str(self)
+        return str(self)
+
+    async def _hear(self, text: str | None) -> None:
+        """Note what it says, up to a line that begins with *text* or to its end."""
+        assert self._process.stdout is not None
         try:
             async with asyncio.timeout(SECONDS):
-                rest, _ = await self._process.communicate()
+                while line := (await self._process.stdout.readline()).decode():
+                    self.said.append(line.rstrip("\n"))
+                    if text is not None and line.startswith(text):
+                        return
         except TimeoutError:
             await self.stop()
-            raise
-        said = "\n".join([*self.said, rest.decode()])
-        assert self._process.returncode == 0, said
-        return said
+            raise AssertionError(f"not in {SECONDS:g} s; it said:\n{self}") from None
+
+    def __str__(self) -> str:
+        return "\n".join(self.said)
 
     async def stop(self) -> None:
         """Kill it, if it runs."""

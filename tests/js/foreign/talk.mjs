@@ -1,18 +1,23 @@
 // The conversation that every client of the family must be able to have with us.
 // The clients of pomelo and nano have the same surface but for its name.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { afterEach, test as plainTest } from "node:test";
 
 const { hostname: host, port } = new URL(process.env.NANO_URL);
 
 /** Values made by the page's own realm compare by what they are. */
 const plain = (value) => JSON.parse(JSON.stringify(value));
 
+/** These clients have no time-outs of their own. */
+const test = (name, run) => plainTest(name, { timeout: 30_000 }, run);
+
 /** Tell the tests of one client; *open* returns it fresh, as a new page has it. */
 export function conversation(open) {
+  const clients = []; // one that a failure leaves open would keep the program alive
   const connected = (params = {}) =>
     new Promise((resolve, reject) => {
       const client = open();
+      clients.push(client);
       client.on("error", reject);
       client.on("io-error", reject);
       client.init({ host, port, ...params }, () => resolve(client));
@@ -22,15 +27,21 @@ export function conversation(open) {
   const next = (client, name) =>
     new Promise((resolve) => client.on(name, (value) => resolve(value)));
 
+  afterEach(() => {
+    for (const client of clients.splice(0)) {
+      client.removeAllListeners(); // what it still says is of no interest
+      client.disconnect();
+    }
+  });
+
   test("the handshake is accepted, with a user and without", async () => {
-    (await connected()).disconnect();
-    (await connected({ user: { name: "Ann" } })).disconnect();
+    await connected();
+    await connected({ user: { name: "Ann" } });
   });
 
   test("requests are answered", async () => {
     const client = await connected();
     assert.deepEqual(await ask(client, "Parlour.echo", { text: "grüße" }), { text: "grüße" });
-    client.disconnect();
   });
 
   test("a notify leads to a push", async () => {
@@ -38,7 +49,6 @@ export function conversation(open) {
     const heard = next(client, "onShout");
     client.notify("Parlour.shout", { text: "日本" });
     assert.deepEqual(plain(await heard), { text: "日本" });
-    client.disconnect();
   });
 
   test("an error is not misread: it is an answer of code, msg and status", async () => {
@@ -48,7 +58,6 @@ export function conversation(open) {
     const refused = await ask(client, "Parlour.fail", { why: "full" });
     assert.deepEqual(refused, { code: "PARLOUR-FULL", msg: "full", status: 409 });
     assert.deepEqual(await ask(client, "Parlour.echo", { still: "here" }), { still: "here" });
-    client.disconnect();
   });
 
   test("1000 requests at once are answered, each its own", async () => {
@@ -58,7 +67,6 @@ export function conversation(open) {
       numbers.map((number) => ask(client, "Parlour.echo", number)),
     );
     assert.deepEqual(answers, numbers);
-    client.disconnect();
   });
 
   test("a kick is told with its reason, and the connection is closed", async () => {
@@ -76,8 +84,6 @@ export function conversation(open) {
     const timeout = next(client, "heartbeat timeout").then(() => assert.fail("silent"));
     // five intervals: who is not heard is gone after three
     await Promise.race([lost, timeout, ask(client, "Parlour.slow", 5)]);
-    client.removeAllListeners("close");
-    client.disconnect();
   });
 
   test("emoji arrive both ways, although it writes them wrongly and cannot read them", async () => {
@@ -87,6 +93,5 @@ export function conversation(open) {
     client.notify("Parlour.shout", { text });
     assert.deepEqual(await ask(client, "Parlour.echo", { text }), { text });
     assert.deepEqual(plain(await heard), { text });
-    client.disconnect();
   });
 }
