@@ -46,7 +46,6 @@ def manifest(
         metadata=Metadata(name="demo"),
         spec=Spec(
             settings=Settings(
-                member_heartbeat_seconds=0.5,
                 max_packet_bytes=packet,
                 backlog_bytes=64 << 20,
             ),
