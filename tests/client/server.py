@@ -91,6 +91,13 @@ class Peer:
         self._transport.abort()
 
 
+async def stay(peer: Peer) -> None:
+    """Be a server that lets everybody in and then only listens."""
+    await peer.greet()
+    while await peer.receive():
+        pass
+
+
 Behaviour = Callable[[Peer], Awaitable[None]]
 
 

@@ -16,7 +16,8 @@ import msgspec
 from nano import Component, RequestError, Session, handler
 from nano.metrics import ListenerCounts, Metrics
 from nano.protocol.client import ClientConnection, ClientEvent
-from nano.protocol.packets import PacketReader
+from nano.protocol.messages import NOTIFY, Message, encode_message
+from nano.protocol.packets import PacketType, encode_packet
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
@@ -25,8 +26,15 @@ from nano.transports.connection import ClientTransport, TcpTransport
 from nano.transports.context import Doorway, Front, Limits
 from nano.transports.listener import Listener
 
+HANDSHAKE = encode_packet(PacketType.HANDSHAKE)
+ACK = encode_packet(PacketType.HANDSHAKE_ACK)
+HEARTBEAT = encode_packet(PacketType.HEARTBEAT)
 PATIENCE = 20.0  # seconds; a test that waits longer has failed
 HIGH_WATER = 65536  # bytes at which asyncio and uvloop call a socket full
+
+
+def notify(route: str, payload: bytes) -> bytes:
+    return encode_message(Message(NOTIFY, 0, route, payload))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -254,11 +262,3 @@ class Wire(asyncio.Transport):
         data = b"".join(self.writes)
         self.writes.clear()
         return self.client.receive(data)
-
-
-def packets(data: bytes) -> list[bytes]:
-    """Cut *data* into packets, each with its header."""
-    return [
-        bytes((packet.type,)) + len(packet.body).to_bytes(3) + packet.body
-        for packet in PacketReader((1 << 24) - 1).receive(data)
-    ]
