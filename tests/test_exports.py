@@ -98,7 +98,9 @@ def test_the_manifests_names_are_documented(name: str) -> None:
         assert inspect.getdoc(item)
 
 
-@pytest.mark.parametrize("name", ["Component", "Session", "handler", "RequestError"])
+@pytest.mark.parametrize(
+    "name", ["Component", "Group", "Session", "handler", "RequestError"]
+)
 def test_everything_public_of_the_api_is_documented(name: str) -> None:
     item = getattr(nano, name)
     assert inspect.getdoc(item)
