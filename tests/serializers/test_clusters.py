@@ -146,6 +146,18 @@ async def test_an_old_client_under_protobuf_gets_answers_and_no_errors() -> None
         await client.writer.wait_closed()
 
 
+async def test_an_emoji_of_nanos_browser_client_comes_back_as_it_can_read_it() -> None:
+    async with LocalCluster(manifest("json", "Plain"), app_dir=APP) as cluster:
+        client = OldClient(cluster.url("tcp"))
+        async with asyncio.timeout(PATIENCE):
+            await client.greet()
+            client.ask(1, "Plain.echo", b'{"text":"\xed\xa0\xbd\xed\xb8\x80"}')
+            answer = await client.packet(PacketType.DATA)
+            assert answer == b"\x04\x01" + rb'{"text":"\ud83d\ude00"}'
+        client.writer.close()
+        await client.writer.wait_closed()
+
+
 async def test_raw_bytes_go_through_gate_and_backend() -> None:
     async with (
         LocalCluster(manifest("raw", "Octets"), app_dir=APP) as cluster,

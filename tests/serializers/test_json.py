@@ -104,6 +104,12 @@ def test_a_type_that_cannot_be_decoded_is_refused_at_once() -> None:
         JSON.decoder(dict[Point, int] | Point | Said)
 
 
+def test_a_field_of_an_unknown_type_is_refused_at_once() -> None:
+    lost = msgspec.defstruct("Lost", [("text", "Nowhere")])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="'Nowhere' is not defined"):
+        JSON.decoder(lost)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(1 << 63), 1 << 63) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner),

@@ -60,8 +60,11 @@ class JsonSerializer:
             return bytes
         if wanted is None or wanted is type(None):
             return _ignore
-        _refuse_foreign(wanted)
-        decode = msgspec.json.Decoder(wanted).decode
+        try:
+            _refuse_foreign(wanted)
+            decode = msgspec.json.Decoder(wanted).decode
+        except NameError as error:  # a field's annotation is a name of nothing
+            raise TypeError(str(error)) from error
 
         def decoded(payload: bytes) -> Any:
             try:
