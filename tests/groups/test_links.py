@@ -386,6 +386,26 @@ async def test_a_joining_that_comes_too_late_is_answered_with_an_absence(
     assert houses.gates[0].metrics.dropped == {("group", "no-session"): 1}
 
 
+async def test_what_a_peer_without_groups_says_of_them_harms_nobody(
+    houses: Houses,
+) -> None:
+    raw = await houses.by_hand(features=())
+    gate = houses.gates[0]
+    client = gate.client()
+    await raw.send(
+        pb.Envelope(kind=pb.ABSENT, groups=["room"]),
+        pb.Envelope(kind=pb.GROUP_ANSWER, id=1),
+        pb.Envelope(kind=pb.JOIN, group="room", session=12345, id=1),
+        pb.Envelope(kind=pb.LEAVE, group="room", session=12345),
+        pb.Envelope(kind=pb.JOIN, group="room", session=client.session.id, id=2),
+        pb.Envelope(kind=pb.PUBLISH, group="room", route="onNews", payload=PAYLOAD),
+        pb.Envelope(kind=pb.PUBLISH, group="room", route="onNews", where=b"{"),
+    )
+    assert await all_said(raw) == []
+    assert client.pushes == [("onNews", "hello")]
+    assert gate.metrics.dropped == {("group", "no-session"): 2}
+
+
 async def test_a_publish_goes_only_to_gates_that_have_members(houses: Houses) -> None:
     raw = await houses.by_hand()
     await houses.member(1)
