@@ -58,7 +58,7 @@ class Shop(Component):
 
     @handler
     def kick(self, session: Session, payload: Any) -> bool:
-        session.kick("not here")
+        session.kick("not here", reconnect=payload == "for now")
         return True
 
     @handler

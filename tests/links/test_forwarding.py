@@ -56,7 +56,12 @@ async def test_a_backend_knows_where_the_client_comes_from(story: Story) -> None
 
 async def test_a_backend_sends_a_client_away(story: Story) -> None:
     await story.client.request("Shop.kick")
-    assert story.client.kicked == "not here"
+    assert (story.client.kicked, story.client.invited) == ("not here", False)
+
+
+async def test_a_backend_may_ask_a_client_to_come_back(story: Story) -> None:
+    await story.client.request("Shop.kick", "for now")
+    assert (story.client.kicked, story.client.invited) == ("not here", True)
 
 
 async def test_an_unknown_route_of_a_remote_service_is_answered_404(

@@ -78,6 +78,7 @@ def test_a_server_does_not_acknowledge() -> None:
     ("body", "reason"),
     [
         (b'{"reason":"too slow"}', "too slow"),
+        (b'{"reason":"odd","reconnect":1}', "odd"),
         (b"{}", ""),
         (b"", ""),
         (b"bye", "bye"),
@@ -88,6 +89,12 @@ def test_a_server_does_not_acknowledge() -> None:
 def test_a_kick_is_understood_whatever_its_body_is(body: bytes, reason: str) -> None:
     packet = encode_packet(PacketType.KICK, body)
     assert ClientConnection().receive(packet) == [Kicked(reason)]
+
+
+def test_a_kick_may_ask_to_come_back() -> None:
+    body = b'{"reason":"restart","reconnect":true}'
+    packet = encode_packet(PacketType.KICK, body)
+    assert ClientConnection().receive(packet) == [Kicked("restart", reconnect=True)]
 
 
 @given(cut_lists)

@@ -100,3 +100,5 @@ def test_a_kick_ends_a_connection_wherever_it_stands(state: State) -> None:
     assert packet[4:] == b'{"reason":"be \\"nice\\""}'
     assert connection.state is State.CLOSED
     assert connection.receive(NOTIFY_PACKET) == []
+    invitation = connection.kick("full", reconnect=True)
+    assert invitation[4:] == b'{"reason":"full","reconnect":true}'

@@ -51,6 +51,7 @@ class Client:
         self.order: list[int] = []  # of the answers
         self.pushes: list[tuple[str, Any]] = []
         self.kicked = ""
+        self.invited = False  # to come back, by the kick
         self.paused = False
         self.pauses = 0
         self.on_resume: Callable[[], None] = lambda: None
@@ -92,8 +93,9 @@ class Client:
     def push(self, route: str, payload: bytes) -> None:
         self.pushes.append((route, msgspec.json.decode(payload)))
 
-    def kick(self, reason: str) -> None:
+    def kick(self, reason: str, reconnect: bool = False) -> None:
         self.kicked = reason
+        self.invited = reconnect
 
     def pause(self) -> None:
         self.paused = True

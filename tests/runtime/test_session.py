@@ -78,7 +78,9 @@ def test_push_refuses_what_is_no_json(client: Client) -> None:
 
 def test_kick_goes_to_the_client_with_the_reason(client: Client) -> None:
     client.session.kick()
-    assert client.kicked == "kicked"
+    assert (client.kicked, client.invited) == ("kicked", False)
+    client.session.kick("full", reconnect=True)
+    assert (client.kicked, client.invited) == ("full", True)
 
 
 def test_the_client_is_read_again_when_the_last_holder_lets_go(client: Client) -> None:

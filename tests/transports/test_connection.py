@@ -65,7 +65,7 @@ async def test_whoever_does_not_greet_in_time_is_sent_away() -> None:
     hall.pass_time(9.9)
     assert wire.writes == []
     hall.pass_time(0.2)
-    assert wire.events() == [Kicked("no handshake came in time")]
+    assert wire.events() == [Kicked("no handshake came in time", reconnect=True)]
     assert wire.ended == "close"
     await turns()
     assert hall.counts("wire").closed == {"handshake-timeout": 1}
@@ -79,7 +79,7 @@ async def test_heartbeats_do_not_stand_for_a_greeting() -> None:
     for _ in range(6):
         wire.deliver(HEARTBEAT)
         hall.pass_time(0.9)
-    assert wire.events()[-1] == Kicked("no handshake came in time")
+    assert wire.events()[-1] == Kicked("no handshake came in time", reconnect=True)
 
 
 async def test_whoever_was_greeted_has_time() -> None:
@@ -101,7 +101,7 @@ async def test_a_silent_client_is_told_why_and_its_session_ends() -> None:
         hall.pass_time(1.01)
         await turns()
     reason = "no heartbeat came for two intervals"
-    assert wire.events() == [Heartbeat(), Heartbeat(), Kicked(reason)]
+    assert wire.events() == [Heartbeat(), Heartbeat(), Kicked(reason, reconnect=True)]
     assert session.closed == "heartbeat-timeout"
     assert hall.counts("wire").closed == {"heartbeat-timeout": 1}
     assert hall.is_empty()

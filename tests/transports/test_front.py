@@ -93,7 +93,7 @@ async def test_a_client_that_does_not_read_its_farewell_does_not_hold_up_the_end
     wire.greet()
     wire.taking = False
     wire.protocol.stop()
-    assert wire.events() == [Kicked("the server is going away")]
+    assert wire.events() == [Kicked("the server is going away", reconnect=True)]
     assert not wire.door.deserted.is_set()
     hall.pass_time(CLOSING_TIME + 0.1)
     await turns()
@@ -105,7 +105,7 @@ async def test_whoever_is_accepted_while_the_listener_stops_is_sent_away() -> No
     door = Doorway(hall.front, hall.counts("door"))
     door.shut = True
     wire = Wire(hall, door=door)
-    assert wire.events() == [Kicked("the server is going away")]
+    assert wire.events() == [Kicked("the server is going away", reconnect=True)]
     await turns()
     assert door.deserted.is_set()
     assert hall.is_empty()

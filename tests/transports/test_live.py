@@ -58,7 +58,7 @@ ELSEWHERE = {
     "ws_http": "no conversations; see the last tests here",
 }
 
-KICK: Final = rb"\x05.{3}\{\"reason\":\"%s\"\}"
+KICK: Final = rb"\x05.{3}\{\"reason\":\"%s\"(,\"reconnect\":true)?\}"
 FAILED: Final = rb"\x04.{3}\x24\x07\{\"code\":\"NANO-%d\".*\}"
 
 # description: the step that is different, what comes from us, why

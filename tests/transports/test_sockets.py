@@ -186,10 +186,10 @@ async def test_timeouts_come_through_the_clock(here: Place) -> None:
     await greeted.greet()
     await until(lambda: len(here.tcp._door.open) == 2)
     here.hall.pass_time(10.1, by=0.5)
-    assert await silent.events(2) == [Kicked("no handshake came in time")]
+    assert await silent.events(2) == [Kicked("no handshake came in time", True)]
     here.hall.pass_time(90, by=0.5)
     assert (await greeted.events(9))[-1] == Kicked(
-        "no heartbeat came for two intervals"
+        "no heartbeat came for two intervals", reconnect=True
     )
     await silent.close()
     await greeted.close()

@@ -26,6 +26,7 @@ __all__ = ["MirrorHome", "Mirrors"]
 _RESPONSE: Final = pb.RESPONSE
 _PUSH: Final = pb.PUSH
 _FAILED: Final = int(pb.FAILED)
+_RECONNECT: Final = int(pb.RECONNECT)
 
 TOO_LONG: Final = f"a payload has more than {LARGEST_BODY} bytes"
 
@@ -65,9 +66,9 @@ class MirrorHome:
             return
         self.link.message(_PUSH, self._number, 0, route, payload)
 
-    def kick(self, reason: str) -> None:
+    def kick(self, reason: str, reconnect: bool = False) -> None:
         """Have the gate send the client away."""
-        self._send(pb.CLOSE_SESSION, reason)
+        self._send(pb.CLOSE_SESSION, reason, _RECONNECT if reconnect else 0)
 
     def pause(self) -> None:
         """Have the gate read the client no further."""
@@ -77,8 +78,10 @@ class MirrorHome:
         """Have the gate read on."""
         self._send(pb.RESUME)
 
-    def _send(self, kind: pb.Kind.ValueType, reason: str = "") -> None:
-        self.link.send(pb.Envelope(kind=kind, session=self._number, reason=reason))
+    def _send(self, kind: pb.Kind.ValueType, reason: str = "", flags: int = 0) -> None:
+        number = self._number
+        envelope = pb.Envelope(kind=kind, session=number, reason=reason, flags=flags)
+        self.link.send(envelope)
 
     def changed(self, session: Session) -> None:
         """Ask the home to take what was changed here."""

@@ -243,7 +243,8 @@ class Forwarder:
     def _on_close(self, _: Link, envelope: pb.Envelope) -> None:
         session = self._session(envelope)
         if session is not None:
-            session.kick(envelope.reason)
+            reconnect = bool(envelope.flags & pb.RECONNECT)
+            session.kick(envelope.reason, reconnect=reconnect)
 
     def _on_pause(self, link: Link, envelope: pb.Envelope) -> None:
         session = self._session(envelope)

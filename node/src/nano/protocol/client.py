@@ -55,9 +55,11 @@ class Kicked(Record, frozen=True):
 
     Attributes:
         reason: Why; empty if it does not say.
+        reconnect: It says that coming back makes sense.
     """
 
     reason: str
+    reconnect: bool = False
 
 
 ClientEvent: TypeAlias = Message | Accepted | Heartbeat | Kicked
@@ -78,6 +80,7 @@ class _Answer(Record):
 
 class _Kick(Record):
     reason: str = ""
+    reconnect: Any = False
 
 
 class ClientConnection:
@@ -138,7 +141,7 @@ class ClientConnection:
             case PacketType.HANDSHAKE:
                 return self._accepted(body)
             case PacketType.KICK:
-                return Kicked(_reason(body))
+                return _kicked(body)
         raise ProtocolError("a server does not acknowledge a handshake")
 
     def _accepted(self, body: bytes) -> Accepted:
@@ -152,8 +155,9 @@ class ClientConnection:
         return Accepted(answer.code, answer.sys.heartbeat, body)
 
 
-def _reason(body: bytes) -> str:
+def _kicked(body: bytes) -> Kicked:
     try:
-        return msgspec.json.decode(body, type=_Kick).reason
+        kick = msgspec.json.decode(body, type=_Kick)
     except _UNREADABLE:
-        return body.decode(errors="replace")
+        return Kicked(body.decode(errors="replace"))
+    return Kicked(kick.reason, kick.reconnect is True)

@@ -161,13 +161,18 @@ class Connection:
         self.state = next_state(self.state, Input.ACCEPT)
         return encode_packet(PacketType.HANDSHAKE, write_hello(answer))
 
-    def kick(self, reason: str) -> bytes:
+    def kick(self, reason: str, reconnect: bool = False) -> bytes:
         """Send the client away; return the packet that tells it why.
 
-        The body is JSON, as nano's and pomelo's clients expect of a kick.
+        The body is JSON, as nano's and pomelo's clients expect of a kick.  With
+        *reconnect* it says that coming back makes sense, which ours obey and theirs
+        do not notice.
         """
         self.close()
-        return encode_packet(PacketType.KICK, json.encode({"reason": reason}))
+        body: dict[str, object] = {"reason": reason}
+        if reconnect:
+            body["reconnect"] = True
+        return encode_packet(PacketType.KICK, json.encode(body))
 
     def close(self) -> None:
         """Note that the connection is over, whoever ended it."""

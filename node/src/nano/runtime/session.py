@@ -33,8 +33,8 @@ class Home(Protocol):
     def push(self, route: str, payload: bytes) -> None:
         """Send a message that nobody asked for; dropped if the client has gone."""
 
-    def kick(self, reason: str) -> None:
-        """Tell the client to go, why, and close its connection."""
+    def kick(self, reason: str, reconnect: bool = False) -> None:
+        """Tell the client to go, why and whether to come back, and close."""
 
     def pause(self) -> None:
         """Take no more messages from the client for now."""
@@ -145,9 +145,15 @@ class Session:
         """
         self._home.push(route, self._serializer.encode(value))
 
-    def kick(self, reason: str = "kicked") -> None:
-        """Tell the client to go, and why, and close its connection."""
-        self._home.kick(reason)
+    def kick(self, reason: str = "kicked", *, reconnect: bool = False) -> None:
+        """Tell the client to go, and why, and close its connection.
+
+        Args:
+            reason: What it is told, and may show to a person.
+            reconnect: It may come back at once; ``nano.client`` leaves that to its
+                user, the JavaScript client does it, nano's clients do not know of it.
+        """
+        self._home.kick(reason, reconnect)
 
     def hold(self, holder: str) -> None:
         """Read the client no further until *holder* lets go; for the runtime."""

@@ -217,9 +217,9 @@ class ClientTransport(asyncio.Protocol):
         """
         return self._frame(_push_packet(route, payload))
 
-    def kick(self, reason: str) -> None:
+    def kick(self, reason: str, reconnect: bool = False) -> None:
         """Send the client away, with the reason in a kick packet."""
-        self._end("kicked", reason)
+        self._end("kicked", reason, reconnect)
 
     def pause(self) -> None:
         """Read no further until :meth:`resume`."""
@@ -300,25 +300,26 @@ class ClientTransport(asyncio.Protocol):
 
     def lose(self) -> None:
         """Close: the client has been silent for too long."""
-        self._end("heartbeat-timeout", "no heartbeat came for two intervals")
+        text = "no heartbeat came for two intervals"
+        self._end("heartbeat-timeout", text, reconnect=True)
 
     def late_greeting(self) -> None:
         """Close: the client has not introduced itself in time."""
         self._door.counts.handshakes["timeout"] += 1
-        self._end("handshake-timeout", "no handshake came in time")
+        self._end("handshake-timeout", "no handshake came in time", reconnect=True)
 
     def stop(self) -> None:
         """Close: the node goes."""
-        self._end("server-stopping", "the server is going away")
+        self._end("server-stopping", "the server is going away", reconnect=True)
 
-    def _end(self, reason: str, text: str) -> None:
-        """Kick and close; *reason* is counted, *text* is what the client reads."""
+    def _end(self, reason: str, text: str, reconnect: bool = False) -> None:
+        """Kick and close; *reason* is counted, the rest is what the client reads."""
         transport = self._transport
         if transport is None or self._closing:
             return
         self._closing = reason
         self._paused = True  # whatever else was read does not count any more
-        self._out.append(self._frame(self._protocol.kick(text)))
+        self._out.append(self._frame(self._protocol.kick(text, reconnect)))
         transport.write(self._farewell(reason, text))
         self._out.clear()
         self._front.closings.add(self, self._front.time())

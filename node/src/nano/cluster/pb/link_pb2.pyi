@@ -69,7 +69,7 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     SESSION_CLOSED: _Kind.ValueType  # 22
     """session, reason: the client has gone"""
     CLOSE_SESSION: _Kind.ValueType  # 23
-    """session, reason: send the client away"""
+    """session, reason, flags: send the client away"""
     PAUSE: _Kind.ValueType  # 24
     """session: its queue is full, read its client no further"""
     RESUME: _Kind.ValueType  # 25
@@ -136,7 +136,7 @@ SESSION_UPDATE: Kind.ValueType  # 21
 SESSION_CLOSED: Kind.ValueType  # 22
 """session, reason: the client has gone"""
 CLOSE_SESSION: Kind.ValueType  # 23
-"""session, reason: send the client away"""
+"""session, reason, flags: send the client away"""
 PAUSE: Kind.ValueType  # 24
 """session: its queue is full, read its client no further"""
 RESUME: Kind.ValueType  # 25
@@ -209,6 +209,8 @@ class _FlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Flag.ValueType],
     """a RESPONSE whose payload is an error body"""
     FROM_NODE: _Flag.ValueType  # 2
     """it comes from a node, not from a client: internal handlers may act"""
+    RECONNECT: _Flag.ValueType  # 4
+    """a CLOSE_SESSION whose client may come back at once"""
 
 class Flag(_Flag, metaclass=_FlagEnumTypeWrapper):
     """Bits of Envelope.flags."""
@@ -218,6 +220,8 @@ FAILED: Flag.ValueType  # 1
 """a RESPONSE whose payload is an error body"""
 FROM_NODE: Flag.ValueType  # 2
 """it comes from a node, not from a client: internal handlers may act"""
+RECONNECT: Flag.ValueType  # 4
+"""a CLOSE_SESSION whose client may come back at once"""
 Global___Flag: _TypeAlias = Flag  # noqa: Y015
 
 @_typing.final
