@@ -4,7 +4,8 @@ Master, gate and backend are the same program.  What a node does follows from it
 role and the manifest: a gate opens the manifest's listeners, gates and backends run
 the components that are named for them, a master keeps the list of members.
 
-This is the only module that knows transports and cluster at once.
+This package is the only one that knows transports and cluster at once; it is told what
+to be in :mod:`nano.node.options`, and tells how it fares in :mod:`nano.node.report`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,8 @@ import logging
 import signal
 import socket
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
 from typing import Final
 
@@ -30,13 +28,15 @@ from nano.cluster.link import make_hello
 from nano.cluster.links import Links
 from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
-from nano.cluster.mirrors import MirrorHome, Mirrors
+from nano.cluster.mirrors import Mirrors
 from nano.cluster.refusals import NoMessages
 from nano.cluster.routes import Forwarder
 from nano.cluster.server import ClusterServer
 from nano.cluster.streams import DialledLink, LinkService
 from nano.errors import UsageError
 from nano.metrics import Metrics
+from nano.node.options import NodeOptions, Role, backend_of
+from nano.node.report import Report
 from nano.runtime.component import NodeInfo, collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.groups import Groups
@@ -48,52 +48,12 @@ from nano.transports.broadcast import broadcast
 from nano.transports.context import Front, Limits
 from nano.transports.listener import Listener
 from nano.version import __version__
-from nano_manifest import Backend, NanoCluster
 
 __all__ = ["Node", "NodeOptions", "Role", "run"]
 
 logger = logging.getLogger(__name__)
 
 STOP_GRACE: Final = 2.0  # seconds that calls of other nodes get to end
-
-
-class Role(Enum):
-    """What a node is for."""
-
-    MASTER = "master"
-    GATE = "gate"
-    BACKEND = "backend"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeOptions:
-    """Where a node stands in its cluster.
-
-    Attributes:
-        role: What it is for.
-        manifest: The whole cluster, with the settings as they apply here.
-        address: Where other nodes reach it, ``host:port``; bound, and its name.
-        backend: Which entry of ``spec.backends`` it is, if it is one.
-        master: Where the master is; ``None`` on the master itself.
-        host: Where listeners bind.
-        observe: Address of health and metrics, or ``None``.
-        control: Address of the control interface, or ``None``.
-        token: What control requests over TCP must show.
-        app_dir: Where components are looked for first.
-        listen_fds: Listening sockets to use in place of binding, by listener.
-    """
-
-    role: Role
-    manifest: NanoCluster
-    address: str
-    backend: str | None = None
-    master: str | None = None
-    host: str = "127.0.0.1"
-    observe: str | None = None
-    control: str | None = None
-    token: str | None = None
-    app_dir: str = "."
-    listen_fds: Mapping[str, int] = field(default_factory=dict)
 
 
 class Node:
@@ -107,7 +67,7 @@ class Node:
         self._options = options
         manifest = options.manifest
         spec, settings = manifest.spec, manifest.spec.settings
-        backend = _backend(options)
+        backend = backend_of(options)
         if options.role is not Role.MASTER and not options.master:
             raise UsageError("a gate or backend needs to know its master: --master")
         self._cluster_name = f"{manifest.metadata.namespace}/{manifest.metadata.name}"
@@ -139,14 +99,24 @@ class Node:
         self._dispatcher = Dispatcher(serializer, self._metrics, timeout)
         self._dispatcher.add(self._handlers)
         self._ticker = Ticker()
-        self._not_ready: str | None = "starting"
         self._stop_wanted = asyncio.Event()
         self._undo = AsyncExitStack()
-        self._metrics.gauges.append(self._gauges)
         self._build_cluster()
         self._build_front()
+        self._report = Report(
+            {
+                "cluster": self._cluster_name,
+                "role": options.role.value,
+                "backend": self._kind,
+            },
+            cluster=self._cluster,
+            links=self._links,
+            dispatcher=self._dispatcher,
+            sessions=self._sessions,
+            listeners={item.name: listener for item, listener in self._listeners},
+        )
         self._admin = AdminServer(
-            self,
+            self._report,
             observe=options.observe,
             control=options.control,
             token=options.token,
@@ -234,7 +204,7 @@ class Node:
         for component in self._components:
             await component.start()
             undo(_ended, component.stop)
-        self._not_ready = "waiting for the master"
+        self._report.reason = "waiting for the master"
         undo(self._cluster.stop, STOP_GRACE)
         await self._cluster.start()
         self._set_address(self._cluster.address)
@@ -254,7 +224,7 @@ class Node:
         for component in self._components:
             undo(_ended, component.stopping)
             await component.started()
-        self._not_ready = None
+        self._report.reason = None
         logger.info("%s %s is ready", self._options.role.value, self._cluster.address)
 
     def _set_address(self, address: str) -> None:
@@ -282,7 +252,7 @@ class Node:
         What was not started is not stopped, and nothing that fails keeps the rest
         from being stopped.  A second time is harmless.
         """
-        self._not_ready = "stopping"
+        self._report.reason = "stopping"
         await self._undo.aclose()
 
     async def _stop_listeners(self) -> None:
@@ -334,7 +304,7 @@ class Node:
     @property
     def client_addresses(self) -> dict[str, str]:
         """Where clients are let in, ``host:port`` by listener."""
-        return {item.name: listener.address for item, listener in self._listeners}
+        return self._report.listeners()
 
     @property
     def linked(self) -> frozenset[str]:
@@ -345,70 +315,23 @@ class Node:
 
     def not_ready(self) -> str | None:
         """Return why this node takes no clients or messages; ``None`` if it does."""
-        return self._not_ready
+        return self._report.reason
 
     def metrics(self) -> bytes:
         """Return all counts in Prometheus' text format."""
-        return self._metrics.render()
+        return self._report.metrics()
 
     def status(self) -> dict[str, object]:
         """Return what an operator wants to know at a glance, JSON-able."""
-        return {
-            "cluster": self._cluster_name,
-            "role": self._options.role.value,
-            "backend": self._kind,
-            "address": self.address,
-            "version": __version__,
-            "notReady": self._not_ready,
-            "listeners": self.client_addresses,
-            "members": [
-                {
-                    "address": member.address,
-                    "role": member.role,
-                    "label": member.label,
-                    "services": list(member.services),
-                    "state": member.state.name.lower(),
-                    "link": self._links.get(member.address) is not None,
-                }
-                for member in self._cluster.members.values()
-            ],
-            "routes": sorted(self._dispatcher.routes),
-            "sessions": len(self._sessions),
-        }
+        return self._report.status()
 
     def sessions(self, limit: int) -> list[dict[str, object]]:
         """Return up to *limit* sessions, ids as strings for JavaScript's sake."""
-        return [
-            {
-                "id": str(session.id),
-                "uid": session.uid,
-                "address": session.remote_address,
-                "home": not isinstance(session.home, MirrorHome),
-            }
-            for session, _ in zip(self._sessions, range(limit), strict=False)
-        ]
+        return self._report.sessions(limit)
 
     def kick(self, session_id: int, reason: str) -> bool:
         """Send a client away; false if it is not known here."""
-        session = self._sessions.get(session_id)
-        if session is None:
-            return False
-        session.kick(reason)
-        return True
-
-    def _gauges(self) -> list[tuple[str, str, dict[str, str], float]]:
-        roles = Counter(m.role or "other" for m in self._cluster.members.values())
-        mirrors = sum(isinstance(s.home, MirrorHome) for s in self._sessions)
-        homes = len(self._sessions) - mirrors
-        members = "Members of the cluster as this node sees them, by role."
-        held = "Sessions that this node holds: its own clients', or mirrors."
-        ready = "1 when clients and messages are taken."
-        return [
-            *(("nano_members", members, {"role": r}, n) for r, n in roles.items()),
-            ("nano_sessions", held, {"place": "home"}, homes),
-            ("nano_sessions", held, {"place": "mirror"}, mirrors),
-            ("nano_ready", ready, {}, float(self._not_ready is None)),
-        ]
+        return self._report.kick(session_id, reason)
 
 
 async def _ended(hook: Callable[[], Awaitable[None]]) -> None:
@@ -417,24 +340,6 @@ async def _ended(hook: Callable[[], Awaitable[None]]) -> None:
         await hook()
     except Exception:
         logger.exception("%s failed", hook.__qualname__)
-
-
-def _backend(options: NodeOptions) -> Backend | None:
-    """Return the entry of the manifest that this node is.
-
-    Raises:
-        UsageError: There is none, or one is named for another role.
-    """
-    if options.role is not Role.BACKEND:
-        if options.backend:
-            raise UsageError("--backend is for the role backend only")
-        return None
-    known = {item.name: item for item in options.manifest.spec.backends}
-    if options.backend in known:
-        return known[options.backend]
-    names = ", ".join(known) or "none"
-    message = f"the manifest has no backend {options.backend!r}; it has: {names}"
-    raise UsageError(message)
 
 
 def _settle_memory() -> None:

@@ -1,0 +1,126 @@
+"""What a node tells of itself: status, sessions, counts and gauges.
+
+This is the :class:`nano.admin.Subject` that the node's HTTP servers ask.  It reads the
+node's parts and changes none of them, but for a session that it sends away.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from nano.cluster.links import Links
+from nano.cluster.mirrors import MirrorHome
+from nano.cluster.server import ClusterServer
+from nano.metrics import Metrics
+from nano.runtime.dispatch import Dispatcher
+from nano.runtime.sessions import Sessions
+from nano.transports.listener import Listener
+from nano.version import __version__
+
+__all__ = ["Report"]
+
+
+class Report:
+    """A node, as its administrators see it.
+
+    Args:
+        identity: The first entries of :meth:`status`: cluster, role and backend.
+        cluster: The member list, and the node's own address.
+        links: Which members messages are exchanged with.
+        dispatcher: The routes, and through it the counts.
+        sessions: Those that the node holds.
+        listeners: Where clients are let in, by name.
+
+    Attributes:
+        reason: Why the node takes no clients or messages; ``None`` if it does.
+    """
+
+    def __init__(
+        self,
+        identity: Mapping[str, object],
+        *,
+        cluster: ClusterServer,
+        links: Links,
+        dispatcher: Dispatcher,
+        sessions: Sessions,
+        listeners: Mapping[str, Listener],
+    ) -> None:
+        self.reason: str | None = "starting"
+        self._identity = identity
+        self._cluster = cluster
+        self._links = links
+        self._dispatcher = dispatcher
+        self._sessions = sessions
+        self._listeners = listeners
+        self._metrics: Metrics = dispatcher.metrics
+        self._metrics.gauges.append(self._gauges)
+
+    def not_ready(self) -> str | None:
+        """Return why this node takes no clients or messages; ``None`` if it does."""
+        return self.reason
+
+    def metrics(self) -> bytes:
+        """Return all counts in Prometheus' text format."""
+        return self._metrics.render()
+
+    def status(self) -> dict[str, object]:
+        """Return what an operator wants to know at a glance, JSON-able."""
+        return {
+            **self._identity,
+            "address": self._cluster.address,
+            "version": __version__,
+            "notReady": self.reason,
+            "listeners": self.listeners(),
+            "members": [
+                {
+                    "address": member.address,
+                    "role": member.role,
+                    "label": member.label,
+                    "services": list(member.services),
+                    "state": member.state.name.lower(),
+                    "link": self._links.get(member.address) is not None,
+                }
+                for member in self._cluster.members.values()
+            ],
+            "routes": sorted(self._dispatcher.routes),
+            "sessions": len(self._sessions),
+        }
+
+    def listeners(self) -> dict[str, str]:
+        """Return where clients are let in, ``host:port`` by listener."""
+        return {name: listener.address for name, listener in self._listeners.items()}
+
+    def sessions(self, limit: int) -> list[dict[str, object]]:
+        """Return up to *limit* sessions, ids as strings for JavaScript's sake."""
+        return [
+            {
+                "id": str(session.id),
+                "uid": session.uid,
+                "address": session.remote_address,
+                "home": not isinstance(session.home, MirrorHome),
+            }
+            for session, _ in zip(self._sessions, range(limit), strict=False)
+        ]
+
+    def kick(self, session_id: int, reason: str) -> bool:
+        """Send a client away; false if it is not known here."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            return False
+        session.kick(reason)
+        return True
+
+    def _gauges(self) -> list[tuple[str, str, dict[str, str], float]]:
+        roles = Counter(m.role or "other" for m in self._cluster.members.values())
+        mirrors = sum(isinstance(s.home, MirrorHome) for s in self._sessions)
+        homes = len(self._sessions) - mirrors
+        members = "Members of the cluster as this node sees them, by role."
+        held = "Sessions that this node holds: its own clients', or mirrors."
+        ready = "1 when clients and messages are taken."
+        return [
+            *(("nano_members", members, {"role": r}, n) for r, n in roles.items()),
+            ("nano_sessions", held, {"place": "home"}, homes),
+            ("nano_sessions", held, {"place": "mirror"}, mirrors),
+            ("nano_ready", ready, {}, float(self.reason is None)),
+        ]
