@@ -48,7 +48,8 @@ COMPRESSED: Final = 0x01
 ERROR: Final = 0x20
 
 DATA: Final = PacketType.DATA << 24
-SHORT_RESPONSE: Final = Struct(">IBB")  # a response whose id fits one byte
+ONE_BYTE_ID: Final = Struct(">IBB")  # header, flag and id of a response
+TWO_BYTE_ID: Final = Struct(">IBBB")
 
 
 class Message(Record, gc=False):
@@ -93,7 +94,11 @@ def decode_message(
         number = data[offset]
         offset += 1
         if number > 0x7F:
-            number, offset = _long_id(data, offset - 1, stop)
+            if offset < stop and data[offset] < 0x80:  # two bytes: the usual case
+                number = number & 0x7F | data[offset] << 7
+                offset += 1
+            else:
+                number, offset = _long_id(data, offset - 1, stop)
         if kind == RESPONSE:
             failed = flag & ERROR != 0
             return Message(kind, number, "", data[offset:stop], failed)
@@ -143,8 +148,11 @@ def encode_response(number: int, payload: bytes, failed: bool = False) -> bytes:
     """
     flag = RESPONSE << 1 | ERROR if failed else RESPONSE << 1
     size = len(payload)
-    if 0 < number < 0x80 and size < LARGEST_BODY - 2:
-        return SHORT_RESPONSE.pack(DATA | size + 2, flag, number) + payload
+    if 0 < number < 0x4000 and size < LARGEST_BODY - 3:
+        if number < 0x80:
+            return ONE_BYTE_ID.pack(DATA | size + 2, flag, number) + payload
+        low = number & 0x7F | 0x80
+        return TWO_BYTE_ID.pack(DATA | size + 3, flag, low, number >> 7) + payload
     return _packet(bytes((flag,)) + _varint(number), payload)
 
 
