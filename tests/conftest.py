@@ -7,6 +7,14 @@ from collections import defaultdict
 from collections.abc import Generator, Mapping
 
 import pytest
+from hypothesis import settings
+
+# No deadlines: the machine may be busy.  CI tries the same examples each time, so
+# that a change is judged by what it did; everybody else tries new ones.
+settings.register_profile(
+    "nano", deadline=None, derandomize=bool(os.environ.get("NANO_REQUIRE_ALL"))
+)
+settings.load_profile("nano")
 
 # by the first marker that a test has; one without any is core
 TIERS = {

@@ -507,7 +507,7 @@ _specs: st.SearchStrategy[Object] = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(specs=st.lists(_specs, min_size=1, max_size=3), restarts=st.booleans())
 async def test_every_sequence_of_resources_comes_to_rest(
     specs: list[Object], restarts: bool

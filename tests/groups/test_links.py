@@ -509,7 +509,7 @@ class Story:
         ] == self.expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(STEP, max_size=25))
 def test_every_publish_reaches_exactly_the_members_in_order(
     steps: list[tuple[str, int, int, str]],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nano.cluster.outbox import BATCH_SIZE, CAPACITY, Outbox
@@ -92,7 +92,6 @@ def test_a_closed_box_is_full_and_is_emptied_or_cleared() -> None:
     assert (outbox.take(), outbox.waiting) == (None, 0)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.one_of(st.integers(0, 600_000), st.none()), max_size=30))
 def test_nothing_is_lost_doubled_or_reordered(steps: list[int | None]) -> None:
     outbox = Outbox()

@@ -292,7 +292,7 @@ class Bank:
 THINGS = ["ask", "ask", "ask", "answer", "answer", "again", "nonsense", "wait"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.sampled_from([*THINGS, "lose", "join"]), st.integers(0, 11)),

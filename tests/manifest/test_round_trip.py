@@ -120,13 +120,13 @@ clusters = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)  # a whole cluster is much to invent
+@settings(max_examples=25)  # a whole cluster is much to invent
 @given(clusters)
 def test_what_is_written_is_read_back_the_same(cluster: NanoCluster) -> None:
     assert loads(dumps(cluster)) == cluster
 
 
-@settings(max_examples=25, deadline=None)  # a whole cluster is much to invent
+@settings(max_examples=25)  # a whole cluster is much to invent
 @given(clusters)
 def test_an_object_is_read_back_the_same(cluster: NanoCluster) -> None:
     assert from_object(to_object(cluster)) == cluster

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nano import Component, Session, handler
@@ -61,7 +61,6 @@ def busy_world() -> tuple[World, Log, Client]:
     return world, log, client
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.sampled_from(["now", "later"]), max_size=60))
 def test_answers_come_in_the_order_of_the_requests(methods: list[str]) -> None:
     async def story() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nano.runtime.deadlines import Deadlines
@@ -42,7 +42,6 @@ def test_a_key_that_is_discarded_does_not_expire() -> None:
     assert deadlines.expired(100.0) == []
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     st.lists(
         st.tuples(st.sampled_from(["add", "drop", "look"]), st.integers(0, 5)),

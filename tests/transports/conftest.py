@@ -6,10 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import uvloop
-from hypothesis import settings
-
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 
 def pytest_asyncio_loop_factories() -> Mapping[
