@@ -172,6 +172,21 @@ async def test_whoever_does_not_read_a_farewell_is_cut_off_in_the_end() -> None:
     assert hall.is_empty()
 
 
+async def test_a_client_that_was_quicker_than_its_kick_is_forgotten() -> None:
+    class Gone(Wire):
+        def write_eof(self) -> None:
+            raise OSError(107, "not connected")  # as asyncio's selector transport does
+
+    hall = Hall()
+    wire = Gone(hall)
+    session = wire.greet()
+    session.kick("bye")
+    assert wire.ended == "abort"
+    await turns()
+    assert session.closed == "kicked"
+    assert hall.is_empty()
+
+
 async def test_only_the_first_reason_counts() -> None:
     hall = Hall()
     wire = Wire(hall)

@@ -74,14 +74,16 @@ async def test_stopping_a_listener_sends_everybody_away_and_waits() -> None:
     writer.write(b"\x01\0\0\0")
     await reader.readexactly(4)
     async with asyncio.timeout(10):
-        await listener.stop()
+        stopping = asyncio.create_task(listener.stop())
+        assert b"the server is going away" in await reader.read()
+        assert not stopping.done()
+        writer.close()
+        await stopping
     assert hall.is_empty()
     assert hall.counts("tcp").closed == {"server-stopping": 1}
-    assert b"the server is going away" in await reader.read()
     assert listener.address == ""
     with pytest.raises(OSError, match=r"."):
         await asyncio.open_connection(host, int(port))
-    writer.close()
     await listener.stop()
 
 

@@ -165,7 +165,53 @@ async def test_an_error_gets_a_kick_and_then_the_end_of_the_stream(
     assert await client.events(2) == [Kicked("packet type 6 does not exist")]
     assert client.reader.at_eof()
     await client.close()
+    await until(here.hall.is_empty)
     assert here.hall.counts("tcp").closed == {"protocol-error": 1}
+
+
+@pytest.mark.parametrize("transport", ["tcp", "websocket"])
+async def test_a_kick_reaches_a_client_that_is_still_sending(
+    here: Place, transport: str
+) -> None:
+    """What it has under way is read and dropped; a reset would overtake the kick."""
+    megabyte = 1 << 20
+    if transport == "tcp":
+        client = await here.tcp_client()
+        await client.greet()
+        client.writer.write(bytes.fromhex("06000000") + b"x" * megabyte)
+        assert await client.events(2) == [Kicked("packet type 6 does not exist")]
+        sending = client.writer.transport
+        await until(lambda: sending.get_write_buffer_size() == 0)
+        assert not client.writer.is_closing()  # no reset has come
+        await client.close()
+    else:
+        async with connect_websocket(here.ws_url, proxy=None) as browser:
+            await browser.send(bytes.fromhex("06000000") + b"x" * 65_000)
+            with contextlib.suppress(ConnectionClosed):
+                for _ in range(16):
+                    await browser.send(b"x" * 65_000)
+            assert b"packet type 6" in await browser.recv()
+            with pytest.raises(ConnectionClosed):
+                await browser.recv()
+            assert browser.close_code == 1002
+    await until(here.hall.is_empty)
+    assert here.hall.counts(transport).closed == {"protocol-error": 1}
+
+
+async def test_a_client_that_never_stops_sending_is_cut_off_in_the_end(
+    here: Place,
+) -> None:
+    client = await here.tcp_client()
+    await client.greet()
+    (session,) = here.hall.sessions
+    session.kick("bye")
+    assert await client.events(2) == [Kicked("bye")]
+    assert session.closed == "kicked"
+    assert len(here.tcp._door.open) == 1
+    here.hall.pass_time(5.1)
+    await until(here.hall.is_empty)
+    client.reset()
+    await client.close()
 
 
 async def test_kick_and_close_frame_reach_a_websocket_client(here: Place) -> None:

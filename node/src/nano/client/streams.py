@@ -46,9 +46,12 @@ class TcpStream:
     async def read(self) -> bytes:
         """Return what has come; empty at the end of the stream."""
         try:
-            return await self._reader.read(READ_SIZE)
+            data = await self._reader.read(READ_SIZE)
         except ConnectionError:
             return b""
+        if not data:
+            self._writer.close()  # a server that has ended its side waits for ours
+        return data
 
     async def write(self, data: bytes) -> None:
         """Send *data*."""

@@ -5,7 +5,8 @@ goes straight to the dispatcher: no task, queue or await on the way.  Whatever i
 sent to the client within one turn of the loop leaves in one write.
 
 The class knows both ways a connection can end: the client goes, or we send it
-away, in which case it gets the reason in a kick packet and a few seconds to read it.
+away, in which case it gets the reason in a kick packet, the end of our stream and a
+few seconds to read both, while what it still sends is read and dropped.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ class ClientTransport(asyncio.Protocol):
             self.stop()  # accepted in the moment in which the listener stopped
 
     def data_received(self, data: bytes) -> None:
-        """Take what the socket has read."""
+        """Take what the socket has read; behind our farewell nothing counts."""
+        if self._closing:
+            return
         self.heard = True
         self._reading = True
         try:
@@ -317,13 +320,31 @@ class ClientTransport(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._closing:
             return
-        self._closing = reason
-        self._paused = True  # whatever else was read does not count any more
         self._out.append(self._frame(self._protocol.kick(text, reconnect)))
-        transport.write(self._farewell(reason, text))
+        self._leave(transport, reason, self._farewell(reason, text))
+
+    def _leave(self, transport: asyncio.Transport, reason: str, last: bytes) -> None:
+        """End our side of the stream with *last*, and read until the client ends its.
+
+        A socket that is closed while the client still sends answers with a reset,
+        which overtakes what the client has yet to read: the reason would be lost.
+        """
+        transport.write(last)
+        self._closing = reason
         self._out.clear()
-        self._front.closings.add(self, self._front.time())
-        transport.close()
+        front = self._front
+        front.closings.add(self, front.time())
+        if self.session is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(front.sessions.close, self.session, reason)
+        try:
+            transport.write_eof()
+        except OSError:  # asyncio's: the client was quicker
+            transport.abort()
+            return
+        if self._paused:
+            transport.resume_reading()
+        self._paused = True  # the rest of this read does not count either
 
     def _farewell(self, reason: str, text: str) -> bytes:
         """Return all that still goes out, in front of the end of the stream."""

@@ -120,10 +120,7 @@ class WebSocketTransport(ClientTransport):
             self._flush()
         if self._transport is None or self._closing:
             return
-        self._transport.write(last)
-        self._closing = reason
-        self._front.closings.add(self, self._front.time())
-        self._transport.close()
+        self._leave(self._transport, reason, last)
 
     def _send(self, packet: bytes) -> bool:
         return self.forward(data_frame(packet))
