@@ -59,8 +59,8 @@ def test_a_refusal_says_its_code() -> None:
         (b"\xff\x00", ClientHello()),
         (b'{"sys":{"type":"\xff"}}', ClientHello()),
         (b'{"sys":7}', ClientHello()),
-        (b'{"user":' + b"[" * 5000, ClientHello()),
-        (b'{"user":' + b"[" * 5000 + b"]" * 5000 + b"}", ClientHello()),
+        (b'{"user":' + b"[" * 30_000, ClientHello()),
+        (b'{"user":' + b"[" * 30_000 + b"]" * 30_000 + b"}", ClientHello()),
     ],
 )
 def test_a_hello_is_read_and_an_unreadable_one_says_nothing(

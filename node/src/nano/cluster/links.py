@@ -238,6 +238,7 @@ class Links:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()  # their own callbacks may come a turn of the loop later
 
     # ---------------------------------------------------------------- envelopes
 
