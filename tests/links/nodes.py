@@ -12,6 +12,7 @@ from nano.cluster.mirrors import Mirrors
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import Forwarder
 from nano.metrics import Metrics
+from nano.runtime.answers import Deferred
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
@@ -31,6 +32,7 @@ class Shop(Component):
         self.name = name
         self.free = asyncio.Event()
         self.seen: list[tuple[str, Any]] = []
+        self.promises: list[Deferred] = []
 
     @handler
     def who(self, session: Session, payload: Any) -> str:
@@ -65,6 +67,15 @@ class Shop(Component):
     async def wait(self, session: Session, payload: Any) -> str:
         await self.free.wait()
         return self.name
+
+    @handler
+    async def early(self, session: Session, payload: Any) -> None:
+        session.respond("early")
+        await self.free.wait()
+
+    @handler
+    def later(self, session: Session, payload: Any) -> None:
+        self.promises.append(session.defer())
 
     @handler
     def huge(self, session: Session, payload: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nano.cluster.mirrors import MirrorHome
 from nano.cluster.pb import link_pb2 as pb
-from tests.runtime.clients import Client
+from tests.runtime.clients import Answer, Client
 
 from .nodes import GATE, ONE, OTHER_GATE, TWO, Gate, Story, sent_on
 from .peers import until
@@ -115,6 +115,39 @@ async def test_a_full_queue_on_the_backend_holds_the_client_back(story: Story) -
     await until(lambda: story.client.paused)
     story.shops[backend].free.set()
     await until(lambda: not story.client.paused)
+
+
+async def test_a_backend_answers_before_its_handler_ends(story: Story) -> None:
+    backend = await story.bound(story.client)
+    assert (await story.client.request("Shop.early")).value == "early"
+    mirror = story.mirror(backend, story.client)
+    assert mirror is not None
+    assert mirror.busy
+    story.shops[backend].free.set()
+    assert (await story.client.request("Shop.who")).value == backend
+
+
+async def test_a_backend_answers_when_it_likes(story: Story) -> None:
+    backend = await story.bound(story.client)
+    number = story.client.send("Shop.later")
+    shop = story.shops[backend]
+    await until(lambda: shop.promises)
+    assert (await story.client.request("Shop.who")).value == backend
+    assert number not in story.client.answers
+    shop.promises[0].respond("now")
+    await until(lambda: number in story.client.answers)
+    assert story.client.answers[number] == [Answer("now", False)]
+
+
+async def test_a_promise_to_a_client_that_has_gone_is_empty(story: Story) -> None:
+    backend = await story.bound(story.client)
+    story.client.send("Shop.later")
+    shop = story.shops[backend]
+    await until(lambda: shop.promises)
+    story.gate.sessions.close(story.client.session, "client-closed")
+    await until(lambda: not story.mirror(backend, story.client))
+    shop.promises[0].respond("now")
+    assert sent_on(story.backends[backend].links.get(GATE)) == []
 
 
 async def test_envelopes_about_a_session_that_has_gone_are_counted(

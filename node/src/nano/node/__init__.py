@@ -37,6 +37,7 @@ from nano.errors import UsageError
 from nano.metrics import Metrics
 from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
+from nano.protocol.dictionary import RouteDictionary
 from nano.runtime.component import NodeInfo, collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.groups import Groups
@@ -45,9 +46,10 @@ from nano.runtime.sessions import Sessions
 from nano.runtime.ticker import Ticker
 from nano.serializers import by_name
 from nano.transports.broadcast import broadcast
-from nano.transports.context import Front, Limits
+from nano.transports.context import Front, Limits, Terms
 from nano.transports.listener import Listener
 from nano.version import __version__
+from nano_manifest import Listener as ListenerSpec
 
 __all__ = ["Node", "NodeOptions", "Role", "run"]
 
@@ -99,6 +101,7 @@ class Node:
         self._dispatcher = Dispatcher(serializer, self._metrics, timeout)
         self._dispatcher.add(self._handlers)
         self._ticker = Ticker()
+        self._ticker.add(self._dispatcher.tick)
         self._stop_wanted = asyncio.Event()
         self._undo = AsyncExitStack()
         self._build_cluster()
@@ -175,7 +178,8 @@ class Node:
         self._ticker.add(front.tick)
         specs = spec.gates.listeners if options.role is Role.GATE else []
         self._listeners = [
-            (item, Listener(item.name, item.transport, front)) for item in specs
+            (item, Listener(item.name, item.transport, front, _terms(item)))
+            for item in specs
         ]
 
     def _client_addresses(self) -> tuple[str, ...]:
@@ -340,6 +344,11 @@ async def _ended(hook: Callable[[], Awaitable[None]]) -> None:
         await hook()
     except Exception:
         logger.exception("%s failed", hook.__qualname__)
+
+
+def _terms(item: ListenerSpec) -> Terms:
+    origins = frozenset(origin.lower() for origin in item.origins)
+    return Terms(item.path, origins, RouteDictionary(item.dictionary))
 
 
 def _settle_memory() -> None:

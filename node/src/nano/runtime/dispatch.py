@@ -26,6 +26,7 @@ from nano.errors import (
 )
 from nano.metrics import UNKNOWN, Metrics, RouteCounts
 from nano.protocol.messages import Message
+from nano.runtime.answers import ANSWERED, Answers, Deferred
 from nano.runtime.component import Handler
 from nano.runtime.session import Session
 from nano.serializers import Serializer
@@ -64,6 +65,7 @@ class Dispatcher:
         self.serializer = serializer
         self.metrics = metrics
         self.timeout = timeout
+        self.answers = Answers(serializer, metrics, timeout)
         self.routes: dict[str, Route] = {}
         self.local: dict[str, LocalRoute] = {}
         self.tasks: set[asyncio.Task[None]] = set()
@@ -100,6 +102,10 @@ class Dispatcher:
         if route is None:
             route = self._unknown
         route.deliver(session, message)
+
+    def tick(self, now: float) -> None:
+        """Look at the clock: promised answers have a deadline."""
+        self.answers.tick(now)
 
     async def stop(self) -> None:
         """Cancel the handlers that still run and wait until they have ended.
@@ -169,14 +175,41 @@ class LocalRoute:
 
     def run(self, session: Session, message: Message) -> None:
         """Run the handler to its end and answer."""
+        session.asked = message
+        session.asked_of = self
         try:
             result = self._function(session, self._decode(message.payload))
             if message.id:
                 self._answer(session, message, result)
         except Exception as error:
             self._fail(session, message, error)
+        finally:
+            session.asked = None
+
+    def respond(self, session: Session, message: Message, value: Any) -> None:
+        """Answer *message*, which is in hand; behind ``session.respond``."""
+        if message is ANSWERED:
+            self._dispatcher.answers.twice(session, self.route, None)
+        elif message.id:
+            session.home.respond(message.id, self._encode(value), False)
+            self.counts.responses += 1
+            session.asked = ANSWERED
+
+    def defer(self, session: Session, message: Message) -> Deferred:
+        """Promise to answer *message*, which is in hand; behind ``session.defer``."""
+        answers = self._dispatcher.answers
+        if message is ANSWERED:
+            answers.twice(session, self.route, None)
+        deferred = answers.defer(session, message, self.counts)
+        if message.id:
+            session.asked = ANSWERED
+        return deferred
 
     def _answer(self, session: Session, message: Message, result: Any) -> None:
+        if session.asked is ANSWERED:
+            if result is not None:
+                self._dispatcher.answers.twice(session, self.route, None)
+            return
         if result is None:
             raise RequestError(INTERNAL, f"{self.route} answered nothing")
         payload = self._encode(result)
@@ -184,6 +217,9 @@ class LocalRoute:
         self.counts.responses += 1
 
     def _fail(self, session: Session, message: Message, error: BaseException) -> None:
+        if session.asked is ANSWERED:
+            self._dispatcher.answers.twice(session, self.route, error)
+            return
         if isinstance(error, RequestError):
             refusal = error
         elif isinstance(error, PayloadError):
@@ -217,6 +253,8 @@ class _AsyncRoute(LocalRoute):
     def run(self, session: Session, message: Message) -> None:
         """Start the handler; the session's next message waits for its end."""
         session.busy = True
+        session.asked = message
+        session.asked_of = self
         task = asyncio.get_running_loop().create_task(
             self._serve(session, message), name=f"{self.route} {session.id}"
         )
@@ -237,6 +275,7 @@ class _AsyncRoute(LocalRoute):
         except Exception as error:
             self._fail(session, message, error)
         finally:
+            session.asked = None
             if not self._dispatcher.stopping:
                 session.busy = False
                 _go_on(session)

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from nano.errors import UsageError
+
 if TYPE_CHECKING:
     from nano.protocol.messages import Message
+    from nano.runtime.answers import Deferred
     from nano.runtime.dispatch import LocalRoute
     from nano.serializers import Serializer
 
@@ -64,6 +67,8 @@ class Session:
         "_home",
         "_serializer",
         "_uid",
+        "asked",
+        "asked_of",
         "bindings",
         "busy",
         "closed",
@@ -91,6 +96,8 @@ class Session:
         self.version = 1  # of uid and data, counted at the home
         self.bindings: dict[str, str] = {}  # service to the member that serves it
         self.mirrors: dict[str, int] = {}  # member to the version it knows
+        self.asked: Message | None = None  # what a handler has in hand
+        self.asked_of: LocalRoute | None = None  # which handler
         self.busy = False  # an async handler of this session runs
         self.waiting: deque[tuple[LocalRoute, Message]] | None = None
 
@@ -144,6 +151,48 @@ class Session:
             TypeError: *value* cannot be encoded.
         """
         self._home.push(route, self._serializer.encode(value))
+
+    def respond(self, value: Any) -> None:
+        """Answer the request that a handler of this session has in hand.
+
+        The same as returning *value*, only that the handler goes on afterwards: an
+        ``async`` handler may answer first and work then.  A notify wants no answer, so
+        nothing happens then.
+
+        Raises:
+            UsageError: No handler of this session runs; see :meth:`defer`.
+            TypeError: *value* cannot be encoded.
+            EncodeError: *value* is too long for the client.
+        """
+        route, message = self._in_hand("respond")
+        route.respond(self, message, value)
+
+    def defer(self) -> Deferred:
+        """Promise to answer the request in hand later, from anywhere on this node.
+
+        ::
+
+            @handler
+            def play(self, session: Session, move: Move) -> None:
+                self.waiting.append(session.defer())  # .respond(value), in a while
+
+        The handler then returns ``None``, and the session's next message is served.
+
+        Raises:
+            UsageError: No handler of this session runs.
+            RequestError: 100,000 promises are open on this node.
+        """
+        route, message = self._in_hand("defer")
+        return route.defer(self, message)
+
+    def _in_hand(self, what: str) -> tuple[LocalRoute, Message]:
+        if self.asked is None or self.asked_of is None:
+            message = (
+                f"{what}() is for a handler while it runs; to answer later, call "
+                "defer() in the handler and keep what it returns"
+            )
+            raise UsageError(message)
+        return self.asked_of, self.asked
 
     def kick(self, reason: str = "kicked", *, reconnect: bool = False) -> None:
         """Tell the client to go, and why, and close its connection.
