@@ -96,6 +96,14 @@ async def test_a_push_too_long_for_a_client_fails_where_it_is_made(
     assert story.client.pushes == []
 
 
+async def test_the_largest_request_does_not_stop_the_next_one(story: Story) -> None:
+    backend = await story.bound(story.client)
+    payload = b'"' + b"x" * (LARGEST_BODY - 2) + b'"'
+    story.client.notify("Shop.where", payload)
+    assert (await story.client.request("Shop.who")).value == backend
+    assert not story.gate.metrics.dropped
+
+
 # -------------------------------------------------------------------- bindings
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from nano.cluster.outbox import BATCH_SIZE, CAPACITY, Outbox
 from nano.cluster.pb import link_pb2 as pb
+from nano.protocol.packets import LARGEST_BODY
 
 
 def drain(outbox: Outbox) -> list[pb.Batch]:
@@ -75,6 +76,17 @@ def test_the_box_is_full_until_what_was_taken_has_been_sent() -> None:
     outbox.sent(taken[0])
     assert not outbox.full
     assert 1000 <= outbox.waiting < 1100
+
+
+def test_the_largest_message_leaves_room_for_the_next_ones() -> None:
+    outbox = Outbox()
+    outbox.message(pb.REQUEST, 1, 1, "r", bytes(LARGEST_BODY))
+    assert not outbox.full
+    for number in range(7):
+        outbox.message(pb.REQUEST, 1, number, "r", bytes(1 << 20))
+        assert not outbox.full
+    outbox.message(pb.REQUEST, 1, 8, "r", bytes(1 << 20))
+    assert outbox.full
 
 
 def test_a_closed_box_is_full_and_is_emptied_or_cleared() -> None:

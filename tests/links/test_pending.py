@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nano.cluster.outbox import CAPACITY
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import Forwarder
 from nano.errors import EncodeError
@@ -85,7 +86,7 @@ async def test_a_full_link_is_answered_503(story: Story) -> None:
     backend = await story.bound(client)
     link = story.gate.links.get(backend)
     assert link is not None
-    link.message(pb.NOTIFY, client.session.id, 0, "Shop.who", bytes(8 << 20))
+    link.message(pb.NOTIFY, client.session.id, 0, "Shop.who", bytes(CAPACITY))
     assert link.outbox.full
     number = client.send("Shop.who")
     (answer,) = client.answers[number]
@@ -117,7 +118,7 @@ async def test_pushes_to_a_full_link_are_dropped_and_counted_and_answers_are_not
     assert link is not None
     number = story.client.send("Shop.wait")
     await until(lambda: story.backends[backend].dispatcher.tasks)
-    link.message(pb.RESPONSE, 0, 999, "", bytes(8 << 20))
+    link.message(pb.RESPONSE, 0, 999, "", bytes(CAPACITY))
     mirror.push("onNews", 1)
     assert story.backends[backend].metrics.dropped == {("push", "link-full"): 1}
     mirror.home.respond(*_only(story.gate.forwarder), b'"late"', False)

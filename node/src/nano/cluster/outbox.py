@@ -11,11 +11,13 @@ from collections import deque
 from typing import Final
 
 from nano.cluster.pb import link_pb2 as pb
+from nano.protocol.packets import LARGEST_BODY
 
 __all__ = ["BATCH_SIZE", "CAPACITY", "Outbox"]
 
 BATCH_SIZE: Final = 1 << 20  # bytes at which a batch is closed
-CAPACITY: Final = 8 << 20  # bytes that may wait before the box is full
+CAPACITY: Final = LARGEST_BODY + (8 << 20)
+"""Bytes that may wait before the box is full; the largest message leaves room."""
 OVERHEAD: Final = 48  # bytes of an envelope besides route and payload, about
 
 
