@@ -247,3 +247,28 @@ def test_types_are_values() -> None:
     with pytest.raises(AttributeError):
         backend.name = "b"  # type: ignore[misc]
     assert Gates().template is not None
+
+
+@pytest.mark.parametrize(
+    ("dictionary", "problem"),
+    [
+        ({"R.a": 1, "R.b": 1}, "[R.b]: 1 is the code of R.a already"),
+        ({" R.a": 1}, "[ R.a]: a route has 1 to 255 bytes, and no space around them"),
+        ({"r" * 256: 1}, f".{'r' * 256}: a route has 1 to 255 bytes, and no space"),
+        ({f"R.r{n}": n for n in range(1001)}, ": must have at most 1000"),
+    ],
+)
+def test_a_dictionary_is_checked_where_the_api_server_does_not(
+    dictionary: dict[str, int], problem: str
+) -> None:
+    listener = {"name": "a", "transport": "tcp", "port": 4000, "dictionary": dictionary}
+    with pytest.raises(ManifestError) as caught:
+        from_object(
+            {
+                "apiVersion": "nanocluster.io/v1alpha1",
+                "kind": "NanoCluster",
+                "metadata": {"name": "echo"},
+                "spec": {"gates": {"listeners": [listener]}},
+            }
+        )
+    assert f"spec.gates.listeners[0].dictionary{problem}" in str(caught.value)

@@ -23,7 +23,7 @@ from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
 from nano.serializers import SerializerName, by_name
 from nano.transports.connection import ClientTransport, TcpTransport
-from nano.transports.context import Doorway, Front, Limits
+from nano.transports.context import Doorway, Front, Limits, Terms
 from nano.transports.listener import Listener
 
 HANDSHAKE = encode_packet(PacketType.HANDSHAKE)
@@ -158,8 +158,8 @@ class Hall:
             and not any(self.front.wheel._spokes)
         )
 
-    async def listener(self, transport: str) -> Listener:
-        listener = Listener(transport, transport, self.front)
+    async def listener(self, transport: str, terms: Terms | None = None) -> Listener:
+        listener = Listener(transport, transport, self.front, terms)
         await listener.start("127.0.0.1", 0)
         return listener
 

@@ -15,9 +15,11 @@ import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection as WebSocket
 from websockets.asyncio.client import connect as connect_websocket
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from nano.protocol.dictionary import RouteDictionary
+from nano.transports.context import Terms
 from nano.transports.listener import Listener
 
 from .protobuf_room import ProtobufRoom
@@ -48,13 +50,18 @@ VECTORS = Path(__file__).parents[1] / "vectors" / "nano.json"
 LIVE: dict[str, Any] = msgspec.json.decode(VECTORS.read_bytes())["live"]
 TCP = [
     msgspec.convert(LIVE[name], Talk)
-    for name in ("handshake_hs30", "handshake_hs025", "tcp_json", "tcp_protobuf")
+    for name in (
+        "handshake_hs30",
+        "handshake_hs025",
+        "tcp_json",
+        "tcp_json_dict",
+        "tcp_protobuf",
+    )
 ] + msgspec.convert(LIVE["tcp_negative"], list[Talk])
 WEBSOCKET = [
     msgspec.convert(LIVE[name], Talk) for name in ("ws_json", "ws_stream", "ws_text")
 ]
 ELSEWHERE = {
-    "tcp_json_dict": "listeners have no dictionaries yet; see tests/protocol",
     "ws_http": "no conversations; see the last tests here",
 }
 
@@ -91,9 +98,9 @@ DIFFERENT: dict[str, tuple[int, bytes, str]] = {
 
 def test_every_conversation_is_held_or_listed() -> None:
     held = {"handshake_hs30", "handshake_hs025", "tcp_json", "tcp_negative"}
-    held |= {"tcp_protobuf", "ws_json", "ws_stream", "ws_text"}
+    held |= {"tcp_json_dict", "tcp_protobuf", "ws_json", "ws_stream", "ws_text"}
     assert held | set(ELSEWHERE) == set(LIVE)
-    assert len(TCP) == 28
+    assert len(TCP) == 29
     assert set(DIFFERENT) <= {talk.description for talk in TCP}
 
 
@@ -113,10 +120,13 @@ class Stage:
         moment = re.search(rb'"servertime":(\d+)', everything)
         if moment:
             self.hall.wall = float(moment[1]) + 0.5
+        codes = re.search(rb'"dict":({[^}]*})', everything)
+        dictionary = msgspec.json.decode(codes[1]) if codes else None
+        self._terms = Terms(dictionary=RouteDictionary(dictionary))
         self._begin = self.hall.now
 
     async def open(self, transport: str) -> Listener:
-        self.listener = await self.hall.listener(transport)
+        self.listener = await self.hall.listener(transport, self._terms)
         return self.listener
 
     def at(self, step: Step) -> None:
@@ -223,16 +233,35 @@ async def test_a_websocket_client_hears_what_nano_said(talk: Talk) -> None:
         await stage.close()
 
 
-# nano's entry in ws_http: ours
+# nano's entries in ws_http: what of the listener's terms leads to the same
 UPGRADES = {
-    "wrong path": "every path is accepted; nano's is configured, ours is not yet",
-    "refused origin (CheckOrigin returns false)": "every origin is, likewise",
-    "client offers subprotocols pomelo, nano: none is selected": "the same",
+    "wrong path": Terms(path="/nano"),
+    "refused origin (CheckOrigin returns false)": Terms(
+        origins=frozenset({"https://here"})
+    ),
+    "client offers subprotocols pomelo, nano: none is selected": Terms(),
 }
 
 
+@pytest.mark.parametrize("entry", LIVE["ws_http"], ids=lambda it: it["description"])
+async def test_an_upgrade_is_answered_as_by_nano(entry: dict[str, Any]) -> None:
+    listener = await Hall().listener("websocket", UPGRADES[entry["description"]])
+    answered = 101
+    try:
+        async with connect_websocket(
+            f"ws://{listener.address}/any/path?at=all",
+            origin="http://elsewhere",  # type: ignore[arg-type]
+            subprotocols=[Subprotocol("pomelo"), Subprotocol("nano")],
+            proxy=None,
+        ):
+            pass
+    except InvalidStatus as error:
+        answered = error.response.status_code
+    assert answered == entry["status"]
+    await listener.stop()
+
+
 async def test_any_path_and_origin_may_upgrade_and_no_subprotocol_is_selected() -> None:
-    assert {entry["description"] for entry in LIVE["ws_http"]} == set(UPGRADES)
     hall = Hall()
     listener = await hall.listener("websocket")
     async with connect_websocket(

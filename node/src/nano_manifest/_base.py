@@ -24,8 +24,11 @@ __all__ = [
     "ListenerName",
     "Name",
     "Object",
+    "Origin",
     "Passed",
+    "RouteCode",
     "StringMap",
+    "UrlPath",
     "VariableName",
 ]
 
@@ -77,6 +80,26 @@ Component = Annotated[
         extra={"says": "a module and a class, as in 'chat.rooms:RoomService'"},
     ),
 ]
+
+UrlPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?$",
+        max_length=256,
+        extra={"says": "a path of a URL, beginning with '/', as in '/nano'"},
+    ),
+]
+
+Origin = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$",
+        max_length=253,
+        extra={"says": "scheme, host and maybe port, as in 'https://example.com'"},
+    ),
+]
+
+RouteCode = Annotated[int, Meta(ge=0, le=65_535)]
 
 Image = Annotated[str, Meta(max_length=512)]
 

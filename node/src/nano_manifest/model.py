@@ -22,8 +22,11 @@ from nano_manifest._base import (
     ListenerName,
     Name,
     Object,
+    Origin,
     Passed,
+    RouteCode,
     StringMap,
+    UrlPath,
     VariableName,
 )
 from nano_manifest.settings import Settings
@@ -245,6 +248,31 @@ class Listener(Object, frozen=True, kw_only=True):
             "a service of type NodePort or LoadBalancer; absent: Kubernetes chooses.",
         ),
     ] = None
+    path: Annotated[
+        UrlPath,
+        Meta(
+            description="Path at which WebSockets are served, and no other; empty: any "
+            "path. Only with transport websocket.",
+        ),
+    ] = ""
+    origins: Annotated[
+        list[Origin],
+        Meta(
+            max_length=MAX_ITEMS,
+            description="Origins of the pages that may open WebSockets, as in "
+            "https://example.com; empty: all. Clients that name none are no browsers "
+            "and are let in. Only with transport websocket.",
+            extra={"set": True},
+        ),
+    ] = field(default_factory=list)
+    dictionary: Annotated[
+        dict[str, RouteCode],
+        Meta(
+            max_length=1000,
+            description="Routes that go as a code of two bytes instead of their name, "
+            "both ways; no two share a code. Clients learn it in the handshake.",
+        ),
+    ] = field(default_factory=dict)
 
 
 class GateService(Object, frozen=True, kw_only=True):

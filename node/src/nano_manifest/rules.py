@@ -137,6 +137,17 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             "another name",
             ".name",
         ),
+        CelRule(
+            "!has(self.path) || self.path == '' || self.transport == 'websocket'",
+            "only a listener with transport websocket has a path",
+            ".path",
+        ),
+        CelRule(
+            "!has(self.origins) || self.origins.size() == 0 || "
+            "self.transport == 'websocket'",
+            "only a listener with transport websocket has origins",
+            ".origins",
+        ),
     ),
     Backend: (
         CelRule(
@@ -216,6 +227,24 @@ def _listener(listener: Listener, gates: Gates, at: Path) -> Iterator[Problem]:
     if listener.node_port is not None and gates.service.type == "ClusterIP":
         text = "needs spec.gates.service.type NodePort or LoadBalancer"
         yield (*at, "nodePort"), text
+    if listener.transport != "websocket":
+        for field in ("path", "origins"):
+            if getattr(listener, field):
+                yield (*at, field), "only a listener with transport websocket has this"
+    yield from _repeated(listener.origins, (*at, "origins"))
+    yield from _dictionary(listener.dictionary, (*at, "dictionary"))
+
+
+def _dictionary(codes: dict[str, int], at: Path) -> Iterator[Problem]:
+    """Check what the API server leaves to us: pairs of 1000 cost it too much."""
+    owners: dict[int, str] = {}
+    for route, code in codes.items():
+        if route != route.strip() or not 0 < len(route.encode()) <= 255:
+            text = "a route has 1 to 255 bytes, and no space around them"
+            yield (*at, route), text
+        owner = owners.setdefault(code, route)
+        if owner != route:
+            yield (*at, route), f"{code} is the code of {owner} already"
 
 
 def _backend(backend: Backend, at: Path) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """One push to many clients.
 
-The push is put into bytes once for each kind of listener, and every client of that
-kind gets the same object, in front of which nothing is computed any more.  It leaves
+The push is put into bytes once for each listener, and every client of that listener
+gets the same object, in front of which nothing is computed any more.  It leaves
 with whatever else the client is sent in this turn of the loop, so several publishes
 of one turn cost each client one write.  The node hands this function to its groups.
 """
@@ -14,6 +14,7 @@ from nano.errors import EncodeError
 from nano.metrics import Metrics
 from nano.runtime.session import Session
 from nano.transports.connection import ClientTransport
+from nano.transports.context import Doorway
 
 __all__ = ["broadcast"]
 
@@ -27,20 +28,20 @@ def broadcast(
     reads too slowly is closed with its next write, as by any other push.  A message
     that fits no packet is dropped for all of them, and counted.
     """
-    prepared: dict[type[ClientTransport], bytes] = {}
+    prepared: dict[Doorway, bytes] = {}
     delivered = 0
     for session in sessions:
         home = session.home
         if not isinstance(home, ClientTransport):
             continue  # not at home here
-        kind = type(home)
-        if kind not in prepared:
+        door = home.door
+        if door not in prepared:
             try:
-                prepared[kind] = home.prepare(route, payload)
+                prepared[door] = home.prepare(route, payload)
             except EncodeError:
                 metrics.dropped["push", "does-not-fit"] += len(sessions)
                 return 0
-        delivered += home.forward(prepared[kind])
+        delivered += home.forward(prepared[door])
     if delivered:
         metrics.pushed(route, delivered)
     return delivered

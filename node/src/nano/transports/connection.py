@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Final, cast
+from typing import cast
 
 from nano.errors import ProtocolError
 from nano.protocol.connection import Connection, Event, HandshakeRequested
@@ -23,7 +23,6 @@ from nano.protocol.messages import (
     Message,
     encode_push,
     encode_response,
-    head_of_push,
 )
 from nano.protocol.packets import HEARTBEAT_PACKET
 from nano.runtime.session import Session
@@ -33,10 +32,6 @@ from nano.transports.context import Doorway
 __all__ = ["ClientTransport", "TcpTransport"]
 
 logger = logging.getLogger(__name__)
-
-MOST_HEADS: Final = 500  # encoded heads of push routes, kept to be used again
-
-_heads: dict[str, bytes] = {}
 
 
 class ClientTransport(asyncio.Protocol):
@@ -49,7 +44,6 @@ class ClientTransport(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_congested",
-        "_door",
         "_errors",
         "_flushing",
         "_front",
@@ -59,6 +53,7 @@ class ClientTransport(asyncio.Protocol):
         "_protocol",
         "_reading",
         "_transport",
+        "door",
         "heard",
         "session",
         "silent",
@@ -67,9 +62,10 @@ class ClientTransport(asyncio.Protocol):
 
     def __init__(self, door: Doorway) -> None:
         front = door.front
-        self._door = door
+        self.door = door
         self._front = front
-        self._protocol = Connection(limit=front.limits.packet)
+        dictionary = door.terms.dictionary
+        self._protocol = Connection(dictionary, limit=front.limits.packet)
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
         self._held: deque[Event] | None = None  # read before the session was paused
@@ -90,10 +86,10 @@ class ClientTransport(asyncio.Protocol):
         """Begin to wait for the greeting."""
         front = self._front
         self._transport = cast("asyncio.Transport", transport)
-        self._door.enter(self)
+        self.door.enter(self)
         front.wheel.add(self)
         front.greetings.add(self, front.time())
-        if self._door.shut:
+        if self.door.shut:
             self.stop()  # accepted in the moment in which the listener stopped
 
     def data_received(self, data: bytes) -> None:
@@ -144,9 +140,10 @@ class ClientTransport(asyncio.Protocol):
 
     def _greet(self) -> None:
         front = self._front
-        hello = ServerHello(front.limits.heartbeat, int(front.wall()))
+        dictionary = self.door.terms.dictionary
+        hello = ServerHello(front.limits.heartbeat, int(front.wall()), dictionary)
         self._send(self._protocol.accept(hello))
-        self._door.counts.handshakes["accepted"] += 1
+        self.door.counts.handshakes["accepted"] += 1
         front.greetings.discard(self)
         serializer = front.dispatcher.serializer
         self._errors = self._protocol.hello.errors or serializer.self_describing
@@ -175,7 +172,7 @@ class ClientTransport(asyncio.Protocol):
         front.wheel.remove(self)
         front.greetings.discard(self)
         front.closings.discard(self)
-        self._door.leave(self, reason)
+        self.door.leave(self, reason)
         if self.session is not None:
             front.sessions.close(self.session, reason)
 
@@ -208,17 +205,20 @@ class ClientTransport(asyncio.Protocol):
         Raises:
             EncodeError: Route or payload do not fit the wire.
         """
-        packet = _push_packet(route, payload)
+        door = self.door
+        packet = encode_push(door.heads.get(route) or door.head(route), payload)
         self._front.metrics.pushed(route)
         self._send(packet)
 
     def prepare(self, route: str, payload: bytes) -> bytes:
-        """Return a push as it lies in the stream of every client of this kind.
+        """Return a push as it lies in the stream of every client of this listener.
 
         Raises:
             EncodeError: Route or payload do not fit the wire.
         """
-        return self._frame(_push_packet(route, payload))
+        door = self.door
+        head = door.heads.get(route) or door.head(route)
+        return self._frame(encode_push(head, payload))
 
     def kick(self, reason: str, reconnect: bool = False) -> None:
         """Send the client away, with the reason in a kick packet."""
@@ -308,7 +308,7 @@ class ClientTransport(asyncio.Protocol):
 
     def late_greeting(self) -> None:
         """Close: the client has not introduced itself in time."""
-        self._door.counts.handshakes["timeout"] += 1
+        self.door.counts.handshakes["timeout"] += 1
         self._end("handshake-timeout", "no handshake came in time", reconnect=True)
 
     def stop(self) -> None:
@@ -355,15 +355,6 @@ class ClientTransport(asyncio.Protocol):
         """Close without waiting for the client to read."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def _push_packet(route: str, payload: bytes) -> bytes:
-    head = _heads.get(route)
-    if head is None:
-        head = head_of_push(route)
-        if len(_heads) < MOST_HEADS:
-            _heads[route] = head
-    return encode_push(head, payload)
 
 
 class TcpTransport(ClientTransport):

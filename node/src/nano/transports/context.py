@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from nano.metrics import ListenerCounts, Metrics
+from nano.protocol.dictionary import EMPTY, RouteDictionary
+from nano.protocol.messages import head_of_push
 from nano.runtime.deadlines import Deadlines
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
 from nano.transports.wheel import Wheel
 
-__all__ = ["Client", "Doorway", "Front", "Limits"]
+__all__ = ["Client", "Doorway", "Front", "Limits", "Terms"]
+
+MOST_HEADS: Final = 500  # encoded heads of push routes, kept to be used again
 
 CLOSING_TIME: Final = (
     5.0  # seconds that a client gets to read what was sent before a close
@@ -35,6 +39,22 @@ class Limits:
     backlog: int
     heartbeat: float
     handshake: float
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one listener asks of its clients, and what it offers them.
+
+    Attributes:
+        path: Where WebSockets are served; empty for everywhere.
+        origins: The pages that may open WebSockets, as ``https://example.com`` in
+            lower case; empty for all.  Who names no origin is no browser, and may.
+        dictionary: Which routes go as codes.
+    """
+
+    path: str = ""
+    origins: frozenset[str] = frozenset()
+    dictionary: RouteDictionary = EMPTY
 
 
 class Client(Protocol):
@@ -97,18 +117,35 @@ class Doorway:
     Attributes:
         front: The node's side towards clients.
         counts: What this listener has seen.
+        terms: What is asked of them and offered to them.
+        heads: Encoded heads of pushes by route; :meth:`head` makes the missing ones.
         open: The connections that there are.
         shut: Nobody is let in any more.
         deserted: Nobody is connected.
     """
 
-    def __init__(self, front: Front, counts: ListenerCounts) -> None:
+    def __init__(
+        self, front: Front, counts: ListenerCounts, terms: Terms | None = None
+    ) -> None:
         self.front = front
         self.counts = counts
+        self.terms = terms or Terms()
+        self.heads: dict[str, bytes] = {}
         self.open: set[Client] = set()
         self.shut = False
         self.deserted = asyncio.Event()
         self.deserted.set()
+
+    def head(self, route: str) -> bytes:
+        """Make the head of a push to *route*, and keep those of the first routes.
+
+        Raises:
+            EncodeError: *route* does not fit the wire.
+        """
+        head = head_of_push(route, self.terms.dictionary)
+        if len(self.heads) < MOST_HEADS:
+            self.heads[route] = head
+        return head
 
     def enter(self, client: Client) -> None:
         """A client has connected."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from nano.errors import UsageError
 from nano.transports.connection import ClientTransport, TcpTransport
-from nano.transports.context import Doorway, Front
+from nano.transports.context import Doorway, Front, Terms
 from nano.transports.websocket import WebSocketTransport
 
 __all__ = ["Listener"]
@@ -28,12 +28,15 @@ class Listener:
         name: Its name in the manifest and in metrics.
         transport: ``tcp`` or ``websocket``.
         front: What it shares with the node's other listeners.
+        terms: What it asks of its clients and offers them; by default nothing.
     """
 
-    def __init__(self, name: str, transport: str, front: Front) -> None:
+    def __init__(
+        self, name: str, transport: str, front: Front, terms: Terms | None = None
+    ) -> None:
         self.name = name
         self._make = TRANSPORTS[transport]
-        self._door = Doorway(front, front.metrics.listener(name))
+        self._door = Doorway(front, front.metrics.listener(name), terms)
         self._server: asyncio.Server | None = None
 
     async def start(

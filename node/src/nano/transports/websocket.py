@@ -8,9 +8,10 @@ that is dropped afterwards; frames are read and written by
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import Final
 
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from nano.transports.connection import ClientTransport
@@ -96,16 +97,31 @@ class WebSocketTransport(ClientTransport):
         server.receive_data(bytes(pending[:cut]))
         for event in server.events_received():
             if isinstance(event, Request):
-                server.send_response(server.accept(event))
+                server.send_response(self._judge(server, event))
         answer = b"".join(server.data_to_send()) or NOT_HTTP
         if server.state.name != "OPEN":
-            self._door.counts.handshakes["no-upgrade"] += 1
+            self.door.counts.handshakes["no-upgrade"] += 1
             self._upgrade = bytearray()
             self._close("no-upgrade", answer)
             return b""
         self._write_now(answer)
         self._upgrade = None
         return bytes(pending[cut:])
+
+    def _judge(self, server: ServerProtocol, request: Request) -> Response:
+        """Return the answer to a request to upgrade."""
+        terms = self.door.terms
+        if terms.path and request.path.partition("?")[0] != terms.path:
+            text = f"This server's WebSocket is at {terms.path}; connect there.\n"
+            return server.reject(HTTPStatus.NOT_FOUND, text)
+        for origin in request.headers.get_all("Origin") if terms.origins else ():
+            if origin.lower() not in terms.origins:
+                text = (
+                    "Pages of this origin may not connect; whoever runs the server "
+                    "lists those that may as origins of the listener.\n"
+                )
+                return server.reject(HTTPStatus.FORBIDDEN, text)
+        return server.accept(request)
 
     def _write_now(self, data: bytes) -> None:
         transport = self._transport
