@@ -18,6 +18,7 @@ from nano.metrics import Metrics
 from nano.protocol.messages import NOTIFY, REQUEST, Message
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
+from nano.runtime.filters import Filters
 from nano.runtime.sessions import Sessions, new_session_id
 from nano.serializers import JsonSerializer
 
@@ -116,7 +117,7 @@ class World:
         self.metrics = Metrics()
         self.sessions = Sessions()
         self.dispatcher = Dispatcher(JsonSerializer(), self.metrics, timeout)
-        self.dispatcher.add(collect_handlers(components))
+        self.dispatcher.add(collect_handlers(components), Filters(components))
 
     def client(self) -> Client:
         """Return a new client with a session."""

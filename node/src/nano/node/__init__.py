@@ -40,6 +40,7 @@ from nano.node.report import Report
 from nano.protocol.dictionary import RouteDictionary
 from nano.runtime.component import NodeInfo, collect_handlers
 from nano.runtime.dispatch import Dispatcher
+from nano.runtime.filters import Filters
 from nano.runtime.groups import Groups
 from nano.runtime.loading import load_components
 from nano.runtime.sessions import Sessions
@@ -99,7 +100,7 @@ class Node:
         self._handlers = collect_handlers(self._components)
         timeout = settings.request_timeout_seconds
         self._dispatcher = Dispatcher(serializer, self._metrics, timeout)
-        self._dispatcher.add(self._handlers)
+        self._dispatcher.add(self._handlers, Filters(self._components))
         self._ticker = Ticker()
         self._ticker.add(self._dispatcher.tick)
         self._stop_wanted = asyncio.Event()

@@ -18,16 +18,29 @@ from nano.errors import UsageError
 from nano.protocol.messages import LONGEST_ROUTE
 
 if TYPE_CHECKING:
+    from nano.protocol.messages import Message
     from nano.runtime.group import Group
     from nano.runtime.groups import Groups
+    from nano.runtime.session import Session
 
-__all__ = ["Component", "Handler", "NodeInfo", "collect_handlers", "handler"]
+__all__ = [
+    "HOOKS",
+    "Component",
+    "Handler",
+    "NodeInfo",
+    "collect_handlers",
+    "handler",
+    "overrides",
+]
 
 MARK: Final = "__nano_handler__"
 BY_POSITION: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
 )
+
+HOOKS: Final = ("before_handler", "after_handler")
+"""What a component may define besides handlers; plain functions."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,6 +105,27 @@ class Component:
     async def stop(self) -> None:
         """Release what ``start`` took."""
 
+    def before_handler(self, session: Session, message: Message) -> None:
+        """See every message that a handler of this node is about to get.
+
+        A filter: those of all components run in the manifest's order, whosever the
+        handler is, before the payload is decoded.  It may raise
+        :class:`~nano.errors.RequestError` to refuse the message, or answer a request
+        by ``session.respond``; the handler is not called then, nor are later filters.
+        Any other exception refuses the message as an internal error.
+
+        Args:
+            session: Whose message it is.
+            message: Its ``route``, its ``payload`` in bytes, its ``id`` (0: a notify).
+        """
+
+    def after_handler(self, session: Session, message: Message) -> None:
+        """See every message that a handler of this node has served, or failed at.
+
+        The counterpart of :meth:`before_handler`; those of all components run in the
+        reverse order.  What it raises is logged and changes nothing.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Handler:
@@ -142,14 +176,14 @@ def collect_handlers(components: Iterable[Component]) -> list[Handler]:
     """Return the handlers of *components*, in order.
 
     Raises:
-        UsageError: A class has no handler, a handler has the wrong parameters, or
-            two handlers have the same route.
+        UsageError: A class has neither handler nor hook, a handler has the wrong
+            parameters, or two handlers have the same route.
     """
     found: dict[str, Handler] = {}
     for component in components:
         service = component.service or type(component).__name__
         handlers = list(_handlers_of(component, service))
-        if not handlers:
+        if not handlers and not any(overrides(component, name) for name in HOOKS):
             message = f"{service} has no handler; mark methods with @handler"
             raise UsageError(message)
         for item in handlers:
@@ -158,6 +192,25 @@ def collect_handlers(components: Iterable[Component]) -> list[Handler]:
                 raise UsageError(message)
             found[item.route] = item
     return list(found.values())
+
+
+def overrides(component: Component, name: str) -> bool:
+    """Whether *component* defines the hook *name* of :data:`HOOKS`.
+
+    Raises:
+        UsageError: It does, but as a handler or as a coroutine function.
+    """
+    method = getattr(type(component), name)
+    if method is getattr(Component, name):
+        return False
+    where = f"{type(component).__name__}.{name}"
+    if hasattr(method, MARK):
+        raise UsageError(
+            f"{where} cannot be a handler: nano itself calls it; rename it"
+        )
+    if inspect.iscoroutinefunction(method):
+        raise UsageError(f"{where} is called and not awaited; make it a plain def")
+    return True
 
 
 def _handlers_of(component: Component, service: str) -> Iterable[Handler]:

@@ -28,6 +28,7 @@ from nano.metrics import UNKNOWN, Metrics, RouteCounts
 from nano.protocol.messages import Message
 from nano.runtime.answers import ANSWERED, Answers, Deferred
 from nano.runtime.component import Handler
+from nano.runtime.filters import Filters
 from nano.runtime.session import Session
 from nano.serializers import Serializer
 
@@ -39,6 +40,9 @@ PAUSE_AT: Final = 32  # messages that wait for one session: its client is not re
 RESUME_AT: Final = 8
 HERE: Final = ""  # who holds a session back; other nodes are known by address
 MOST_WAITING: Final = 4096  # what may still be under way when the pause takes effect
+
+
+NO_FILTERS: Final = Filters()
 
 
 class Route(Protocol):
@@ -72,16 +76,15 @@ class Dispatcher:
         self.stopping = False
         self._unknown = _UnknownRoute(self)
 
-    def add(self, handlers: Iterable[Handler]) -> None:
-        """Serve *handlers* on this node.
+    def add(self, handlers: Iterable[Handler], filters: Filters = NO_FILTERS) -> None:
+        """Serve *handlers* on this node, each with *filters* around it.
 
         Raises:
             UsageError: A handler's payload type cannot be decoded.
         """
         for item in handlers:
-            kind = _AsyncRoute if item.is_async else LocalRoute
             try:
-                route = kind(item, self)
+                route = _route(item, self, filters)
             except TypeError as error:
                 message = (
                     f"{item.route}: cannot decode the payload it declares: {error}"
@@ -231,6 +234,9 @@ class LocalRoute:
             refusal = RequestError(INTERNAL, f"{self.route} failed")
         answer_error(self._dispatcher, session, message, refusal)
 
+    def _ended(self, session: Session, message: Message) -> None:
+        """Do what is to be done after an ``async`` handler, before the next message."""
+
     def _wait(self, session: Session, message: Message) -> None:
         waiting = session.waiting
         if waiting is None:
@@ -277,8 +283,64 @@ class _AsyncRoute(LocalRoute):
         finally:
             session.asked = None
             if not self._dispatcher.stopping:
+                self._ended(session, message)
                 session.busy = False
                 _go_on(session)
+
+
+class _FilteredRoute(LocalRoute):
+    """A plain handler with filters around it."""
+
+    __slots__ = ("_filters",)
+
+    def __init__(
+        self, handler: Handler, dispatcher: Dispatcher, filters: Filters
+    ) -> None:
+        super().__init__(handler, dispatcher)
+        self._filters = filters
+
+    def run(self, session: Session, message: Message) -> None:
+        """Run the filters, and the handler if they let the message pass."""
+        if self._passes(session, message):
+            super().run(session, message)
+            self._filters.ended(session, message)
+
+    def _passes(self, session: Session, message: Message) -> bool:
+        session.asked = message
+        session.asked_of = self
+        try:
+            for check in self._filters.before:
+                check(session, message)
+                if session.asked is ANSWERED:
+                    return False
+        except Exception as error:
+            self._fail(session, message, error)
+            return False
+        finally:
+            session.asked = None
+        return True
+
+
+class _FilteredAsyncRoute(_FilteredRoute, _AsyncRoute):
+    """A coroutine function with filters around it."""
+
+    __slots__ = ()
+
+    def run(self, session: Session, message: Message) -> None:
+        """Run the filters, and start the handler if they let the message pass."""
+        if self._passes(session, message):
+            _AsyncRoute.run(self, session, message)
+
+    def _ended(self, session: Session, message: Message) -> None:
+        self._filters.ended(session, message)
+
+
+def _route(item: Handler, dispatcher: Dispatcher, filters: Filters) -> LocalRoute:
+    if filters:
+        filtered = _FilteredAsyncRoute if item.is_async else _FilteredRoute
+        return filtered(item, dispatcher, filters)
+    plain = _AsyncRoute if item.is_async else LocalRoute
+    return plain(item, dispatcher)
 
 
 def _go_on(session: Session) -> None:
