@@ -52,6 +52,19 @@ class Local(Component):
         return self.node.role
 
 
+class Visits(Component):
+    """Has no handler, and writes down who comes and goes."""
+
+    lines: ClassVar[list[tuple[str, str, str]]] = []
+
+    def session_opened(self, session: Session) -> None:
+        self.lines.append((self.node.role, "opened", session.uid))
+        session.push("onWelcome", self.node.role)
+
+    def session_closed(self, session: Session) -> None:
+        self.lines.append((self.node.role, session.closed, session.uid))
+
+
 class Hooks(Component):
     """Writes down when its hooks are called."""
 

@@ -124,10 +124,13 @@ class Mirrors:
     def _mirror(self, link: Link, number: int) -> Session:
         session = self._sessions.get(number)
         if session is None:
-            home = MirrorHome(link, number, self._dispatcher)
-            session = Session(number, home, self._dispatcher.serializer, "")
+            session = self._make(link, number)
             self._sessions.add(session)
         return session
+
+    def _make(self, link: Link, number: int) -> Session:
+        home = MirrorHome(link, number, self._dispatcher)
+        return Session(number, home, self._dispatcher.serializer, "")
 
     def _on_request(self, link: Link, envelope: pb.Envelope) -> None:
         message = Message(REQUEST, envelope.id, envelope.route, envelope.payload)
@@ -140,11 +143,14 @@ class Mirrors:
         self._dispatcher.dispatch_here(session, message)
 
     def _on_session(self, link: Link, envelope: pb.Envelope) -> None:
-        session = self._mirror(link, envelope.session)
+        known = self._sessions.get(envelope.session)
+        session = known or self._make(link, envelope.session)
         state = envelope.state
         data = msgspec.json.decode(state.data) if state.data else {}
         session.remote_address = state.client_address
         session.restore(state.uid, data, state.version)
+        if known is None:
+            self._sessions.add(session)  # who is told of it can see who it is
 
     def _on_closed(self, _: Link, envelope: pb.Envelope) -> None:
         session = self._sessions.get(envelope.session)

@@ -43,7 +43,7 @@ from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
 from nano.runtime.groups import Groups
 from nano.runtime.loading import load_components
-from nano.runtime.sessions import Sessions
+from nano.runtime.sessions import Sessions, tell_components
 from nano.runtime.ticker import Ticker
 from nano.serializers import by_name
 from nano.transports.broadcast import broadcast
@@ -107,6 +107,7 @@ class Node:
         self._undo = AsyncExitStack()
         self._build_cluster()
         self._build_front()
+        tell_components(self._components, self._sessions)
         self._report = Report(
             {
                 "cluster": self._cluster_name,
@@ -167,6 +168,10 @@ class Node:
             backlog=settings.backlog_bytes,
             heartbeat=settings.client_heartbeat_seconds,
             handshake=settings.handshake_timeout_seconds,
+            connections=settings.max_connections,
+            per_address=settings.max_connections_per_address,
+            messages=settings.messages_per_second,
+            handshakes=settings.handshakes_per_second,
         )
         front = Front(
             self._dispatcher,

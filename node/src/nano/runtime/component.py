@@ -39,7 +39,12 @@ BY_POSITION: Final = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
 )
 
-HOOKS: Final = ("before_handler", "after_handler")
+HOOKS: Final = (
+    "session_opened",
+    "session_closed",
+    "before_handler",
+    "after_handler",
+)
 """What a component may define besides handlers; plain functions."""
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -104,6 +109,22 @@ class Component:
 
     async def stop(self) -> None:
         """Release what ``start`` took."""
+
+    def session_opened(self, session: Session) -> None:
+        """A session has come to this node.
+
+        On a gate that is each of its clients, once greeted; on a backend each client
+        with its first message to this node, which is served afterwards.
+        """
+
+    def session_closed(self, session: Session) -> None:
+        """A session of this node has ended; ``session.closed`` says why.
+
+        Its uid, data and ``local`` can be read, and it has left its groups.  On a
+        backend this is the end of the client, or of the link to its gate.
+
+        What these two raise is logged and changes nothing.
+        """
 
     def before_handler(self, session: Session, message: Message) -> None:
         """See every message that a handler of this node is about to get.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from nano.runtime.component import Component, overrides
 from nano.runtime.session import Session
 
-__all__ = ["Sessions", "new_session_id"]
+__all__ = ["Sessions", "new_session_id", "tell_components"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +26,17 @@ class Sessions:
     """A table of sessions by id.
 
     Whoever must know of a session's end is told exactly once, after the session
-    has left the table.
+    has left the table; whoever must know of its beginning, when it has entered.
     """
 
     def __init__(self) -> None:
         self._sessions: dict[int, Session] = {}
+        self._openings: list[Callable[[Session], None]] = []
         self._callbacks: list[Callable[[Session], None]] = []
+
+    def on_opened(self, callback: Callable[[Session], None]) -> None:
+        """Have *callback* called with each session that begins."""
+        self._openings.append(callback)
 
     def on_closed(self, callback: Callable[[Session], None]) -> None:
         """Have *callback* called with each session that ends."""
@@ -39,6 +45,11 @@ class Sessions:
     def add(self, session: Session) -> None:
         """Take *session* in."""
         self._sessions[session.id] = session
+        for callback in self._openings:
+            try:
+                callback(session)
+            except Exception:
+                logger.exception("at the beginning of %r", session)
 
     def get(self, number: int) -> Session | None:
         """Return the session with that id, if it is here."""
@@ -62,3 +73,16 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+
+def tell_components(components: Iterable[Component], sessions: Sessions) -> None:
+    """Have *components* told of the sessions that begin and end, if they want to be.
+
+    Raises:
+        UsageError: A hook is a handler or a coroutine function.
+    """
+    for component in components:
+        if overrides(component, "session_opened"):
+            sessions.on_opened(component.session_opened)
+        if overrides(component, "session_closed"):
+            sessions.on_closed(component.session_closed)
