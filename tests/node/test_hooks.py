@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 import nano.client
@@ -57,3 +58,15 @@ async def test_components_are_told_of_sessions_on_gates_and_backends() -> None:
             ("backend", "client-closed", "ann"),
             ("gate", "client-closed", "ann"),
         ]
+
+
+async def test_timers_run_from_a_components_start_to_its_stop() -> None:
+    spec = manifest().spec
+    gates = msgspec.structs.replace(spec.gates, components=["nodeapp:Clock"])
+    only_gates = msgspec.structs.replace(spec, gates=gates, backends=[])
+    cluster = NanoCluster(metadata=Metadata(name="clock"), spec=only_gates)
+    async with LocalCluster(cluster, app_dir=APP_DIR):
+        from nodeapp import Clock
+
+        await until(lambda: len(Clock.ticks) >= 3)
+    assert Clock.ticks == ["gate"] * (len(Clock.ticks) - 1) + ["stopped"]

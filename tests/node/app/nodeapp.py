@@ -65,6 +65,25 @@ class Visits(Component):
         self.lines.append((self.node.role, session.closed, session.uid))
 
 
+class Clock(Component):
+    """Ticks as long as its node runs, and blocks while it stops."""
+
+    ticks: ClassVar[list[str]] = []
+
+    async def start(self) -> None:
+        self.node.every(0.002, self._tick)
+
+    async def _tick(self) -> None:
+        self.ticks.append(await self.node.run_blocking(str, self.node.role))
+
+    async def stop(self) -> None:
+        self.ticks.append(await self.node.run_blocking(str, "stopped"))
+
+    @handler
+    def ticked(self, session: Session, _: Any) -> int:
+        return len(self.ticks)
+
+
 class Hooks(Component):
     """Writes down when its hooks are called."""
 

@@ -44,7 +44,9 @@ from nano.runtime.filters import Filters
 from nano.runtime.groups import Groups
 from nano.runtime.loading import load_components
 from nano.runtime.sessions import Sessions, tell_components
+from nano.runtime.threads import Threads
 from nano.runtime.ticker import Ticker
+from nano.runtime.timers import Timers
 from nano.serializers import by_name
 from nano.transports.broadcast import broadcast
 from nano.transports.context import Front, Limits, Terms
@@ -89,12 +91,16 @@ class Node:
             self._metrics,
             deliver=partial(broadcast, self._metrics),
         )
+        self._timers = Timers()
+        self._threads = Threads()
         info = NodeInfo(
             options.address,
             options.role.value,
             self._kind,
             self._cluster_name,
             self._groups,
+            self._timers,
+            self._threads,
         )
         self._components = load_components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
@@ -211,9 +217,12 @@ class Node:
         undo = self._undo.push_async_callback  # each step says how it is undone
         undo(self._admin.stop)
         await self._admin.start()
+        undo(self._threads.stop)  # last: a component may need it to stop
+        undo(self._timers.stop)  # should one of them not start
         for component in self._components:
             await component.start()
             undo(_ended, component.stop)
+        undo(self._timers.stop)
         self._report.reason = "waiting for the master"
         undo(self._cluster.stop, STOP_GRACE)
         await self._cluster.start()

@@ -12,7 +12,7 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, ParamSpec, TypeVar, overload
 
 from nano.errors import UsageError
 from nano.protocol.messages import LONGEST_ROUTE
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nano.runtime.group import Group
     from nano.runtime.groups import Groups
     from nano.runtime.session import Session
+    from nano.runtime.threads import Threads
+    from nano.runtime.timers import Function, Timer, Timers
 
 __all__ = [
     "HOOKS",
@@ -47,6 +49,8 @@ HOOKS: Final = (
 )
 """What a component may define besides handlers; plain functions."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -60,6 +64,8 @@ class NodeInfo:
         backend: Which entry of ``spec.backends``; empty on a gate.
         cluster: ``namespace/name`` of the cluster.
         groups: Behind :meth:`group`; the node sets it.
+        timers: Behind :meth:`every` and :meth:`after`; the node sets it.
+        threads: Behind :meth:`run_blocking`; the node sets it.
     """
 
     name: str
@@ -67,6 +73,8 @@ class NodeInfo:
     backend: str
     cluster: str
     groups: Groups | None = field(default=None, compare=False, repr=False)
+    timers: Timers | None = field(default=None, compare=False, repr=False)
+    threads: Threads | None = field(default=None, compare=False, repr=False)
 
     def group(self, name: str) -> Group:
         """Return the group *name*: the same set of sessions on every node.
@@ -74,13 +82,51 @@ class NodeInfo:
         Raises:
             UsageError: *name* is empty or longer than 255 bytes, or this is no node.
         """
-        if self.groups is None:
-            message = (
-                "there are no groups without a node; in a test, "
-                "nano.testing.LocalCluster is one"
-            )
-            raise UsageError(message)
-        return self.groups.group(name)
+        return _there(self.groups).group(name)
+
+    def every(self, seconds: float, function: Function) -> Timer:
+        """Call *function* every so many *seconds*, until cancelled or the node stops.
+
+        The first call is after one interval.  An ``async`` function is awaited before
+        it is called again; what it raises is logged, and the timer goes on.
+
+        Returns:
+            A handle; its ``cancel()`` ends the calls.
+
+        Raises:
+            UsageError: *seconds* is less than a millisecond, or this is no node.
+        """
+        return _there(self.timers).every(seconds, function)
+
+    def after(self, seconds: float, function: Function) -> Timer:
+        """Call *function* once, in so many *seconds*; otherwise as :meth:`every`.
+
+        Raises:
+            UsageError: *seconds* is negative, or this is no node.
+        """
+        return _there(self.timers).after(seconds, function)
+
+    async def run_blocking(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call a *function* that blocks in one of the node's eight threads.
+
+        Returns:
+            What it returns; what it raises is raised here.
+
+        Raises:
+            UsageError: This is no node, or it has stopped.
+        """
+        return await _there(self.threads).run(function, *args, **kwargs)
+
+
+def _there(part: T | None) -> T:
+    if part is None:
+        message = (
+            "this component is on no node; in a test, nano.testing.LocalCluster is one"
+        )
+        raise UsageError(message)
+    return part
 
 
 class Component:

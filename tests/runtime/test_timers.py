@@ -1,0 +1,246 @@
+"""Timers and threads of components."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from nano import NodeInfo
+from nano.errors import UsageError
+from nano.runtime import threads as threads_module
+from nano.runtime.threads import MOST_THREADS, Threads
+from nano.runtime.timers import Timers
+
+from .clients import until
+
+SOON = 0.002  # seconds
+
+
+@pytest.fixture
+async def timers() -> AsyncIterator[Timers]:
+    """Timers that end with the test, and leave no task behind."""
+    timers = Timers()
+    yield timers
+    await timers.stop()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.fixture
+async def threads() -> AsyncIterator[Threads]:
+    threads = Threads()
+    yield threads
+    await threads.stop()
+
+
+# ---------------------------------------------------------------------- timers
+
+
+async def test_every_calls_again_and_again_until_cancelled(timers: Timers) -> None:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    calls: list[float] = []
+    timer = timers.every(SOON, lambda: calls.append(loop.time()))
+    assert timer.active
+    await until(lambda: len(calls) >= 5)
+    timer.cancel()
+    timer.cancel()
+    assert not timer.active
+    number = len(calls)
+    assert calls[0] - begun >= SOON
+    assert calls[4] - begun >= 5 * SOON
+    done = asyncio.Event()
+    timers.after(5 * SOON, done.set)
+    await done.wait()
+    assert len(calls) == number
+
+
+async def test_after_calls_once(timers: Timers) -> None:
+    calls: list[int] = []
+    first = timers.after(SOON, lambda: calls.append(1))
+    never = timers.after(SOON, lambda: calls.append(2))
+    never.cancel()
+    last = asyncio.Event()
+    timers.after(10 * SOON, last.set)
+    await last.wait()
+    assert calls == [1]
+    assert not first.active
+
+
+async def test_calls_that_were_missed_are_not_made_up_for(timers: Timers) -> None:
+    calls: list[int] = []
+    held = threading.Event()
+
+    def work() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            held.wait(20 * SOON)  # the loop stands still
+            timers.after(0, lambda: calls.append(0))
+
+    timers.every(SOON, work)
+    await until(lambda: 0 in calls)
+    assert calls.index(0) <= 2
+
+
+async def test_an_async_function_does_not_overlap_with_itself(timers: Timers) -> None:
+    running = 0
+    most = 0
+    calls = 0
+
+    async def work() -> None:
+        nonlocal running, most, calls
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(3 * SOON)
+        calls += 1
+        running -= 1
+
+    timers.every(SOON, work)
+    await until(lambda: calls >= 3)
+    assert most == 1
+
+
+async def test_a_timer_goes_on_after_an_exception(
+    timers: Timers, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[str] = []
+
+    def broken() -> None:
+        calls.append("plain")
+        raise LookupError("one")
+
+    async def broken_async() -> None:
+        calls.append("async")
+        raise LookupError("two")
+
+    async def waits_for_the_dead() -> None:
+        calls.append("dead")
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    for function in (broken, broken_async, waits_for_the_dead):
+        timers.every(SOON, function)
+    await until(lambda: min(map(calls.count, ("plain", "async", "dead"))) >= 2)
+    assert "LookupError: one" in caplog.text
+    assert "LookupError: two" in caplog.text
+
+
+async def test_a_timer_may_cancel_itself(timers: Timers) -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        timer.cancel()
+        await asyncio.sleep(0)
+        ended.set()
+
+    timer = timers.every(SOON, work)
+    await ended.wait()
+    assert not timer.active
+
+
+async def test_timers_end_with_their_node_and_what_they_do_is_cancelled() -> None:
+    timers = Timers()
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    timers.every(SOON, work)
+    waiting = timers.every(60.0, work)
+    await begun.wait()
+    await timers.stop()
+    await timers.stop()
+    assert cancelled.is_set()
+    assert not waiting.active
+    with pytest.raises(UsageError, match="the node is stopping"):
+        timers.after(1.0, work)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+async def test_an_interval_that_is_none_is_refused(
+    timers: Timers, seconds: float
+) -> None:
+    with pytest.raises(UsageError, match="at least"):
+        timers.every(seconds, list)
+    if seconds:
+        with pytest.raises(UsageError, match="cannot have been due"):
+            timers.after(seconds, list)
+
+
+# --------------------------------------------------------------------- threads
+
+
+async def test_a_blocking_function_runs_in_a_thread(threads: Threads) -> None:
+    def work(number: int, *, more: int) -> tuple[int, str]:
+        return number + more, threading.current_thread().name
+
+    result, name = await threads.run(work, 1, more=2)
+    assert result == 3
+    assert name.startswith("nano-blocking")
+    with pytest.raises(ZeroDivisionError):
+        await threads.run(divmod, 1, 0)
+
+
+async def test_threads_are_few_and_the_loop_goes_on(threads: Threads) -> None:
+    free = threading.Event()
+    running: set[str] = set()
+
+    def work() -> None:
+        running.add(threading.current_thread().name)
+        free.wait(10.0)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3 * MOST_THREADS):
+            group.create_task(threads.run(work))
+        await until(lambda: len(running) == MOST_THREADS)
+        free.set()
+    assert len(running) == MOST_THREADS
+
+
+async def test_what_blocks_for_ever_does_not_keep_a_node_from_stopping(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(threads_module, "STOP_TIME", 0.01)
+    threads = Threads()
+    free = threading.Event()
+    call = asyncio.create_task(threads.run(free.wait, 10.0))
+    await asyncio.sleep(0)
+    await threads.stop()
+    assert "1 blocking functions still run" in caplog.text
+    free.set()
+    assert await call
+    with pytest.raises(UsageError, match="the node has stopped"):
+        await threads.run(int)
+
+
+# ----------------------------------------------------------------- by the node
+
+
+async def test_a_component_has_them_of_its_node(
+    timers: Timers, threads: Threads
+) -> None:
+    info = NodeInfo("a:1", "gate", "", "c", timers=timers, threads=threads)
+    called = asyncio.Event()
+    info.after(0, called.set)
+    await called.wait()
+    assert info.every(60.0, called.set).active
+    assert await info.run_blocking(int, "7") == 7
+
+
+async def test_without_a_node_the_error_says_what_to_do() -> None:
+    info = NodeInfo("a:1", "gate", "", "c")
+    for call in (info.every, info.after):
+        with pytest.raises(UsageError, match=r"nano\.testing\.LocalCluster"):
+            call(1.0, list)
+    with pytest.raises(UsageError, match=r"nano\.testing\.LocalCluster"):
+        await info.run_blocking(int)
