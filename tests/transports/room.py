@@ -121,6 +121,10 @@ class Hall:
         handshake: float = 10.0,
         component: Component | None = None,
         serializer: SerializerName = "json",
+        connections: int = 50_000,
+        per_address: int = 0,
+        messages: int = 0,
+        handshakes: int = 0,
     ) -> None:
         self.now = 100.0
         self.wall = 1795231205.9
@@ -133,7 +137,16 @@ class Hall:
             self.dispatcher,
             self.sessions,
             self.metrics,
-            Limits(packet, backlog, heartbeat, handshake),
+            Limits(
+                packet,
+                backlog,
+                heartbeat,
+                handshake,
+                connections,
+                per_address,
+                messages,
+                handshakes,
+            ),
             time=lambda: self.now,
             wall=lambda: self.wall,
         )
@@ -155,6 +168,9 @@ class Hall:
             len(self.sessions) == 0
             and len(self.front.greetings) == 0
             and len(self.front.closings) == 0
+            and not self.front.throttled
+            and not self.front.admission._open
+            and not self.front.admission._addresses
             and not any(self.front.wheel._spokes)
         )
 

@@ -30,6 +30,9 @@ class Guest:
     def stop(self) -> None:
         self.happened.append("stop")
 
+    def read_on(self, now: float) -> None:
+        self.happened.append(f"read on at {now}")
+
 
 async def test_each_deadline_is_noticed_once_and_in_its_time() -> None:
     hall = Hall(handshake=10)

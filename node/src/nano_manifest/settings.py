@@ -75,6 +75,44 @@ class Settings(Object, frozen=True, kw_only=True):
             "dropped or the client is closed.",
         ),
     ] = 1_048_576
+    max_connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Connections of clients to one gate; more are refused with the "
+            'kick "too many connections", WebSockets with HTTP 503.',
+        ),
+    ] = 50_000
+    max_connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Connections to one gate from one IP address; 0: any number. "
+            "Behind a proxy all clients may have one address.",
+        ),
+    ] = 0
+    messages_per_second: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Messages that one client may send, two seconds' worth at "
+            "once; 0: any number. Who sends more is not read for a while, and kicked "
+            "after 10 seconds of it.",
+        ),
+    ] = 0
+    handshakes_per_second: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Handshakes that one gate accepts of all clients, two "
+            "seconds' worth at once; 0: any number. Others are kicked, to come back "
+            "later.",
+        ),
+    ] = 0
     serializer: Annotated[
         Literal["json", "protobuf", "raw"],
         Meta(
@@ -130,6 +168,16 @@ class Setting:
         return f"spec.settings.{self.field}"
 
 
+# By the last word of a setting's name.
+_UNITS: Final = {
+    "seconds": "seconds",
+    "bytes": "bytes",
+    "connections": "connections",
+    "address": "connections",
+    "second": "per-second",
+}
+
+
 def _setting(field: inspect.Field) -> Setting:
     described = field.type
     assert isinstance(described, inspect.Metadata), "every setting has its sentence"
@@ -151,7 +199,7 @@ def _setting(field: inspect.Field) -> Setting:
         minimum=minimum,
         maximum=maximum,
         choices=choices,
-        unit=unit if unit in ("seconds", "bytes") else "",
+        unit=_UNITS.get(unit, ""),
         sentence=schema["description"],
     )
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import cast
+from typing import Final, cast
 
 from nano.errors import ProtocolError
 from nano.protocol.connection import Connection, Event, HandshakeRequested
@@ -27,11 +27,19 @@ from nano.protocol.messages import (
 from nano.protocol.packets import HEARTBEAT_PACKET
 from nano.runtime.session import Session
 from nano.runtime.sessions import new_session_id
+from nano.transports.admission import Meter
 from nano.transports.context import Doorway
 
 __all__ = ["ClientTransport", "TcpTransport"]
 
 logger = logging.getLogger(__name__)
+
+
+TOO_FAST: Final = "rate"  # who holds a session whose client sends too fast
+REFUSALS: Final = {
+    "too-many-connections": "too many connections",
+    "too-many-of-address": "too many connections from your address",
+}
 
 
 class ClientTransport(asyncio.Protocol):
@@ -48,6 +56,8 @@ class ClientTransport(asyncio.Protocol):
         "_flushing",
         "_front",
         "_held",
+        "_host",
+        "_meter",
         "_out",
         "_paused",
         "_protocol",
@@ -75,6 +85,8 @@ class ClientTransport(asyncio.Protocol):
         self._paused = False  # the session's queue is full
         self._congested = False  # the socket takes no more for now
         self._closing = ""  # why we are closing, once we are
+        self._host: str | None = None  # whence, once it counts as a connection
+        self._meter: Meter | None = None  # how fast it sends, if that is limited
         self.session: Session | None = None
         self.heard = False
         self.silent = 0
@@ -91,6 +103,13 @@ class ClientTransport(asyncio.Protocol):
         front.greetings.add(self, front.time())
         if self.door.shut:
             self.stop()  # accepted in the moment in which the listener stopped
+            return
+        host = self.peer.rpartition(":")[0] if front.limits.per_address else ""
+        refusal = front.admission.enter(host)
+        if refusal:
+            self._refuse(refusal, REFUSALS[refusal])
+        else:
+            self._host = host
 
     def data_received(self, data: bytes) -> None:
         """Take what the socket has read; behind our farewell nothing counts."""
@@ -112,6 +131,8 @@ class ClientTransport(asyncio.Protocol):
     def feed(self, data: bytes) -> None:
         """Take bytes of the client protocol and act upon what they mean."""
         events = self._protocol.receive(data)
+        if self._meter is not None:
+            self._count(self._meter, len(events))
         if self._paused:
             self._hold(events)
             return
@@ -124,6 +145,24 @@ class ClientTransport(asyncio.Protocol):
                     return
             else:
                 self._control(event)
+
+    def _count(self, meter: Meter, number: int) -> None:
+        """Note how fast the client sends; do not read it for a while if too fast."""
+        session, front = self.session, self._front
+        if session is not None and meter.spend(number, front.time()):
+            front.throttled[self] = meter.until
+            session.hold(TOO_FAST)
+
+    def read_on(self, now: float) -> None:
+        """Read on after a pause for speed; or kick, if it has not helped for long."""
+        session, meter = self.session, self._meter
+        if session is None or meter is None:
+            return
+        if meter.exhausted(now):
+            self._end("too-many-messages", "too many messages for too long")
+        else:
+            self.heard = True  # from now on; what it has sent comes next
+            session.release(TOO_FAST)
 
     def _hold(self, events: list[Event]) -> None:
         """Keep what was read although the session is paused: one read's worth."""
@@ -140,6 +179,11 @@ class ClientTransport(asyncio.Protocol):
 
     def _greet(self) -> None:
         front = self._front
+        rate = front.greeting_rate
+        if rate is not None and not rate.allow(front.time()):
+            text = "too many handshakes at this moment"
+            self._end("too-many-handshakes", text, reconnect=True)
+            return
         dictionary = self.door.terms.dictionary
         hello = ServerHello(front.limits.heartbeat, int(front.wall()), dictionary)
         self._send(self._protocol.accept(hello))
@@ -151,6 +195,8 @@ class ClientTransport(asyncio.Protocol):
             session = Session(new_session_id(), self, serializer, self.peer)
             self.session = session
             front.sessions.add(session)
+            if front.limits.messages:
+                self._meter = Meter(front.limits.messages, front.time())
         self.feed(b"")  # what arrived together with the handshake
 
     def pause_writing(self) -> None:
@@ -172,6 +218,10 @@ class ClientTransport(asyncio.Protocol):
         front.wheel.remove(self)
         front.greetings.discard(self)
         front.closings.discard(self)
+        front.throttled.pop(self, None)
+        if self._host is not None:
+            front.admission.leave(self._host)
+            self._host = None
         self.door.leave(self, reason)
         if self.session is not None:
             front.sessions.close(self.session, reason)
@@ -303,6 +353,8 @@ class ClientTransport(asyncio.Protocol):
 
     def lose(self) -> None:
         """Close: the client has been silent for too long."""
+        if self in self._front.throttled:
+            return  # it may have spoken: we do not listen
         text = "no heartbeat came for two intervals"
         self._end("heartbeat-timeout", text, reconnect=True)
 
@@ -314,6 +366,10 @@ class ClientTransport(asyncio.Protocol):
     def stop(self) -> None:
         """Close: the node goes."""
         self._end("server-stopping", "the server is going away", reconnect=True)
+
+    def _refuse(self, reason: str, text: str) -> None:
+        """Close: there are too many already."""
+        self._end(reason, text, reconnect=reason == "too-many-connections")
 
     def _end(self, reason: str, text: str, reconnect: bool = False) -> None:
         """Kick and close; *reason* is counted, the rest is what the client reads."""

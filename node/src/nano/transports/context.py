@@ -13,6 +13,7 @@ from nano.protocol.messages import head_of_push
 from nano.runtime.deadlines import Deadlines
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
+from nano.transports.admission import Admission, Bucket
 from nano.transports.wheel import Wheel
 
 __all__ = ["Client", "Doorway", "Front", "Limits", "Terms"]
@@ -33,12 +34,20 @@ class Limits:
         backlog: Bytes that may wait for a client that reads slowly.
         heartbeat: Seconds between two heartbeats.
         handshake: Seconds in which a client must have been greeted.
+        connections: How many there may be.
+        per_address: How many of one address; 0 for any number.
+        messages: Of one connection a second; 0 for any number.
+        handshakes: Of all connections a second; 0 for any number.
     """
 
     packet: int
     backlog: int
     heartbeat: float
     handshake: float
+    connections: int = 50_000
+    per_address: int = 0
+    messages: int = 0
+    handshakes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,9 @@ class Client(Protocol):
 
     def stop(self) -> None:
         """The node goes."""
+
+    def read_on(self, now: float) -> None:
+        """It was not read because it sent too fast; that time is over."""
 
 
 class Front:
@@ -101,6 +113,10 @@ class Front:
         self.wheel = Wheel(limits.heartbeat)
         self.greetings: Deadlines[Client] = Deadlines(limits.handshake)
         self.closings: Deadlines[Client] = Deadlines(CLOSING_TIME)
+        self.admission = Admission(limits.connections, limits.per_address)
+        rate = limits.handshakes
+        self.greeting_rate = Bucket(rate, time()) if rate else None
+        self.throttled: dict[Client, float] = {}  # until when each is not read
 
     def tick(self, now: float) -> None:
         """Look at everything that has a time."""
@@ -109,6 +125,10 @@ class Front:
             connection.late_greeting()
         for connection in self.closings.expired(now):
             connection.abort()
+        for client, until in list(self.throttled.items()) if self.throttled else ():
+            if until <= now:
+                del self.throttled[client]
+                client.read_on(now)
 
 
 class Doorway:

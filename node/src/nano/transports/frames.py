@@ -30,6 +30,7 @@ __all__ = [
     "NORMAL",
     "POLICY_VIOLATION",
     "PROTOCOL_ERROR",
+    "TRY_AGAIN_LATER",
     "FrameError",
     "FrameReader",
     "Frames",
@@ -45,6 +46,7 @@ PROTOCOL_ERROR: Final = 1002
 INVALID_DATA: Final = 1007
 POLICY_VIOLATION: Final = 1008
 MESSAGE_TOO_BIG: Final = 1009
+TRY_AGAIN_LATER: Final = 1013
 
 CONTINUATION: Final = 0
 TEXT: Final = 1

@@ -22,6 +22,7 @@ from nano.transports.frames import (
     NORMAL,
     POLICY_VIOLATION,
     PROTOCOL_ERROR,
+    TRY_AGAIN_LATER,
     FrameReader,
     close_frame,
     data_frame,
@@ -43,6 +44,10 @@ NOT_HTTP: Final = (
     b"Content-Type: text/plain; charset=utf-8\r\n\r\n"
     b"This port speaks WebSocket; what came is no request, or one of over 16 KiB.\n"
 )
+TOO_MANY: Final = (
+    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n"
+    "Content-Type: text/plain; charset=utf-8\r\n\r\n%s\n"
+)
 
 CLOSE_CODES: Final = {
     "protocol-error": PROTOCOL_ERROR,
@@ -50,6 +55,8 @@ CLOSE_CODES: Final = {
     "heartbeat-timeout": POLICY_VIOLATION,
     "handshake-timeout": POLICY_VIOLATION,
     "server-stopping": GOING_AWAY,
+    "too-many-handshakes": TRY_AGAIN_LATER,
+    "too-many-messages": POLICY_VIOLATION,
 }
 
 
@@ -137,6 +144,9 @@ class WebSocketTransport(ClientTransport):
         if self._transport is None or self._closing:
             return
         self._leave(self._transport, reason, last)
+
+    def _refuse(self, reason: str, text: str) -> None:
+        self._close(reason, (TOO_MANY % text).encode())
 
     def _send(self, packet: bytes) -> bool:
         return self.forward(data_frame(packet))

@@ -1,0 +1,172 @@
+"""How many may come in, and how fast they may be."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from websockets.asyncio.client import connect as connect_websocket
+from websockets.exceptions import InvalidStatus
+from websockets.frames import Close
+
+from nano.protocol.client import Kicked
+from nano.transports.admission import Admission, Bucket, Meter
+
+from .room import Hall, Wire, notify, turns, until
+from .test_websocket import WebSocketWire
+
+# --------------------------------------------------------------- connections
+
+
+def test_connections_are_counted_in_all_and_by_address() -> None:
+    admission = Admission(3, 2)
+    assert [admission.enter("a") for _ in range(3)] == ["", "", "too-many-of-address"]
+    assert [admission.enter(it) for it in "bc"] == ["", "too-many-connections"]
+    admission.leave("a")
+    assert admission.enter("a") == ""
+    for address in "aab":
+        admission.leave(address)
+    assert not admission._addresses
+
+
+async def test_one_connection_too_many_is_kicked_and_may_come_back() -> None:
+    hall = Hall(connections=1)
+    first, second = Wire(hall), Wire(hall)
+    assert second.events() == [Kicked("too many connections", reconnect=True)]
+    await turns()
+    assert second.ended == "lost"
+    first.greet()
+    first.lose()
+    Wire(hall).greet()
+    assert hall.counts("wire").closed == {"too-many-connections": 1, "client-closed": 1}
+
+
+async def test_one_connection_of_an_address_too_many_is_kicked_for_good() -> None:
+    hall = Hall(per_address=1)
+    first, second = Wire(hall), Wire(hall)
+    assert second.events() == [Kicked("too many connections from your address")]
+    first.lose()
+    await turns()
+    assert hall.is_empty()
+    Wire(hall).greet()
+    assert hall.counts("wire").closed["too-many-of-address"] == 1
+
+
+@pytest.mark.process
+async def test_one_websocket_too_many_is_answered_503() -> None:
+    hall = Hall(connections=1)
+    listener = await hall.listener("websocket")
+    url = f"ws://{listener.address}/"
+    async with connect_websocket(url, proxy=None):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect_websocket(url, proxy=None)
+    response = refused.value.response
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert response.body == b"too many connections\n"
+    await until(hall.is_empty)
+    assert hall.counts("websocket").closed["too-many-connections"] == 1
+    await listener.stop()
+
+
+# ---------------------------------------------------------------- handshakes
+
+
+async def test_handshakes_over_the_rate_are_kicked_and_may_come_back() -> None:
+    hall = Hall(handshakes=2, heartbeat=100)
+    for _ in range(4):  # two seconds' worth
+        Wire(hall).greet()
+    late = WebSocketWire(hall)
+    late.upgrade()
+    late.say(late.client.greet())
+    text = "too many handshakes at this moment"
+    assert late.events() == [Kicked(text, reconnect=True)]
+    assert Close.parse(bytes(late.frames[-1].data)) == Close(1013, text)
+    await turns()
+    assert hall.counts("wire").closed == {"too-many-handshakes": 1}
+    assert len(hall.sessions) == 4
+    hall.pass_time(0.6)
+    Wire(hall).greet()
+
+
+# ------------------------------------------------------------------ messages
+
+
+def test_a_bucket_saves_two_seconds_worth_and_gives_credit() -> None:
+    bucket = Bucket(10, 0.0)
+    assert bucket.spend(20, 0.0) == 0.0
+    assert bucket.spend(5, 0.0) == pytest.approx(0.5)
+    assert bucket.spend(0, 0.5) == 0.0
+    assert not bucket.allow(0.55)
+    assert bucket.allow(0.61)
+    assert bucket.spend(20, 100.0) == 0.0
+    assert bucket.spend(1, 100.0) > 0
+
+
+def test_who_is_calm_for_a_while_is_forgiven() -> None:
+    meter = Meter(10, 0.0)
+    assert not meter.spend(20, 0.0)
+    assert meter.spend(50, 0.0)
+    assert meter.until == pytest.approx(5.0)
+    assert meter.spend(50, 5.1)
+    assert meter.until == pytest.approx(10.0)  # not 10.1: by then it is over
+    assert meter.exhausted(10.0)
+    assert meter.spend(90, 20.0)
+    assert not meter.exhausted(27.0)
+
+
+async def test_who_sends_too_fast_is_read_when_its_time_has_come() -> None:
+    hall = Hall(messages=10, heartbeat=1)
+    wire = Wire(hall)
+    wire.greet()
+    for number in range(90):
+        wire.deliver(notify("Room.Fast", b"%d" % number))
+    assert hall.room.seen == list(range(20))
+    assert not wire.reading
+    for _ in range(8):  # its heartbeats are not read either
+        assert wire.ended == ""
+        hall.pass_time(1)
+        await turns()
+    assert hall.room.seen == list(range(90))
+    assert wire.reading
+
+
+async def test_who_sends_too_fast_for_long_is_kicked() -> None:
+    hall = Hall(messages=10, heartbeat=100)
+    wire = Wire(hall)
+    session = wire.greet()
+    noise = notify("Room.Fast", b"1") * 15
+    for _ in range(99):
+        wire.deliver(noise)
+        hall.pass_time(0.1)
+        await turns()
+    assert wire.ended == ""
+    assert len(hall.room.seen) <= 10 * 10 + 20 + 15
+    hall.pass_time(2)
+    assert wire.events() == [Kicked("too many messages for too long")]
+    await turns()
+    assert session.closed == "too-many-messages"
+    assert hall.is_empty()
+
+
+async def test_who_keeps_to_the_rate_is_never_paused() -> None:
+    hall = Hall(messages=10, heartbeat=100)
+    wire = Wire(hall)
+    wire.greet()
+    for number in range(300):
+        wire.deliver(notify("Room.Fast", b"%d" % number))
+        assert wire.reading
+        hall.pass_time(0.1)
+        await asyncio.sleep(0)
+    assert hall.room.seen == list(range(300))
+
+
+async def test_who_goes_while_it_is_not_read_leaves_nothing_behind() -> None:
+    hall = Hall(messages=1)
+    wire = Wire(hall)
+    session = wire.greet()
+    wire.deliver(notify("Room.Fast", b"1") * 5)
+    assert hall.front.throttled
+    wire.lose()
+    hall.pass_time(20)
+    assert session.closed == "client-closed"
+    assert hall.is_empty()
