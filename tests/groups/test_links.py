@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nano import Group, Session
 from nano.cluster.groups import KINDS, NAMES_AT_ONCE
+from nano.cluster.outbox import CAPACITY
 from nano.cluster.pb import link_pb2 as pb
 from tests.links.nodes import GATE, ONE, OTHER_GATE
 from tests.links.peers import Raw, until
@@ -191,7 +192,7 @@ async def test_a_full_link_drops_publishes_and_never_a_joining(houses: Houses) -
     backend = houses.backends[0]
     link = backend.links.get(GATE)
     assert link is not None
-    link.message(pb.RESPONSE, 0, 999, "", bytes(8 << 20))
+    link.message(pb.RESPONSE, 0, 999, "", bytes(CAPACITY))
     room = backend.rooms.room()
     room.publish("onNews", "dropped")
     room.add(houses.mirror(newcomer))
