@@ -42,6 +42,17 @@ def test_set_stores_under_keys(client: Client) -> None:
     assert session.version == 4
 
 
+def test_remove_forgets_a_key(client: Client) -> None:
+    session = client.session
+    session.set("level", 3)
+    session.set("bag", [])
+    session.remove("level")
+    session.remove("never there")
+    assert session.data == {"bag": []}
+    session.set("level", 1)
+    assert session.data == {"bag": [], "level": 1}
+
+
 def test_data_is_limited_to_16_kib_of_json(client: Client) -> None:
     session = client.session
     fits = 16 * 1024 - len('{"k":""}')

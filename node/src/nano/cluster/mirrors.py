@@ -84,10 +84,18 @@ class MirrorHome:
         self.link.send(envelope)
 
     def changed(self, session: Session) -> None:
-        """Ask the home to take what was changed here."""
-        data = msgspec.json.encode(session.data) if session.data else b""
-        state = pb.SessionState(version=session.version, uid=session.uid, data=data)
-        envelope = pb.Envelope(kind=pb.SESSION_UPDATE, session=session.id, state=state)
+        """Ask the home to take what was changed here, and nothing else."""
+        session.version += 1  # as the home will count it, unless it has news itself
+        change = pb.SessionChange(version=session.version)
+        key = session.changed_key
+        if key is None:
+            change.uid = session.uid
+        elif key in session.data:
+            change.set[key] = msgspec.json.encode(session.data[key])
+        else:
+            change.removed.append(key)
+        number = self._number
+        envelope = pb.Envelope(kind=pb.SESSION_UPDATE, session=number, change=change)
         self.link.send(envelope)
 
 

@@ -11,6 +11,7 @@ nothing, and no answer reaches the wrong request, whatever ids a client uses.
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import Final
 
@@ -23,11 +24,14 @@ from nano.errors import INTERNAL, TIMEOUT, UNAVAILABLE, EncodeError, RequestErro
 from nano.metrics import RouteCounts
 from nano.protocol.messages import REQUEST, Message
 from nano.runtime.dispatch import Dispatcher, answer_error
-from nano.runtime.session import Session
+from nano.runtime.session import LARGEST_DATA, Session
 from nano.runtime.sessions import Sessions
 
 __all__ = ["Forwarder", "RemoteRoute", "introduce"]
 
+logger = logging.getLogger(__name__)
+
+UNKNOWN_VERSION: Final = 0  # no session has it, so the mirror will be told again
 MOST_PENDING: Final = 100_000  # forwarded requests of one gate, some 30 MB
 
 # enum values of protobuf cost a lookup each; these are used for every message
@@ -234,11 +238,22 @@ class Forwarder:
 
     def _on_update(self, link: Link, envelope: pb.Envelope) -> None:
         session = self._session(envelope)
-        if session is not None:
-            state = envelope.state
-            data = msgspec.json.decode(state.data) if state.data else {}
-            session.restore(state.uid, data, session.version + 1)
-            session.mirrors[link.address] = session.version
+        if session is None:
+            return
+        change, address = envelope.change, link.address
+        data = dict(session.data)
+        data.update((key, msgspec.json.decode(it)) for key, it in change.set.items())
+        for key in change.removed:
+            data.pop(key, None)
+        if len(msgspec.json.encode(data)) > LARGEST_DATA:
+            self._dispatcher.metrics.dropped["session", "data-too-large"] += 1
+            logger.warning("%s wrote too much into %r; dropped", address, session)
+            session.mirrors[address] = UNKNOWN_VERSION
+            return
+        was_current = session.mirrors.get(address) == session.version
+        session.restore(change.uid or session.uid, data, session.version + 1)
+        if was_current and change.version == session.version:
+            session.mirrors[address] = session.version  # it need not be told again
 
     def _on_close(self, _: Link, envelope: pb.Envelope) -> None:
         session = self._session(envelope)

@@ -71,6 +71,7 @@ class Session:
         "asked_of",
         "bindings",
         "busy",
+        "changed_key",
         "closed",
         "id",
         "local",
@@ -96,6 +97,7 @@ class Session:
         self.version = 1  # of uid and data, counted at the home
         self.bindings: dict[str, str] = {}  # service to the member that serves it
         self.mirrors: dict[str, int] = {}  # member to the version it knows
+        self.changed_key: str | None = None  # of data, by the last change; or the uid
         self.asked: Message | None = None  # what a handler has in hand
         self.asked_of: LocalRoute | None = None  # which handler
         self.busy = False  # an async handler of this session runs
@@ -116,11 +118,16 @@ class Session:
         if not name:
             raise ValueError("a session is bound to a uid that is not empty")
         self._uid = name
+        self.changed_key = None
         self._home.changed(self)
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """What :meth:`set` has stored, on whichever node."""
+        """What :meth:`set` has stored, on whichever node.
+
+        Nodes that write different keys at once do not disturb each other; of one key,
+        the home keeps what reaches it last.
+        """
         return self._data
 
     def set(self, key: str, value: Any) -> None:
@@ -136,7 +143,14 @@ class Session:
             message = f"session data would be {size} bytes; {LARGEST_DATA} is the most"
             raise ValueError(message)
         self._data = data
+        self.changed_key = key
         self._home.changed(self)
+
+    def remove(self, key: str) -> None:
+        """Store nothing under *key* any more; it need not be there."""
+        self._data = {it: value for it, value in self._data.items() if it != key}
+        self.changed_key = key
+        self._home.changed(self)  # also if it is not here: it may be at the home
 
     def restore(self, uid: str, data: Mapping[str, Any], version: int) -> None:
         """Take uid and data from another node; for the cluster."""

@@ -65,7 +65,7 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     SESSION: _Kind.ValueType  # 20
     """session, state: read this before what follows for it"""
     SESSION_UPDATE: _Kind.ValueType  # 21
-    """session, state: a mirror's wish to the session's home"""
+    """session, change: what a mirror's handlers have changed"""
     SESSION_CLOSED: _Kind.ValueType  # 22
     """session, reason: the client has gone"""
     CLOSE_SESSION: _Kind.ValueType  # 23
@@ -132,7 +132,7 @@ PUSH: Kind.ValueType  # 13
 SESSION: Kind.ValueType  # 20
 """session, state: read this before what follows for it"""
 SESSION_UPDATE: Kind.ValueType  # 21
-"""session, state: a mirror's wish to the session's home"""
+"""session, change: what a mirror's handlers have changed"""
 SESSION_CLOSED: Kind.ValueType  # 22
 """session, reason: the client has gone"""
 CLOSE_SESSION: Kind.ValueType  # 23
@@ -267,6 +267,7 @@ class Envelope(_message.Message):
     WHERE_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
     kind: Global___Kind.ValueType
     session: _builtins.int
     """the gate's id of the session; random, so fixed is shorter"""
@@ -297,6 +298,8 @@ class Envelope(_message.Message):
     def question(self) -> Global___GroupQuestion: ...
     @_builtins.property
     def answer(self) -> Global___GroupAnswer: ...
+    @_builtins.property
+    def change(self) -> Global___SessionChange: ...
     def __init__(
         self,
         *,
@@ -316,10 +319,11 @@ class Envelope(_message.Message):
         where: _builtins.bytes = ...,
         question: Global___GroupQuestion | None = ...,
         answer: Global___GroupAnswer | None = ...,
+        change: Global___SessionChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "hello", b"hello", "question", b"question", "state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "hello", b"hello", "question", b"question", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "class", b"class", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "session", b"session", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "class", b"class", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "session", b"session", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -514,3 +518,63 @@ class SessionState(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionState: _TypeAlias = SessionState  # noqa: Y015
+
+@_typing.final
+class SessionChange(_message.Message):
+    """What was changed at a mirror, and nothing else: several nodes may write at once.
+    The home applies changes in the order in which they come.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SetEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.bytes
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.bytes = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    SET_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """the mirror's own, this change counted"""
+    uid: _builtins.str
+    """empty: unchanged"""
+    @_builtins.property
+    def set(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
+        """key to JSON"""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """keys"""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        uid: _builtins.str = ...,
+        set: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
+        removed: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed", b"removed", "set", b"set", "uid", b"uid", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionChange: _TypeAlias = SessionChange  # noqa: Y015
