@@ -9,6 +9,7 @@ import pytest
 from nano.protocol.messages import PUSH, Message
 from nano.runtime.groups import Groups
 from nano.transports.broadcast import broadcast
+from nano.transports.context import Doorway
 from tests.runtime.clients import Client
 from tests.transports.room import Hall, Wire, turns
 from tests.transports.test_websocket import WebSocketWire
@@ -28,9 +29,14 @@ class Gate(Hall):
             deliver=partial(broadcast, self.metrics),
         )
         self.group = self.groups.group("room")
+        self.doors = {it: Doorway(self.front, self.counts(it)) for it in WIRES}
 
     def member(self, transport: str = "tcp") -> Wire:
-        wire = WebSocketWire(self) if transport == "websocket" else Wire(self)
+        door = self.doors[transport]
+        if transport == "websocket":
+            wire: Wire = WebSocketWire(self, door)
+        else:
+            wire = Wire(self, door=door)
         self.group.add(wire.greet())
         wire.writes.clear()
         return wire
@@ -43,7 +49,7 @@ def pushes(wire: Wire) -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("transport", WIRES)
-async def test_members_of_one_kind_are_sent_the_same_object(transport: str) -> None:
+async def test_members_by_one_listener_are_sent_the_same_object(transport: str) -> None:
     gate = Gate()
     members = [gate.member(transport) for _ in range(3)]
     gate.group.publish("onNews", {"n": 1})
@@ -90,7 +96,7 @@ async def test_a_slow_member_is_closed_by_its_backlog_and_the_others_are_served(
         await turns()
     assert slow.ended == "lost"
     assert [len(pushes(wire)) for wire in others] == [10, 10]
-    assert gate.counts("wire").closed == {"slow-client": 1}
+    assert gate.counts("tcp").closed == {"slow-client": 1}
     assert await gate.group.count() == 2
 
 

@@ -14,6 +14,7 @@ from nano import Session
 from nano.protocol.client import Accepted, ClientEvent, Kicked
 from nano.protocol.messages import Message
 from nano.protocol.packets import PacketType, encode_packet
+from nano.transports.context import Doorway
 from nano.transports.websocket import LARGEST_UPGRADE, WebSocketTransport
 
 from .room import Hall, Wire, turns, until
@@ -25,8 +26,8 @@ NOISE = encode_packet(PacketType.DATA, b"\x02\x09Room.Fast1")
 class WebSocketWire(Wire):
     """A wire with the websockets library's client at the other end."""
 
-    def __init__(self, hall: Hall) -> None:
-        super().__init__(hall, WebSocketTransport)
+    def __init__(self, hall: Hall, door: Doorway | None = None) -> None:
+        super().__init__(hall, WebSocketTransport, door)
         self.browser = ClientProtocol(parse_uri("ws://here/any/path"), max_size=None)
         self.frames: list[Frame] = []
 
