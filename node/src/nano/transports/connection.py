@@ -122,7 +122,7 @@ class ClientTransport(asyncio.Protocol):
         finally:
             self._reading = False
             if self._out:
-                self._flush()
+                self.flush()
 
     def _take(self, data: bytes) -> None:
         """Understand *data*; subclasses unwrap it first."""
@@ -309,7 +309,7 @@ class ClientTransport(asyncio.Protocol):
         self._out.append(data)
         if not self._reading and not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._front.flush_soon(self)
         return True
 
     _send = forward  # of one packet; subclasses put it into a frame first
@@ -318,7 +318,8 @@ class ClientTransport(asyncio.Protocol):
         """Return *packet* as it lies in the stream."""
         return packet
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what was sent in this turn of the loop, all at once."""
         self._flushing = False
         if self._out and self._transport is not None:
             if not self._congested or self._has_room(self._transport):

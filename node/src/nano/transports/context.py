@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -18,11 +19,10 @@ from nano.transports.wheel import Wheel
 
 __all__ = ["Client", "Doorway", "Front", "Limits", "Terms"]
 
-MOST_HEADS: Final = 500  # encoded heads of push routes, kept to be used again
+logger = logging.getLogger(__name__)
 
-CLOSING_TIME: Final = (
-    5.0  # seconds that a client gets to read what was sent before a close
-)
+MOST_HEADS: Final = 500  # encoded heads of push routes, kept to be used again
+CLOSING_TIME: Final = 5.0  # seconds to read what was sent before a close
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,9 @@ class Client(Protocol):
     def stop(self) -> None:
         """The node goes."""
 
+    def flush(self) -> None:
+        """This turn of the loop is over: write what was sent in it."""
+
     def read_on(self, now: float) -> None:
         """It was not read because it sent too fast; that time is over."""
 
@@ -117,6 +120,24 @@ class Front:
         rate = limits.handshakes
         self.greeting_rate = Bucket(rate, time()) if rate else None
         self.throttled: dict[Client, float] = {}  # until when each is not read
+        self._unsent: list[Client] = []
+
+    def flush_soon(self, client: Client) -> None:
+        """Have *client* send what it has, once this turn of the loop is over.
+
+        One call of the loop serves all clients that were sent something meanwhile.
+        """
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(client)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for client in unsent:
+            try:
+                client.flush()
+            except Exception:  # one broken socket must not silence the others
+                logger.exception("a client could not be sent anything")
 
     def tick(self, now: float) -> None:
         """Look at everything that has a time."""

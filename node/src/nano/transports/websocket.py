@@ -140,7 +140,7 @@ class WebSocketTransport(ClientTransport):
     def _close(self, reason: str, last: bytes) -> None:
         """End the connection with *last*, without a kick: it would not be read."""
         if self._out and self.ready:
-            self._flush()
+            self.flush()
         if self._transport is None or self._closing:
             return
         self._leave(self._transport, reason, last)
