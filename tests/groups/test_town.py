@@ -15,11 +15,9 @@ from nano.node import Node
 from nano.protocol.client import ClientConnection
 from nano.protocol.messages import Message
 
-from .town import Resident, Town
+from .town import PATIENCE, Resident, Town
 
 pytestmark = pytest.mark.process
-
-PATIENCE = 20.0  # seconds; the machine may be busy
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
 import nano.client
 from nano.client import Client
+from nano.cluster.groups import GroupLinks
 from nano.node import Node, NodeOptions, Role
 from nano_manifest import (
     Backend,
@@ -26,6 +28,7 @@ APP_DIR: Final = str(Path(__file__).parent / "app")
 LISTENERS: Final = {"tcp": "tcp", "ws": "websocket"}
 PORTS: Final = {"tcp": 3251, "ws": 3250}  # never bound: sockets are handed down
 BACKLOG: Final = 65_536  # bytes
+PATIENCE: Final = 20.0  # seconds; the machine may be busy
 
 
 def manifest() -> NanoCluster:
@@ -43,6 +46,13 @@ def manifest() -> NanoCluster:
             backends=[Backend(name="rooms", components=["groupapp:Rooms"])],
         ),
     )
+
+
+def _known_to(node: Node) -> Mapping[str, object]:
+    """Return the addresses at which, as *node* knows, the room has members."""
+    elsewhere = node._groups.elsewhere
+    assert isinstance(elsewhere, GroupLinks)
+    return elsewhere._having.get("room", {})
 
 
 class Resident:
@@ -132,7 +142,22 @@ class Town:
         """Connect and join the room by one of the backends."""
         resident = await self.client(gate, listener)
         await resident.ask("Rooms.join", uid)
+        await self._told_of(self.gates[gate])
         return resident
+
+    async def _told_of(self, gate: Node) -> None:
+        """Wait until every node knows that *gate* has members.
+
+        The news travels to each by a link of its own, and may come behind what a
+        client has done since by way of other nodes.
+        """
+        running = [it for it in (*self.gates, *self.backends) if not it.not_ready()]
+        async with asyncio.timeout(PATIENCE):
+            for node in running:
+                while (  # noqa: ASYNC110  # a node tells nobody what it has heard
+                    node is not gate and gate.address not in _known_to(node)
+                ):
+                    await asyncio.sleep(0.005)
 
     async def members(self, number: int) -> list[Resident]:
         """Connect and join, to both gates and by both listeners in turn."""
