@@ -37,7 +37,9 @@ PUBLIC = [
 def test_an_application_finds_what_it_needs_in_nano() -> None:
     assert nano.__all__ == [
         "Component",
+        "Deferred",
         "Group",
+        "Message",
         "NanoError",
         "NodeInfo",
         "RequestError",
@@ -99,7 +101,8 @@ def test_the_manifests_names_are_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Component", "Group", "Session", "handler", "RequestError"]
+    "name",
+    ["Component", "Deferred", "Group", "Message", "Session", "handler", "RequestError"],
 )
 def test_everything_public_of_the_api_is_documented(name: str) -> None:
     item = getattr(nano, name)
