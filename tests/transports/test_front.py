@@ -33,6 +33,33 @@ class Guest:
     def read_on(self, now: float) -> None:
         self.happened.append(f"read on at {now}")
 
+    def flush(self) -> None:
+        self.happened.append("flush")
+
+
+class Broken(Guest):
+    """A client whose socket is in no state to be written to."""
+
+    def flush(self) -> None:
+        raise RuntimeError("the handler is closed")
+
+
+async def test_all_who_were_sent_something_are_flushed_when_the_turn_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hall = Hall()
+    guests = [Guest(), Broken(), Guest()]
+    for guest in guests:
+        hall.front.flush_soon(guest)
+    assert not any(guest.happened for guest in guests)
+    await asyncio.sleep(0)
+    assert [guest.happened for guest in guests] == [["flush"], [], ["flush"]]
+    (record,) = caplog.records  # one broken socket silences nobody else
+    assert record.exc_info
+    hall.front.flush_soon(guests[0])
+    await asyncio.sleep(0)
+    assert guests[0].happened == ["flush"] * 2
+
 
 async def test_each_deadline_is_noticed_once_and_in_its_time() -> None:
     hall = Hall(handshake=10)
