@@ -274,6 +274,11 @@ class Listener(Object, frozen=True, kw_only=True):
         ),
     ] = field(default_factory=dict)
 
+    @property
+    def scheme(self) -> str:
+        """What the URLs of this listener begin with: ``tcp`` or ``ws``."""
+        return "ws" if self.transport == "websocket" else "tcp"
+
 
 class GateService(Object, frozen=True, kw_only=True):
     """The Kubernetes Service through which clients reach the gates."""

@@ -143,11 +143,10 @@ def _endpoints(cluster: NanoCluster, children: Children) -> list[Object]:
     if service is not None:
         for entry in service.service().status.load_balancer.ingress:
             host = entry.hostname or entry.ip or host
-    schemes = {"tcp": "tcp", "websocket": "ws"}
     return [
         {
             "name": listener.name,
-            "url": f"{schemes[listener.transport]}://{host}:{listener.port}",
+            "url": f"{listener.scheme}://{host}:{listener.port}",
         }
         for listener in cluster.spec.gates.listeners
     ]

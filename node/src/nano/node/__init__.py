@@ -197,10 +197,9 @@ class Node:
     def _client_addresses(self) -> tuple[str, ...]:
         if self._options.role is not Role.GATE:
             return ()
-        schemes = {"tcp": "tcp", "websocket": "ws"}
         host = self._options.host
         return tuple(
-            f"{schemes[item.transport]}://{host}:{item.port}"
+            f"{item.scheme}://{host}:{item.port}"
             for item in self._options.manifest.spec.gates.listeners
         )
 

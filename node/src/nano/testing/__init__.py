@@ -25,7 +25,6 @@ __all__ = ["LocalCluster"]
 
 ANY_PORT = "127.0.0.1:0"
 LINK_TIME = 10.0  # seconds for the links of a node that is ready
-SCHEMES = {"tcp": "tcp", "websocket": "ws"}
 
 
 class LocalCluster:
@@ -90,7 +89,7 @@ class LocalCluster:
         host, port = self._sockets[listener].getsockname()
         for item in self._manifest.spec.gates.listeners:
             if item.name == listener:
-                return f"{SCHEMES[item.transport]}://{host}:{port}"
+                return f"{item.scheme}://{host}:{port}"
         message = f"the manifest has no listener {listener!r}"
         raise KeyError(message)
 
