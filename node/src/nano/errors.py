@@ -24,12 +24,10 @@ from typing import Final
 
 __all__ = [
     "BAD_REQUEST",
-    "CLOSING",
     "INTERNAL",
     "NOT_FOUND",
     "OVERLOADED",
     "TIMEOUT",
-    "TOO_LARGE",
     "UNAVAILABLE",
     "ClusterError",
     "ConnectionClosed",
@@ -45,11 +43,9 @@ __all__ = [
 
 BAD_REQUEST: Final = 400
 NOT_FOUND: Final = 404
-TOO_LARGE: Final = 413
 OVERLOADED: Final = 429
 INTERNAL: Final = 500
 UNAVAILABLE: Final = 503
-CLOSING: Final = 503
 TIMEOUT: Final = 504
 
 
