@@ -22,7 +22,14 @@ from prometheus_client.registry import Collector
 
 from nano.version import __version__
 
-__all__ = ["CONTENT_TYPE", "UNKNOWN", "ListenerCounts", "Metrics", "RouteCounts"]
+__all__ = [
+    "CONTENT_TYPE",
+    "UNKNOWN",
+    "Gauge",
+    "ListenerCounts",
+    "Metrics",
+    "RouteCounts",
+]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 UNKNOWN: Final = "unknown"
@@ -114,6 +121,7 @@ class Metrics:
 
 
 Gauge = tuple[str, str, dict[str, str], float]
+"""One sample of a gauge: its name, what it means, its labels, its value."""
 
 
 class _NodeCollector(Collector):

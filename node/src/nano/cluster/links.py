@@ -20,7 +20,7 @@ from nano.cluster.link import Link, LinkState, Stream
 from nano.cluster.members import Member
 from nano.cluster.pb import link_pb2 as pb
 from nano.errors import ClusterError
-from nano.metrics import Metrics
+from nano.metrics import Gauge, Metrics
 
 __all__ = ["Act", "Dial", "Links", "Observer"]
 
@@ -262,7 +262,7 @@ class Links:
     def _on_unsupported(link: Link, envelope: pb.Envelope) -> None:
         logger.warning("%s does not act upon kind %d", link.address, envelope.id)
 
-    def _gauges(self) -> list[tuple[str, str, dict[str, str], float]]:
+    def _gauges(self) -> list[Gauge]:
         text = "Links to other nodes that are open."
         number = sum(link.state is LinkState.OPEN for link in self._open.values())
         return [("nano_links", text, {}, number)]

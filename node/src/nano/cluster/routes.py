@@ -21,7 +21,7 @@ from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.pb import link_pb2 as pb
 from nano.errors import INTERNAL, TIMEOUT, UNAVAILABLE, EncodeError, RequestError
-from nano.metrics import RouteCounts
+from nano.metrics import Gauge, RouteCounts
 from nano.protocol.messages import REQUEST, Message
 from nano.runtime.dispatch import Dispatcher, answer_error
 from nano.runtime.session import LARGEST_DATA, Session
@@ -281,6 +281,6 @@ class Forwarder:
                 )
                 link.send(envelope)
 
-    def _gauges(self) -> list[tuple[str, str, dict[str, str], float]]:
+    def _gauges(self) -> list[Gauge]:
         text = "Forwarded requests that wait for their answer."
         return [("nano_pending_requests", text, {}, len(self.pending))]

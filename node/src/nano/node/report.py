@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from nano.cluster.links import Links
 from nano.cluster.mirrors import MirrorHome
 from nano.cluster.server import ClusterServer
-from nano.metrics import Metrics
+from nano.metrics import Gauge, Metrics
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
 from nano.transports.listener import Listener
@@ -111,7 +111,7 @@ class Report:
         session.kick(reason)
         return True
 
-    def _gauges(self) -> list[tuple[str, str, dict[str, str], float]]:
+    def _gauges(self) -> list[Gauge]:
         roles = Counter(m.role or "other" for m in self._cluster.members.values())
         mirrors = sum(isinstance(s.home, MirrorHome) for s in self._sessions)
         homes = len(self._sessions) - mirrors

@@ -17,7 +17,7 @@ from nano.protocol.messages import NOTIFY, Message
 from nano.runtime.deadlines import Deadlines
 
 if TYPE_CHECKING:
-    from nano.metrics import Metrics, RouteCounts
+    from nano.metrics import Gauge, Metrics, RouteCounts
     from nano.runtime.session import Session
     from nano.serializers import Serializer
 
@@ -83,7 +83,7 @@ class Answers:
         for deferred in self._open.expired(now):
             deferred.expire()
 
-    def _gauges(self) -> list[tuple[str, str, dict[str, str], float]]:
+    def _gauges(self) -> list[Gauge]:
         text = "Requests to which an answer was promised by defer()."
         return [("nano_deferred_requests", text, {}, len(self._open))]
 

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from nano.metrics import Metrics
+from nano.metrics import Gauge, Metrics
 from nano.runtime.group import Group, Publication
 from nano.runtime.session import Session
 from nano.runtime.sessions import Sessions
@@ -281,7 +281,7 @@ class Groups:
         members = self.roll.members(name)
         return next((it for it in members if uid and it.uid == uid), None)
 
-    def _gauges(self) -> list[tuple[str, str, dict[str, str], float]]:
+    def _gauges(self) -> list[Gauge]:
         groups = "Groups that have members at this node."
         members = "Members of groups at this node, once for each of their groups."
         return [
