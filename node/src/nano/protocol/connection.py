@@ -17,7 +17,7 @@ from nano.errors import ProtocolError
 from nano.protocol.dictionary import EMPTY, RouteDictionary
 from nano.protocol.handshake import ClientHello, ServerHello, read_hello, write_hello
 from nano.protocol.lifecycle import Input, State, next_state
-from nano.protocol.messages import NOTIFY, Message, decode_message
+from nano.protocol.messages import NOTIFY, Message, decode_message, read_plain
 from nano.protocol.packets import (
     DEFAULT_LIMIT,
     HEADER,
@@ -48,6 +48,9 @@ Event: TypeAlias = Message | HandshakeRequested | ProtocolError
 MOST_GREETINGS: Final = 16  # of one connection; answers weigh more than questions
 
 _DATA: Final = int(PacketType.DATA)
+_WORKING: Final = State.WORKING
+_ASKING: Final = State.ASKING
+_CLOSED: Final = State.CLOSED
 
 _INPUTS: Final = {
     PacketType.HANDSHAKE: Input.HANDSHAKE,
@@ -92,10 +95,10 @@ class Connection:
         call ``receive(b"")`` then for what arrived meanwhile.
         """
         events: list[Event] = []
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return events
         try:
-            if self.state is State.ASKING:
+            if self.state is _ASKING:
                 self._hold(data)
                 return events
             joined = self._reader.join(data)
@@ -107,12 +110,13 @@ class Connection:
         return events
 
     def _read(self, data: bytes, events: list[Event]) -> None:
-        """Cut *data* into packets; the loop every message of every client takes."""
+        """Cut *data* into packets, and those into what they mean."""
         reader, dictionary = self._reader, self._dictionary
-        offset, end, needed = 0, len(data), HEADER_SIZE
+        end, needed = len(data), HEADER_SIZE
         state = self.state
+        offset = read_plain(data, reader.limit, events) if state is _WORKING else 0
         while end - offset >= HEADER_SIZE:
-            if state is State.ASKING:
+            if state is _ASKING:
                 break
             (header,) = HEADER.unpack_from(data, offset)
             kind, size = header >> 24, header & LARGEST_BODY
@@ -126,7 +130,7 @@ class Connection:
             offset = stop
             if kind != _DATA:
                 state = self._control(PacketType(kind), data[start:stop], events)
-            elif state is not State.WORKING:
+            elif state is not _WORKING:
                 next_state(state, Input.DATA)  # raises: data has no place here
             else:
                 message = decode_message(data, start, stop, dictionary)
