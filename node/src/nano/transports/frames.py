@@ -12,9 +12,11 @@ held equal by property tests in ``tests/transports``.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct as Record
 from websockets.exceptions import ProtocolError as CloseError
 from websockets.frames import Close
 
@@ -59,6 +61,7 @@ FIN: Final = 0x80
 RESERVED: Final = 0x70
 MASKED: Final = 0x80
 LARGEST_CONTROL: Final = 125
+SHORTEST: Final = 6  # bytes of a client's frame around a payload
 
 _short: Final = Struct(">BB")
 _medium: Final = Struct(">BBH")
@@ -76,7 +79,7 @@ class FrameError(Exception):
         self.reason = reason
 
 
-class Frames(NamedTuple):
+class Frames(Record, frozen=True, gc=False):
     """What one read held.
 
     Attributes:
@@ -87,8 +90,8 @@ class Frames(NamedTuple):
     """
 
     data: bytes
-    pings: list[bytes]
-    close: int | None
+    pings: Sequence[bytes] = ()
+    close: int | None = None
     error: FrameError | None = None
 
 
@@ -119,14 +122,17 @@ class FrameReader:
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed:
-                return Frames(b"", [], None)
+                return Frames(b"")
             data = bytes(self._rest)
             self._rest.clear()
         parts: list[bytes] = []
+        end = len(data)
+        offset = 0 if self._open else _read_plain(data, self.limit, parts)
+        if offset == end:
+            return Frames(parts[0] if len(parts) == 1 else b"".join(parts))
         pings: list[bytes] = []
         close: int | None = None
         broken: FrameError | None = None
-        offset, end = 0, len(data)
         try:
             while close is None and offset < end:
                 stop, start = self._bounds(data, offset, end)
@@ -203,6 +209,37 @@ class FrameReader:
                 raise FrameError(INVALID_DATA, "text is not valid UTF-8") from None
             if final:
                 self._text = None
+
+
+def _read_plain(data: bytes, limit: int, payloads: list[bytes]) -> int:
+    """Take the frames of the commonest form off the front of *data*.
+
+    That form is a whole message in one binary frame of less than 64 KiB.  At anything
+    else, right or wrong, this stops: it is for the reader's long way, which it equals.
+
+    Args:
+        data: Bytes that begin with a frame.
+        limit: The longest payload that is accepted, in bytes.
+        payloads: Where what the frames held is added.
+
+    Returns:
+        The offset of the first frame that was not taken.
+    """
+    offset, end = 0, len(data)
+    while end - offset > SHORTEST and data[offset] == FIN | BINARY:
+        size = data[offset + 1] - MASKED
+        start = offset + SHORTEST
+        if size == 126:
+            size = data[offset + 2] << 8 | data[offset + 3]
+            start += 2
+        elif size == 127:
+            break
+        stop = start + size
+        if not 0 < size <= limit or stop > end:
+            break
+        payloads.append(apply_mask(data[start:stop], data[start - 4 : start]))
+        offset = stop
+    return offset
 
 
 def _close_code(payload: bytes) -> int:
