@@ -194,13 +194,14 @@ async def test_a_full_link_drops_publishes_and_never_a_joining(houses: Houses) -
     assert link is not None
     link.message(pb.RESPONSE, 0, 999, "", bytes(CAPACITY))
     room = backend.rooms.room()
-    room.publish("onNews", "dropped")
+    room.publish("onNews", "dropped", delivery="drop")
     room.add(houses.mirror(newcomer))
     assert backend.metrics.dropped == {("group", "link-full"): 1}
     await until(lambda: not link.outbox.full)
-    room.publish("onNews", "sent")
+    room.publish("onNews", "sent", delivery="latest")
     await heard(member, newcomer)
     assert member.pushes == newcomer.pushes == [("onNews", "sent")]
+    assert member.deliveries == newcomer.deliveries == ["latest"]
 
 
 # ---------------------------------------------------------------------- questions

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nano import Group, NodeInfo
+from nano import Delivery, Group, NodeInfo
 from nano.errors import ConnectionClosed, EncodeError, GroupClosed, UsageError
 from nano.runtime.groups import Groups, Roll
 from tests.runtime.clients import Client, World
@@ -206,7 +206,7 @@ def test_one_member_that_fails_does_not_harm_the_others(room: Room) -> None:
     members = [room.member() for _ in range(3)]
 
     class Broken(Client):
-        def push(self, route: str, payload: bytes) -> None:
+        def push(self, route: str, payload: bytes, delivery: Delivery = "must") -> None:
             raise OSError("the socket is gone")
 
     broken = Broken(room.world.dispatcher)

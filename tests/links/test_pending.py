@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nano import Delivery
 from nano.cluster.outbox import CAPACITY
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import Forwarder
@@ -119,11 +120,44 @@ async def test_pushes_to_a_full_link_are_dropped_and_counted_and_answers_are_not
     number = story.client.send("Shop.wait")
     await until(lambda: story.backends[backend].dispatcher.tasks)
     link.message(pb.RESPONSE, 0, 999, "", bytes(CAPACITY))
-    mirror.push("onNews", 1)
-    assert story.backends[backend].metrics.dropped == {("push", "link-full"): 1}
+    mirror.push("onNews", 1, delivery="drop")
+    mirror.push("onNews", 2, delivery="latest")
+    assert story.backends[backend].metrics.dropped == {("push", "link-full"): 2}
     mirror.home.respond(*_only(story.gate.forwarder), b'"late"', False)
     await until(lambda: number in story.client.answers)
     assert story.client.pushes == []
+
+
+async def test_a_push_that_must_arrive_waits_longer_and_then_sends_the_client_away(
+    story: Story,
+) -> None:
+    backend = await story.bound(story.client)
+    mirror = story.mirror(backend, story.client)
+    assert mirror is not None
+    link = story.backends[backend].links.get(GATE)
+    assert link is not None
+    link.message(pb.RESPONSE, 0, 999, "", bytes(CAPACITY))
+    mirror.push("onNews", 1)
+    link.message(pb.RESPONSE, 0, 999, "", bytes(CAPACITY))
+    mirror.push("onNews", 2)
+    mirror.push("onNews", 3)
+    assert story.backends[backend].metrics.dropped == {("push", "link-full"): 2}
+    await until(lambda: bool(story.client.kicked))
+    assert story.client.pushes == [("onNews", 1)]
+    assert story.client.kicked == "more was sent than could be passed on"
+    assert story.client.invited
+
+
+@pytest.mark.parametrize("delivery", ["must", "latest", "drop"])
+async def test_the_gate_is_told_what_may_happen_to_a_push(
+    story: Story, delivery: Delivery
+) -> None:
+    backend = await story.bound(story.client)
+    mirror = story.mirror(backend, story.client)
+    assert mirror is not None
+    mirror.push("onNews", 1, delivery=delivery)
+    await until(lambda: bool(story.client.pushes))
+    assert story.client.deliveries == [delivery]
 
 
 def _only(forwarder: Forwarder) -> tuple[int]:
@@ -202,7 +236,7 @@ class _Narrow(Client):
         self._check(payload, failed)
         super().respond(number, payload, failed)
 
-    def push(self, route: str, payload: bytes) -> None:
+    def push(self, route: str, payload: bytes, delivery: Delivery = "must") -> None:
         self._check(payload, False)
 
     @staticmethod

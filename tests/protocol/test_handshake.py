@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nano.protocol.dictionary import RouteDictionary
-from nano.protocol.handshake import ClientHello, ServerHello, read_hello, write_hello
+from nano.protocol.handshake import (
+    ClientHello,
+    ServerHello,
+    read_hello,
+    write_hello,
+    write_refusal,
+)
 from nano.protocol.packets import PacketType, encode_packet
 
 from .vectors import NANO
@@ -38,8 +44,14 @@ def test_the_answer_is_nanos_byte_for_byte(name: str, hello: ServerHello) -> Non
     assert encode_packet(PacketType.HANDSHAKE, write_hello(hello)) == answer_in(name)
 
 
-def test_a_refusal_says_its_code() -> None:
-    assert b'"code":403' in write_hello(ServerHello(30, 0, code=403))
+def test_a_refusal_says_its_code_whatever_its_body_says() -> None:
+    body = {"msg": "no ticket", "code": 200}
+    assert write_refusal(403, body) == b'{"msg":"no ticket","code":403}'
+
+
+def test_an_answer_tells_what_the_application_says() -> None:
+    answer = write_hello(ServerHello(30, 7, user={"room": 5}))
+    assert answer.endswith(b'"servertime":7},"user":{"room":5}}')
 
 
 @pytest.mark.parametrize(

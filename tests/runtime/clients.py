@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nano import Component, Session
+from nano import Component, Delivery, Session
 from nano.metrics import Metrics
 from nano.protocol.messages import NOTIFY, REQUEST, Message
 from nano.runtime.component import collect_handlers
@@ -51,6 +51,7 @@ class Client:
         self.answers: dict[int, list[Answer]] = {}
         self.order: list[int] = []  # of the answers
         self.pushes: list[tuple[str, Any]] = []
+        self.deliveries: list[Delivery] = []  # of the pushes
         self.kicked = ""
         self.invited = False  # to come back, by the kick
         self.paused = False
@@ -91,8 +92,9 @@ class Client:
         self.answers.setdefault(number, []).append(Answer(value, failed))
         self.order.append(number)
 
-    def push(self, route: str, payload: bytes) -> None:
+    def push(self, route: str, payload: bytes, delivery: Delivery = "must") -> None:
         self.pushes.append((route, msgspec.json.decode(payload)))
+        self.deliveries.append(delivery)
 
     def kick(self, reason: str, reconnect: bool = False) -> None:
         self.kicked = reason

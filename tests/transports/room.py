@@ -20,6 +20,7 @@ from nano.protocol.messages import NOTIFY, Message, encode_message
 from nano.protocol.packets import PacketType, encode_packet
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
+from nano.runtime.greeting import Greeter
 from nano.runtime.sessions import Sessions
 from nano.serializers import SerializerName, by_name
 from nano.transports.connection import ClientTransport, TcpTransport
@@ -125,6 +126,7 @@ class Hall:
         per_address: int = 0,
         messages: int = 0,
         handshakes: int = 0,
+        greeter: Greeter | None = None,
     ) -> None:
         self.now = 100.0
         self.wall = 1795231205.9
@@ -149,6 +151,7 @@ class Hall:
             ),
             time=lambda: self.now,
             wall=lambda: self.wall,
+            greeter=greeter,
         )
         self.front.tick(self.now)
 

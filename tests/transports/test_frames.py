@@ -63,7 +63,7 @@ def pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
 def ours(chunks: Iterator[bytes], limit: int = LIMIT) -> Outcome:
     """Return data, pings, close code and error code as our reader sees them."""
     reader = FrameReader(limit)
-    data, pings = b"", []
+    data, pings = b"", list[bytes]()
     for chunk in chunks:
         frames = reader.receive(chunk)
         data += frames.data

@@ -6,21 +6,27 @@ imported by name.
 
 from __future__ import annotations
 
-from nano.errors import NanoError, RequestError
+from nano.errors import HandshakeRefused, NanoError, RequestError
 from nano.protocol.messages import Message
 from nano.runtime.answers import Deferred
 from nano.runtime.component import Component, NodeInfo, handler
+from nano.runtime.greeting import Handshake
 from nano.runtime.group import Group
-from nano.runtime.session import Session
+from nano.runtime.pipeline import Pipeline
+from nano.runtime.session import Delivery, Session
 from nano.version import __version__
 
 __all__ = [
     "Component",
     "Deferred",
+    "Delivery",
     "Group",
+    "Handshake",
+    "HandshakeRefused",
     "Message",
     "NanoError",
     "NodeInfo",
+    "Pipeline",
     "RequestError",
     "Session",
     "__version__",

@@ -8,6 +8,7 @@
     │   └── PacketTooLarge    they promise more than the listener accepts
     ├── EncodeError           we were about to send something that no peer could read
     ├── PayloadError          a payload is not what the handler declares
+    ├── HandshakeRefused      a client may not come in (raised by an application)
     ├── RequestError          a request was answered with an error (seen by who asked)
     ├── ConnectionClosed      there is nobody left to talk to, with the reason
     ├── GroupClosed           a group is used after its close
@@ -20,9 +21,11 @@ pitaya's error body, so clients that know that body can read ours.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 __all__ = [
+    "ACCEPTED",
     "BAD_REQUEST",
     "INTERNAL",
     "NOT_FOUND",
@@ -33,6 +36,7 @@ __all__ = [
     "ConnectionClosed",
     "EncodeError",
     "GroupClosed",
+    "HandshakeRefused",
     "NanoError",
     "PacketTooLarge",
     "PayloadError",
@@ -41,6 +45,7 @@ __all__ = [
     "UsageError",
 ]
 
+ACCEPTED: Final = 200
 BAD_REQUEST: Final = 400
 NOT_FOUND: Final = 404
 OVERLOADED: Final = 429
@@ -101,6 +106,26 @@ class RequestError(NanoError):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+class HandshakeRefused(NanoError):
+    """A client may not come in; raise it in a component's ``handshake``.
+
+    Attributes:
+        code: What the answer has as ``code``; pomelo's clients know 500, and 501 for a
+            client that is too old.  Anything but 200.
+        body: More members of the answer, JSON-able; ``code`` and ``sys`` are taken.
+    """
+
+    def __init__(self, code: int = 403, body: Mapping[str, Any] | None = None) -> None:
+        super().__init__(code, body)
+        if code == ACCEPTED:
+            raise ValueError("200 lets a client in; refuse it with another code")
+        self.code = code
+        self.body = dict(body or {})
+
+    def __str__(self) -> str:
+        return f"refused with {self.code}"
 
 
 class ConnectionClosed(NanoError):

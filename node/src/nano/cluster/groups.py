@@ -30,6 +30,7 @@ import msgspec
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.mirrors import MirrorHome
+from nano.cluster.outbox import DELIVERY_CODES, delivery_of
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import introduce
 from nano.metrics import Metrics
@@ -222,7 +223,8 @@ class GroupLinks:
     def publish(self, publication: Publication) -> None:
         """Pass *publication* to every other node that has members.
 
-        A full link drops it, as it does pushes.
+        A full link drops it, later if it is ``must``: members cannot be sent away for
+        a link that is too slow, as clients are.
         """
         others = self._others(publication.group)
         if not others:
@@ -235,12 +237,13 @@ class GroupLinks:
             payload=publication.payload,
             without=publication.without,
             where=msgspec.json.encode(where) if where else b"",
+            delivery=DELIVERY_CODES[publication.delivery],
         )
         for peer in others:
-            if peer.link.outbox.full:
-                self._metrics.dropped["group", "link-full"] += 1
-            else:
+            if peer.link.outbox.takes(publication.delivery):
                 peer.link.send(envelope)
+            else:
+                self._metrics.dropped["group", "link-full"] += 1
 
     def dissolve(self, name: str) -> None:
         """Have all members leave on every other node."""
@@ -355,6 +358,7 @@ class GroupLinks:
                 envelope.payload,
                 frozenset(envelope.without),
                 where,
+                delivery_of(envelope),
             )
         )
 

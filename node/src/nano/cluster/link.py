@@ -158,9 +158,10 @@ class Link:
         route: str,
         payload: bytes,
         flags: int = 0,
+        delivery: pb.Delivery.ValueType = pb.MUST,
     ) -> None:
         """Send a message at the end of this turn of the loop."""
-        self.outbox.message(kind, session, number, route, payload, flags)
+        self.outbox.message(kind, session, number, route, payload, flags, delivery)
         self._wake.set()
 
     def send(self, envelope: pb.Envelope) -> None:

@@ -13,12 +13,13 @@ import msgspec
 
 from nano.cluster.link import Link
 from nano.cluster.links import Links
+from nano.cluster.outbox import DELIVERY_CODES
 from nano.cluster.pb import link_pb2 as pb
 from nano.errors import EncodeError
 from nano.protocol.messages import NOTIFY, REQUEST, Message
 from nano.protocol.packets import LARGEST_BODY
 from nano.runtime.dispatch import Dispatcher
-from nano.runtime.session import Session
+from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import Sessions
 
 __all__ = ["MirrorHome", "Mirrors"]
@@ -34,12 +35,13 @@ TOO_LONG: Final = f"a payload has more than {LARGEST_BODY} bytes"
 class MirrorHome:
     """The way from a mirror to its client: over the link to the gate."""
 
-    __slots__ = ("_dispatcher", "_number", "link")
+    __slots__ = ("_dispatcher", "_lost", "_number", "link")
 
     def __init__(self, link: Link, number: int, dispatcher: Dispatcher) -> None:
         self.link = link
         self._number = number
         self._dispatcher = dispatcher
+        self._lost = False  # a push that must not be lost was
 
     def respond(self, number: int, payload: bytes, failed: bool) -> None:
         """Answer the gate's request *number*; answers are never dropped.
@@ -52,19 +54,27 @@ class MirrorHome:
         flags = _FAILED if failed else 0
         self.link.message(_RESPONSE, 0, number, "", payload, flags)
 
-    def push(self, route: str, payload: bytes) -> None:
+    def push(self, route: str, payload: bytes, delivery: Delivery = "must") -> None:
         """Send a push by way of the gate; dropped while the link is full.
+
+        A client that was to get a ``must`` and cannot is sent away, to come back: it
+        would not know what it has missed.
 
         Raises:
             EncodeError: The gate could not send so much to the client.
         """
         if len(payload) > LARGEST_BODY:
             raise EncodeError(TOO_LONG)
-        if self.link.outbox.full:
-            why = "closed" if self.link.reason else "link-full"
-            self._dispatcher.metrics.dropped["push", why] += 1
+        link = self.link
+        if link.outbox.takes(delivery):
+            code = DELIVERY_CODES[delivery]
+            link.message(_PUSH, self._number, 0, route, payload, 0, code)
             return
-        self.link.message(_PUSH, self._number, 0, route, payload)
+        why = "closed" if link.reason else "link-full"
+        self._dispatcher.metrics.dropped["push", why] += 1
+        if delivery == "must" and not link.reason and not self._lost:
+            self._lost = True
+            self.kick("more was sent than could be passed on", reconnect=True)
 
     def kick(self, reason: str, reconnect: bool = False) -> None:
         """Have the gate send the client away."""

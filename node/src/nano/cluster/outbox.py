@@ -12,12 +12,21 @@ from typing import Final
 
 from nano.cluster.pb import link_pb2 as pb
 from nano.protocol.packets import LARGEST_BODY
+from nano.runtime.session import Delivery
 
-__all__ = ["BATCH_SIZE", "CAPACITY", "Outbox"]
+__all__ = ["BATCH_SIZE", "CAPACITY", "DELIVERY_CODES", "Outbox", "delivery_of"]
+
+DELIVERY_CODES: Final[dict[Delivery, pb.Delivery.ValueType]] = {
+    "must": pb.MUST,
+    "latest": pb.LATEST,
+    "drop": pb.DROP,
+}
+_DELIVERIES: Final = {code: word for word, code in DELIVERY_CODES.items()}
 
 BATCH_SIZE: Final = 1 << 20  # bytes at which a batch is closed
 CAPACITY: Final = LARGEST_BODY + (8 << 20)
 """Bytes that may wait before the box is full; the largest message leaves room."""
+PATIENCE: Final = 2  # capacities that may wait of what must not be dropped
 OVERHEAD: Final = 48  # bytes of an envelope besides route and payload, about
 
 
@@ -50,6 +59,7 @@ class Outbox:
         route: str,
         payload: bytes,
         flags: int = 0,
+        delivery: pb.Delivery.ValueType = pb.MUST,
     ) -> None:
         """Add an envelope of a message; the path that all traffic takes."""
         self._open.envelopes.add(
@@ -59,6 +69,7 @@ class Outbox:
             route=route,
             payload=payload,
             flags=flags,
+            delivery=delivery,
         )
         self._count(len(payload) + len(route) + OVERHEAD)
 
@@ -76,6 +87,12 @@ class Outbox:
             self._closed.append((self._size, self._open))
             self._open = pb.Batch()
             self._size = 0
+
+    def takes(self, delivery: Delivery) -> bool:
+        """Tell whether a push may still go; a ``must`` may for twice as long."""
+        if delivery == "must":
+            return self.waiting < self._capacity * PATIENCE
+        return not self.full
 
     def take(self) -> tuple[int, pb.Batch] | None:
         """Return the next batch and its size, or ``None`` if nothing waits.
@@ -106,3 +123,8 @@ class Outbox:
         self._closed.clear()
         self._open = pb.Batch()
         self._size = self.waiting = 0
+
+
+def delivery_of(envelope: pb.Envelope) -> Delivery:
+    """Return what may happen to the push in *envelope*; of a newer peer's, nothing."""
+    return _DELIVERIES.get(envelope.delivery, "must")

@@ -19,6 +19,7 @@ import msgspec
 
 from nano.cluster.link import Link
 from nano.cluster.links import Links
+from nano.cluster.outbox import delivery_of
 from nano.cluster.pb import link_pb2 as pb
 from nano.errors import INTERNAL, TIMEOUT, UNAVAILABLE, EncodeError, RequestError
 from nano.metrics import Gauge, RouteCounts
@@ -232,7 +233,9 @@ class Forwarder:
         session = self._session(envelope)
         if session is not None:
             try:
-                session.home.push(envelope.route, envelope.payload)
+                session.home.push(
+                    envelope.route, envelope.payload, delivery_of(envelope)
+                )
             except EncodeError:
                 self._dispatcher.metrics.dropped["push", "does-not-fit"] += 1
 

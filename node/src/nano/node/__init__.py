@@ -41,8 +41,10 @@ from nano.protocol.dictionary import RouteDictionary
 from nano.runtime.component import NodeInfo, collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
+from nano.runtime.greeting import Greeter
 from nano.runtime.groups import Groups
 from nano.runtime.loading import load_components
+from nano.runtime.pipeline import Pipelines
 from nano.runtime.sessions import Sessions, tell_components
 from nano.runtime.threads import Threads
 from nano.runtime.ticker import Ticker
@@ -93,6 +95,8 @@ class Node:
         )
         self._timers = Timers()
         self._threads = Threads()
+        self._listener_specs = spec.gates.listeners if options.role is Role.GATE else []
+        self._pipelines = Pipelines(item.name for item in self._listener_specs)
         info = NodeInfo(
             options.address,
             options.role.value,
@@ -101,6 +105,7 @@ class Node:
             self._groups,
             self._timers,
             self._threads,
+            self._pipelines,
         )
         self._components = load_components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
@@ -168,7 +173,7 @@ class Node:
 
     def _build_front(self) -> None:
         options = self._options
-        spec, settings = options.manifest.spec, options.manifest.spec.settings
+        settings = options.manifest.spec.settings
         limits = Limits(
             packet=settings.max_packet_bytes,
             backlog=settings.backlog_bytes,
@@ -186,13 +191,22 @@ class Node:
             limits,
             time=time.monotonic,
             wall=time.time,
+            greeter=Greeter(self._components),
         )
         self._ticker.add(front.tick)
-        specs = spec.gates.listeners if options.role is Role.GATE else []
         self._listeners = [
-            (item, Listener(item.name, item.transport, front, _terms(item)))
-            for item in specs
+            (item, Listener(item.name, item.transport, front, self._terms(item)))
+            for item in self._listener_specs
         ]
+
+    def _terms(self, item: ListenerSpec) -> Terms:
+        return Terms(
+            path=item.path,
+            origins=frozenset(origin.lower() for origin in item.origins),
+            dictionary=RouteDictionary(item.dictionary),
+            name=item.name,
+            pipeline=self._pipelines.of(item.name),
+        )
 
     def _client_addresses(self) -> tuple[str, ...]:
         if self._options.role is not Role.GATE:
@@ -358,11 +372,6 @@ async def _ended(hook: Callable[[], Awaitable[None]]) -> None:
         await hook()
     except Exception:
         logger.exception("%s failed", hook.__qualname__)
-
-
-def _terms(item: ListenerSpec) -> Terms:
-    origins = frozenset(origin.lower() for origin in item.origins)
-    return Terms(item.path, origins, RouteDictionary(item.dictionary))
 
 
 def _settle_memory() -> None:

@@ -8,14 +8,21 @@ write, how long to wait: all of that is the caller's.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct as Record
 from msgspec import json
 
 from nano.errors import ProtocolError
 from nano.protocol.dictionary import EMPTY, RouteDictionary
-from nano.protocol.handshake import ClientHello, ServerHello, read_hello, write_hello
+from nano.protocol.handshake import (
+    ClientHello,
+    ServerHello,
+    read_hello,
+    write_hello,
+    write_refusal,
+)
 from nano.protocol.lifecycle import Input, State, next_state
 from nano.protocol.messages import NOTIFY, Message, decode_message, read_plain
 from nano.protocol.packets import (
@@ -164,6 +171,16 @@ class Connection:
         """
         self.state = next_state(self.state, Input.ACCEPT)
         return encode_packet(PacketType.HANDSHAKE, write_hello(answer))
+
+    def refuse(self, code: int, body: Mapping[str, Any]) -> bytes:
+        """Do not let the client in; return the packet that tells it.
+
+        Args:
+            code: Why, as a number; not 200.
+            body: More members of the answer, JSON-able.
+        """
+        self.close()
+        return encode_packet(PacketType.HANDSHAKE, write_refusal(code, body))
 
     def kick(self, reason: str, reconnect: bool = False) -> bytes:
         """Send the client away; return the packet that tells it why.

@@ -7,15 +7,15 @@ nano's members in nano's order; members of our own are only ever added.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
+from nano.errors import ACCEPTED
 from nano.protocol.dictionary import EMPTY, RouteDictionary
 
-__all__ = ["OK", "ClientHello", "ServerHello", "read_hello", "write_hello"]
-
-OK: Final = 200
+__all__ = ["ClientHello", "ServerHello", "read_hello", "write_hello", "write_refusal"]
 
 
 class ClientHello(msgspec.Struct, frozen=True):
@@ -42,13 +42,13 @@ class ServerHello(msgspec.Struct, frozen=True):
         servertime: The server's clock, in whole seconds since 1970, at the moment
             of the handshake (nano sends the time at which the node started).
         dictionary: Which routes go as codes.
-        code: 200, or why the client is refused.
+        user: What the application tells the client; ``None``: nothing.
     """
 
     heartbeat: float
     servertime: int
     dictionary: RouteDictionary = EMPTY
-    code: int = OK
+    user: Any = None
 
 
 class _Sys(msgspec.Struct):
@@ -84,4 +84,12 @@ def write_hello(hello: ServerHello) -> bytes:
         sys["dict"] = dict(sorted(hello.dictionary))
     sys["heartbeat"] = int(interval) if interval == int(interval) else interval
     sys["servertime"] = hello.servertime
-    return _encoder.encode({"code": hello.code, "sys": sys})
+    answer: dict[str, object] = {"code": ACCEPTED, "sys": sys}
+    if hello.user is not None:
+        answer["user"] = hello.user
+    return _encoder.encode(answer)
+
+
+def write_refusal(code: int, body: Mapping[str, Any]) -> bytes:
+    """Return the body of the answer that refuses, as pomelo's but for *body*."""
+    return _encoder.encode({**body, "code": code})

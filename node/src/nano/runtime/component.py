@@ -19,8 +19,10 @@ from nano.protocol.messages import LONGEST_ROUTE
 
 if TYPE_CHECKING:
     from nano.protocol.messages import Message
+    from nano.runtime.greeting import Handshake
     from nano.runtime.group import Group
     from nano.runtime.groups import Groups
+    from nano.runtime.pipeline import Pipeline, Pipelines
     from nano.runtime.session import Session
     from nano.runtime.threads import Threads
     from nano.runtime.timers import Function, Timer, Timers
@@ -49,6 +51,8 @@ HOOKS: Final = (
 )
 """What a component may define besides handlers; plain functions."""
 
+HANDSHAKE: Final = "handshake"  # a hook that may be a coroutine function
+
 P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,6 +70,7 @@ class NodeInfo:
         groups: Behind :meth:`group`; the node sets it.
         timers: Behind :meth:`every` and :meth:`after`; the node sets it.
         threads: Behind :meth:`run_blocking`; the node sets it.
+        pipelines: Behind :meth:`pipeline`; the node sets it.
     """
 
     name: str
@@ -75,6 +80,7 @@ class NodeInfo:
     groups: Groups | None = field(default=None, compare=False, repr=False)
     timers: Timers | None = field(default=None, compare=False, repr=False)
     threads: Threads | None = field(default=None, compare=False, repr=False)
+    pipelines: Pipelines | None = field(default=None, compare=False, repr=False)
 
     def group(self, name: str) -> Group:
         """Return the group *name*: the same set of sessions on every node.
@@ -119,6 +125,18 @@ class NodeInfo:
         """
         return await _there(self.threads).run(function, *args, **kwargs)
 
+    def pipeline(self, listener: str) -> Pipeline:
+        """Return what is done to the payloads of the clients of *listener*.
+
+        For ``start`` of a gate's component::
+
+            self.node.pipeline("ws").inbound.push_back(self.decrypt)
+
+        Raises:
+            UsageError: This node has no such listener, or this is no node.
+        """
+        return _there(self.pipelines).of(listener)
+
 
 def _there(part: T | None) -> T:
     if part is None:
@@ -155,6 +173,27 @@ class Component:
 
     async def stop(self) -> None:
         """Release what ``start`` took."""
+
+    def handshake(self, session: Session, handshake: Handshake) -> Any:
+        """Decide whether a client may come in; on gates only, and in one component.
+
+        A plain function, or an ``async def``: nothing of the client is read meanwhile,
+        and the setting ``handshakeTimeoutSeconds`` bounds it.  The session is not
+        known to anybody yet; bind its uid and set its data here, so that no handler
+        ever sees the client without them.
+
+        Args:
+            session: Of the client, should it be let in; ``remote_address`` is known.
+            handshake: What the client says.
+
+        Returns:
+            What the client is told besides, as ``user`` of the answer; ``None``:
+            nothing.
+
+        Raises:
+            HandshakeRefused: The client may not come in; it is told code and body.
+            RequestError: The same, with its status, and its code and message as body.
+        """
 
     def session_opened(self, session: Session) -> None:
         """A session has come to this node.
@@ -250,7 +289,9 @@ def collect_handlers(components: Iterable[Component]) -> list[Handler]:
     for component in components:
         service = component.service or type(component).__name__
         handlers = list(_handlers_of(component, service))
-        if not handlers and not any(overrides(component, name) for name in HOOKS):
+        hooked = any(overrides(component, name) for name in HOOKS)
+        hooked = hooked or overrides(component, HANDSHAKE, may_wait=True)
+        if not handlers and not hooked:
             message = f"{service} has no handler; mark methods with @handler"
             raise UsageError(message)
         for item in handlers:
@@ -261,8 +302,13 @@ def collect_handlers(components: Iterable[Component]) -> list[Handler]:
     return list(found.values())
 
 
-def overrides(component: Component, name: str) -> bool:
-    """Whether *component* defines the hook *name* of :data:`HOOKS`.
+def overrides(component: Component, name: str, *, may_wait: bool = False) -> bool:
+    """Whether *component* defines the hook *name*.
+
+    Args:
+        component: One that may.
+        name: Of :data:`HOOKS`, or :data:`HANDSHAKE`.
+        may_wait: The hook may be a coroutine function.
 
     Raises:
         UsageError: It does, but as a handler or as a coroutine function.
@@ -275,7 +321,7 @@ def overrides(component: Component, name: str) -> bool:
         raise UsageError(
             f"{where} cannot be a handler: nano itself calls it; rename it"
         )
-    if inspect.iscoroutinefunction(method):
+    if inspect.iscoroutinefunction(method) and not may_wait:
         raise UsageError(f"{where} is called and not awaited; make it a plain def")
     return True
 

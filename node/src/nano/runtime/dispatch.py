@@ -32,7 +32,7 @@ from nano.runtime.filters import Filters
 from nano.runtime.session import Session
 from nano.serializers import Serializer
 
-__all__ = ["Dispatcher", "LocalRoute", "Route", "answer_error"]
+__all__ = ["Dispatcher", "LocalRoute", "Route", "answer_error", "refusal_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Dispatcher:
         self.local: dict[str, LocalRoute] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.stopping = False
-        self._unknown = _UnknownRoute(self)
+        self.unknown: Route = _UnknownRoute(self)
 
     def add(self, handlers: Iterable[Handler], filters: Filters = NO_FILTERS) -> None:
         """Serve *handlers* on this node, each with *filters* around it.
@@ -94,17 +94,11 @@ class Dispatcher:
 
     def dispatch(self, session: Session, message: Message) -> None:
         """Hand *message* to whoever serves its route."""
-        route = self.routes.get(message.route)
-        if route is None:
-            route = self._unknown
-        route.deliver(session, message)
+        self.routes.get(message.route, self.unknown).deliver(session, message)
 
     def dispatch_here(self, session: Session, message: Message) -> None:
         """Hand a message that another node has sent on to a handler of this node."""
-        route: Route | None = self.local.get(message.route)
-        if route is None:
-            route = self._unknown
-        route.deliver(session, message)
+        self.local.get(message.route, self.unknown).deliver(session, message)
 
     def tick(self, now: float) -> None:
         """Look at the clock: promised answers have a deadline."""
@@ -133,6 +127,24 @@ def answer_error(
         session.home.respond(message.id, body, True)
 
 
+def refusal_of(error: BaseException, what: str, session: Session) -> RequestError:
+    """Return what a client is told of *error*, and log what it is not told.
+
+    Args:
+        error: What was raised.
+        what: Which did it.
+        session: For whom.
+    """
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, PayloadError):
+        return RequestError(BAD_REQUEST, str(error))
+    if isinstance(error, TimeoutError):
+        return RequestError(TIMEOUT, f"{what} took too long")
+    logger.error("%s failed for %r", what, session, exc_info=error)
+    return RequestError(INTERNAL, f"{what} failed")
+
+
 class _UnknownRoute:
     """Where messages go that nobody serves."""
 
@@ -153,17 +165,25 @@ class _UnknownRoute:
 class LocalRoute:
     """A handler of this node; this class serves plain functions."""
 
-    __slots__ = ("_decode", "_dispatcher", "_encode", "_function", "counts", "route")
+    __slots__ = (
+        "_decode",
+        "_dispatcher",
+        "_encode",
+        "_function",
+        "_quick",
+        "counts",
+        "route",
+    )
 
     def __init__(self, handler: Handler, dispatcher: Dispatcher) -> None:
         self.route = handler.route
         self.counts = dispatcher.metrics.route(handler.route)
         self._dispatcher = dispatcher
         self._function = handler.function
-        self._decode: Callable[[bytes], Any] = dispatcher.serializer.decoder(
-            handler.payload
-        )
-        self._encode: Callable[[Any], bytes] = dispatcher.serializer.encode
+        serializer = dispatcher.serializer
+        self._decode: Callable[[bytes], Any] = serializer.decoder(handler.payload)
+        self._quick = serializer.quick(handler.payload) or self._decode
+        self._encode: Callable[[Any], bytes] = serializer.encode
 
     def deliver(self, session: Session, message: Message) -> None:
         """Run the handler now, or let the message wait for its turn."""
@@ -181,7 +201,11 @@ class LocalRoute:
         session.asked = message
         session.asked_of = self
         try:
-            result = self._function(session, self._decode(message.payload))
+            try:
+                payload = self._quick(message.payload)
+            except Exception:
+                payload = self._decode(message.payload)
+            result = self._function(session, payload)
             if message.id:
                 self._answer(session, message, result)
         except Exception as error:
@@ -223,15 +247,7 @@ class LocalRoute:
         if session.asked is ANSWERED:
             self._dispatcher.answers.twice(session, self.route, error)
             return
-        if isinstance(error, RequestError):
-            refusal = error
-        elif isinstance(error, PayloadError):
-            refusal = RequestError(BAD_REQUEST, str(error))
-        elif isinstance(error, TimeoutError):
-            refusal = RequestError(TIMEOUT, f"{self.route} took too long")
-        else:
-            logger.error("%s failed for %r", self.route, session, exc_info=error)
-            refusal = RequestError(INTERNAL, f"{self.route} failed")
+        refusal = refusal_of(error, self.route, session)
         answer_error(self._dispatcher, session, message, refusal)
 
     def _ended(self, session: Session, message: Message) -> None:

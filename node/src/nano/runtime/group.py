@@ -24,7 +24,12 @@ import msgspec
 from nano.errors import ConnectionClosed, EncodeError, GroupClosed, UsageError
 from nano.protocol.messages import LONGEST_ROUTE
 from nano.protocol.packets import LARGEST_BODY
-from nano.runtime.session import Session
+from nano.runtime.session import (
+    DELIVERIES,
+    Delivery,
+    Session,
+    unknown_delivery,
+)
 
 if TYPE_CHECKING:
     from nano.runtime.groups import Groups
@@ -46,6 +51,7 @@ class Publication(msgspec.Struct, frozen=True):
         payload: The value, encoded once for all members.
         without: Ids of sessions that do not get it.
         where: What a session's data must hold for it to be meant.
+        delivery: What may happen to it at members that read too slowly.
     """
 
     group: str
@@ -53,6 +59,7 @@ class Publication(msgspec.Struct, frozen=True):
     payload: bytes
     without: frozenset[int] = frozenset()
     where: Mapping[str, Any] = {}
+    delivery: Delivery = "must"
 
     def is_for(self, session: Session) -> bool:
         """Whether *session*, if it is a member, is meant."""
@@ -118,6 +125,7 @@ class Group:
         *,
         without: Without = None,
         where: Mapping[str, Any] | None = None,
+        delivery: Delivery = "must",
     ) -> None:
         """Push *value* to every member, on whichever gate; never waits.
 
@@ -130,19 +138,24 @@ class Group:
             without: A session, or its id, or several of either, to leave out.
             where: Only members whose :attr:`Session.data` has these values.  It is
                 data, compared at each member's gate: a function could not travel.
+            delivery: As in :meth:`Session.push`.
 
         Raises:
             GroupClosed: :meth:`close` was called.
             TypeError: *value* or *where* cannot be encoded.
             EncodeError: *route* or the encoded value do not fit a packet.
+            ValueError: There is no such *delivery*.
         """
         self._check()
+        if delivery not in DELIVERIES:
+            raise ValueError(unknown_delivery(delivery))
         publication = Publication(
             self.name,
             route,
             self._groups.encode(value),
             _ids(without),
             _conditions(where),
+            delivery,
         )
         if len(publication.payload) > LARGEST_BODY - LONGEST_ROUTE - 2:
             message = f"a payload of {len(publication.payload)} bytes fits no packet"

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from nano.metrics import Gauge, Metrics
 from nano.runtime.group import Group, Publication
-from nano.runtime.session import Session
+from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import Sessions
 from nano.serializers import Serializer
 
@@ -26,7 +26,7 @@ __all__ = ["Deliver", "Elsewhere", "Groups", "Roll", "deliver_singly"]
 
 logger = logging.getLogger(__name__)
 
-Deliver = Callable[[Sequence[Session], str, bytes], int]
+Deliver = Callable[[Sequence[Session], str, bytes, Delivery], int]
 """Pushes route and payload to each session; returns how many took it."""
 
 
@@ -161,12 +161,14 @@ class _Nowhere:
         return None
 
 
-def deliver_singly(sessions: Sequence[Session], route: str, payload: bytes) -> int:
+def deliver_singly(
+    sessions: Sequence[Session], route: str, payload: bytes, delivery: Delivery
+) -> int:
     """Push to one session after the other; what a node without sockets does."""
     delivered = 0
     for session in sessions:
         try:
-            session.home.push(route, payload)
+            session.home.push(route, payload, delivery)
         except Exception:
             logger.exception("a publish to %s failed for %r", route, session)
         else:
@@ -269,7 +271,12 @@ class Groups:
         if publication.without or publication.where:
             members = [it for it in members if publication.is_for(it)]
         if members:
-            delivered = self._deliver(members, publication.route, publication.payload)
+            delivered = self._deliver(
+                members,
+                publication.route,
+                publication.payload,
+                publication.delivery,
+            )
             self._metrics.group_deliveries += delivered
 
     def uids_here(self, name: str) -> set[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from nano.runtime.dispatch import LocalRoute
     from nano.serializers import Serializer
 
-__all__ = ["LARGEST_DATA", "Home", "Session"]
+__all__ = ["DELIVERIES", "LARGEST_DATA", "Delivery", "Home", "Session"]
+
+Delivery: TypeAlias = Literal["must", "latest", "drop"]
+"""What may happen to a push while its client reads more slowly than it is sent to.
+
+``must``: it waits; the client is closed when too much does.  ``latest``: it replaces
+one of the same route that still waits.  ``drop``: it may be dropped.
+"""
+DELIVERIES: Final[tuple[Delivery, ...]] = ("must", "latest", "drop")
 
 LARGEST_DATA: Final = 16 * 1024  # bytes of JSON; it travels with the session
 
@@ -33,7 +41,7 @@ class Home(Protocol):
     def respond(self, number: int, payload: bytes, failed: bool) -> None:
         """Answer request *number*; dropped if the client has gone."""
 
-    def push(self, route: str, payload: bytes) -> None:
+    def push(self, route: str, payload: bytes, delivery: Delivery = "must") -> None:
         """Send a message that nobody asked for; dropped if the client has gone."""
 
     def kick(self, reason: str, reconnect: bool = False) -> None:
@@ -64,7 +72,6 @@ class Session:
         "__weakref__",
         "_data",
         "_holders",
-        "_home",
         "_serializer",
         "_uid",
         "asked",
@@ -73,6 +80,7 @@ class Session:
         "busy",
         "changed_key",
         "closed",
+        "home",
         "id",
         "local",
         "mirrors",
@@ -88,7 +96,7 @@ class Session:
         self.remote_address = remote_address
         self.closed = ""
         self.local: dict[str, Any] = {}
-        self._home = home
+        self.home = home  # the way to the client; for the runtime and the cluster
         self._serializer = serializer
         self._uid = ""
         self._data: Mapping[str, Any] = {}
@@ -119,7 +127,7 @@ class Session:
             raise ValueError("a session is bound to a uid that is not empty")
         self._uid = name
         self.changed_key = None
-        self._home.changed(self)
+        self.home.changed(self)
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -144,13 +152,13 @@ class Session:
             raise ValueError(message)
         self._data = data
         self.changed_key = key
-        self._home.changed(self)
+        self.home.changed(self)
 
     def remove(self, key: str) -> None:
         """Store nothing under *key* any more; it need not be there."""
         self._data = {it: value for it, value in self._data.items() if it != key}
         self.changed_key = key
-        self._home.changed(self)  # also if it is not here: it may be at the home
+        self.home.changed(self)  # also if it is not here: it may be at the home
 
     def restore(self, uid: str, data: Mapping[str, Any], version: int) -> None:
         """Take uid and data from another node; for the cluster."""
@@ -158,13 +166,25 @@ class Session:
         self._data = data
         self.version = version
 
-    def push(self, route: str, value: Any) -> None:
+    def push(self, route: str, value: Any, *, delivery: Delivery = "must") -> None:
         """Send *value* to the client; never waits.
+
+        Args:
+            route: What the client listens to.
+            value: What the serializer can encode, or bytes.
+            delivery: What may happen to it while the client reads too slowly:
+                ``must`` (the client is closed when more than ``backlogBytes`` wait),
+                ``latest`` (only the newest of its route is sent once the client has
+                caught up) or ``drop`` (dropped when half of them wait).
 
         Raises:
             TypeError: *value* cannot be encoded.
+            EncodeError: *route* or the encoded value do not fit a packet.
+            ValueError: There is no such *delivery*.
         """
-        self._home.push(route, self._serializer.encode(value))
+        if delivery not in DELIVERIES:
+            raise ValueError(unknown_delivery(delivery))
+        self.home.push(route, self._serializer.encode(value), delivery)
 
     def respond(self, value: Any) -> None:
         """Answer the request that a handler of this session has in hand.
@@ -216,14 +236,14 @@ class Session:
             reconnect: It may come back at once; ``nano.client`` leaves that to its
                 user, the JavaScript client does it, nano's clients do not know of it.
         """
-        self._home.kick(reason, reconnect)
+        self.home.kick(reason, reconnect)
 
     def hold(self, holder: str) -> None:
         """Read the client no further until *holder* lets go; for the runtime."""
         if self._holders is None:
             self._holders = set()
         if not self._holders:
-            self._home.pause()
+            self.home.pause()
         self._holders.add(holder)
 
     def release(self, holder: str) -> None:
@@ -231,13 +251,13 @@ class Session:
         if self._holders and holder in self._holders:
             self._holders.discard(holder)
             if not self._holders:
-                self._home.resume()
-
-    @property
-    def home(self) -> Home:
-        """The way to the client; for the runtime and the cluster."""
-        return self._home
+                self.home.resume()
 
     def __repr__(self) -> str:
         who = f" uid={self._uid!r}" if self._uid else ""
         return f"<Session {self.id}{who} {self.remote_address}>"
+
+
+def unknown_delivery(delivery: object) -> str:
+    """Return what to say of a *delivery* that there is not."""
+    return f"delivery is must, latest or drop, not {delivery!r}"

@@ -39,6 +39,13 @@ class Serializer(Protocol):
             TypeError: No payload can become *wanted*; the text says what can.
         """
 
+    def quick(self, wanted: Any) -> Callable[[bytes], Any] | None:
+        """Return a faster function for payloads that are right, if there is one.
+
+        It raises whatever it likes; :meth:`decoder`'s is asked then, which repairs what
+        can be repaired and else says what is wrong.  *wanted* has passed that already.
+        """
+
     def encode(self, value: Any) -> bytes:
         """Return *value* as a payload; bytes stay as they are.
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from nano.errors import EncodeError
 from nano.metrics import Metrics
-from nano.runtime.session import Session
+from nano.runtime.session import Delivery, Session
 from nano.transports.connection import ClientTransport
 from nano.transports.context import Doorway
 
@@ -20,7 +20,11 @@ __all__ = ["broadcast"]
 
 
 def broadcast(
-    metrics: Metrics, sessions: Sequence[Session], route: str, payload: bytes
+    metrics: Metrics,
+    sessions: Sequence[Session],
+    route: str,
+    payload: bytes,
+    delivery: Delivery = "must",
 ) -> int:
     """Push *payload* to each of *sessions*; return how many took it.
 
@@ -34,14 +38,17 @@ def broadcast(
         home = session.home
         if not isinstance(home, ClientTransport):
             continue  # not at home here
-        door = home.door
-        if door not in prepared:
-            try:
-                prepared[door] = home.prepare(route, payload)
-            except EncodeError:
-                metrics.dropped["push", "does-not-fit"] += len(sessions)
-                return 0
-        delivered += home.forward(prepared[door])
+        try:
+            if not home.alike:
+                delivered += home.deliver(route, payload, delivery)
+                continue
+            packet = prepared.get(home.door)
+            if packet is None:
+                packet = prepared[home.door] = home.prepare(route, payload)
+        except EncodeError:
+            metrics.dropped["push", "does-not-fit"] += len(sessions)
+            return delivered
+        delivered += home.offer(route, packet, delivery)
     if delivered:
         metrics.pushed(route, delivered)
     return delivered

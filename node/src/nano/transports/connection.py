@@ -1,8 +1,8 @@
 """One client's socket, its protocol state and its session.
 
 Bytes are read, understood by :class:`nano.protocol.Connection`, and every message
-goes straight to the dispatcher: no task, queue or await on the way.  Whatever is
-sent to the client within one turn of the loop leaves in one write.
+goes straight to its route: no task, queue or await on the way.  How what is sent to
+the client leaves is :mod:`nano.transports.sending`'s.
 
 The class knows both ways a connection can end: the client goes, or we send it
 away, in which case it gets the reason in a kick packet, the end of our stream and a
@@ -14,21 +14,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Final, cast
+from collections.abc import Awaitable, Iterable
+from typing import Any, Final, cast
 
-from nano.errors import ProtocolError
+from nano.errors import ACCEPTED, ProtocolError
 from nano.protocol.connection import Connection, Event, HandshakeRequested
 from nano.protocol.handshake import ServerHello
 from nano.protocol.messages import (
+    PUSH,
+    RESPONSE,
     Message,
     encode_push,
     encode_response,
 )
 from nano.protocol.packets import HEARTBEAT_PACKET
-from nano.runtime.session import Session
+from nano.runtime.dispatch import answer_error, refusal_of
+from nano.runtime.greeting import Handshake, Verdict
+from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import new_session_id
 from nano.transports.admission import Meter
 from nano.transports.context import Doorway
+from nano.transports.sending import Sender
 
 __all__ = ["ClientTransport", "TcpTransport"]
 
@@ -42,7 +48,7 @@ REFUSALS: Final = {
 }
 
 
-class ClientTransport(asyncio.Protocol):
+class ClientTransport(Sender):
     """A client's connection; subclasses say how packets lie in the stream.
 
     It is its session's :class:`~nano.runtime.session.Home`, and every method of
@@ -50,19 +56,16 @@ class ClientTransport(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_closing",
-        "_congested",
+        "_asking",
         "_errors",
-        "_flushing",
-        "_front",
+        "_guest",
         "_held",
         "_host",
+        "_inbound",
         "_meter",
-        "_out",
+        "_outbound",
         "_paused",
         "_protocol",
-        "_reading",
-        "_transport",
         "door",
         "heard",
         "session",
@@ -71,22 +74,19 @@ class ClientTransport(asyncio.Protocol):
     )
 
     def __init__(self, door: Doorway) -> None:
-        front = door.front
+        front, terms = door.front, door.terms
+        super().__init__(front)
         self.door = door
-        self._front = front
-        dictionary = door.terms.dictionary
-        self._protocol = Connection(dictionary, limit=front.limits.packet)
-        self._transport: asyncio.Transport | None = None
-        self._out: list[bytes] = []
+        self._protocol = Connection(terms.dictionary, limit=front.limits.packet)
+        self._inbound = terms.pipeline.inbound
+        self._outbound = terms.pipeline.outbound
         self._held: deque[Event] | None = None  # read before the session was paused
-        self._reading = False  # within data_received: its end will flush
-        self._flushing = False  # a flush is scheduled
         self._errors = True  # the client can tell an error from an answer
         self._paused = False  # the session's queue is full
-        self._congested = False  # the socket takes no more for now
-        self._closing = ""  # why we are closing, once we are
         self._host: str | None = None  # whence, once it counts as a connection
         self._meter: Meter | None = None  # how fast it sends, if that is limited
+        self._guest: Session | None = None  # the session, until it is let in
+        self._asking: asyncio.Task[None] | None = None  # whether it is
         self.session: Session | None = None
         self.heard = False
         self.silent = 0
@@ -116,13 +116,11 @@ class ClientTransport(asyncio.Protocol):
         if self._closing:
             return
         self.heard = True
-        self._reading = True
+        self._flushing = True  # below
         try:
             self._take(data)
         finally:
-            self._reading = False
-            if self._out:
-                self.flush()
+            self.flush()
 
     def _take(self, data: bytes) -> None:
         """Understand *data*; subclasses unwrap it first."""
@@ -136,15 +134,41 @@ class ClientTransport(asyncio.Protocol):
         if self._paused:
             self._hold(events)
             return
-        dispatch = self._front.dispatcher.dispatch
+        session, dispatcher = self.session, self._front.dispatcher
+        if session is None or self._inbound.stages:
+            self._act(deque(events))
+            return
+        routes, unknown = dispatcher.routes, dispatcher.unknown
         for index, event in enumerate(events):
-            if type(event) is Message and self.session is not None:
-                dispatch(self.session, event)
+            if type(event) is Message:
+                routes.get(event.route, unknown).deliver(session, event)
                 if self._paused:
                     self._hold(events[index + 1 :])
                     return
             else:
                 self._control(event)
+
+    def _act(self, events: deque[Event]) -> None:
+        """Act upon *events* one by one, and hold those behind a pause."""
+        dispatch = self._front.dispatcher.dispatch
+        while events and not self._paused:
+            event = events.popleft()
+            if type(event) is not Message:
+                self._control(event)
+            elif self.session is not None and self._passes(self.session, event):
+                dispatch(self.session, event)
+        if events:
+            self._hold(events)
+
+    def _passes(self, session: Session, message: Message) -> bool:
+        """Run a message of the client through the listener's pipeline."""
+        try:
+            self._inbound.process(session, message)
+        except Exception as error:
+            refusal = refusal_of(error, f"the pipeline of {message.route}", session)
+            answer_error(self._front.dispatcher, session, message, refusal)
+            return False
+        return True
 
     def _count(self, meter: Meter, number: int) -> None:
         """Note how fast the client sends; do not read it for a while if too fast."""
@@ -164,7 +188,7 @@ class ClientTransport(asyncio.Protocol):
             self.heard = True  # from now on; what it has sent comes next
             session.release(TOO_FAST)
 
-    def _hold(self, events: list[Event]) -> None:
+    def _hold(self, events: Iterable[Event]) -> None:
         """Keep what was read although the session is paused: one read's worth."""
         if self._held is None:
             self._held = deque()
@@ -172,49 +196,84 @@ class ClientTransport(asyncio.Protocol):
 
     def _control(self, event: Event) -> None:
         if isinstance(event, HandshakeRequested):
-            self._greet()
+            self._greet(event)
         elif isinstance(event, ProtocolError):
             logger.info("%s broke the protocol: %s", self.peer, event)
             self._end(event.reason, str(event))
 
-    def _greet(self) -> None:
+    # ---------------------------------------------------------------- the greeting
+
+    def _greet(self, asked: HandshakeRequested) -> None:
+        """Find out whether the client may come in."""
         front = self._front
         rate = front.greeting_rate
         if rate is not None and not rate.allow(front.time()):
             text = "too many handshakes at this moment"
             self._end("too-many-handshakes", text, reconnect=True)
             return
-        dictionary = self.door.terms.dictionary
-        hello = ServerHello(front.limits.heartbeat, int(front.wall()), dictionary)
+        session = self.session or self._guest
+        if session is None:
+            serializer = front.dispatcher.serializer
+            session = Session(new_session_id(), self, serializer, self.peer)
+            self._guest = session
+        hello = asked.hello
+        name = self.door.terms.name
+        said = Handshake(hello.user, asked.body, hello.type, hello.version, name)
+        verdict = front.greeter.judge(session, said)
+        if isinstance(verdict, Verdict):
+            self._decide(session, verdict)
+        else:
+            front.greetings.add(self, front.time())  # anew, if it is not the first
+            self._asking = front.ask(self._await_verdict(session, verdict))
+
+    async def _await_verdict(
+        self, session: Session, verdict: Awaitable[Verdict]
+    ) -> None:
+        decided = await verdict
+        self._asking = None
+        self._decide(session, decided)
+
+    def _decide(self, session: Session, verdict: Verdict) -> None:
+        transport = self._transport
+        if transport is None or self._closing:
+            return
+        if verdict.code == ACCEPTED:
+            self._admit(session, verdict.user)
+            return
+        logger.info("%s is refused with %d", self.peer, verdict.code)
+        self.door.counts.handshakes["refused"] += 1
+        answer = self._protocol.refuse(verdict.code, verdict.body)
+        self._out.append(self._frame(answer))
+        last = self._farewell("refused", f"refused with {verdict.code}")
+        self._leave(transport, "refused", last)
+
+    def _admit(self, session: Session, user: Any) -> None:
+        front, door = self._front, self.door
+        dictionary = door.terms.dictionary
+        hello = ServerHello(front.limits.heartbeat, int(front.wall()), dictionary, user)
         self._send(self._protocol.accept(hello))
-        self.door.counts.handshakes["accepted"] += 1
+        door.counts.handshakes["accepted"] += 1
         front.greetings.discard(self)
         serializer = front.dispatcher.serializer
         self._errors = self._protocol.hello.errors or serializer.self_describing
         if self.session is None:
-            session = Session(new_session_id(), self, serializer, self.peer)
-            self.session = session
+            self.session, self._guest = session, None
             front.sessions.add(session)
             if front.limits.messages:
                 self._meter = Meter(front.limits.messages, front.time())
         self.feed(b"")  # what arrived together with the handshake
 
-    def pause_writing(self) -> None:
-        """The socket is full: from now on the backlog is watched."""
-        self._congested = True
-
-    def resume_writing(self) -> None:
-        """The client has caught up."""
-        self._congested = False
+    # --------------------------------------------------------------------- the end
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Everything is over; tell whoever must know, once."""
         reason = self._closing or ("connection-lost" if exc else "client-closed")
         front = self._front
-        self._transport = None
-        self._out.clear()
+        self.discard()
         self._held = None
         self._protocol.close()
+        if self._asking is not None:
+            self._asking.cancel()
         front.wheel.remove(self)
         front.greetings.discard(self)
         front.closings.discard(self)
@@ -247,18 +306,47 @@ class ClientTransport(asyncio.Protocol):
         if failed and not self._errors:
             self._front.metrics.dropped["answer", "errors-not-announced"] += 1
             return
+        if self._outbound.stages:
+            answer = Message(RESPONSE, number, "", payload, failed)
+            if not self._processed(answer):
+                return
+            payload = answer.payload
         self._send(encode_response(number, payload, failed))
 
-    def push(self, route: str, payload: bytes) -> None:
+    def push(self, route: str, payload: bytes, delivery: Delivery = "must") -> None:
         """Send a message that nobody asked for.
 
         Raises:
             EncodeError: Route or payload do not fit the wire.
         """
-        door = self.door
-        packet = encode_push(door.heads.get(route) or door.head(route), payload)
-        self._front.metrics.pushed(route)
-        self._send(packet)
+        if self.deliver(route, payload, delivery):
+            self._front.metrics.pushed(route)
+
+    def deliver(self, route: str, payload: bytes, delivery: Delivery) -> bool:
+        """Do as :meth:`push` without counting it; false if it is dropped."""
+        if self._outbound.stages:
+            message = Message(PUSH, 0, route, payload)
+            if not self._processed(message):
+                return False
+            payload = message.payload
+        return self.offer(route, self.prepare(route, payload), delivery)
+
+    def _processed(self, message: Message) -> bool:
+        """Run a message for the client through the listener's pipeline."""
+        if self.session is None:
+            return False  # it is about to come in, or has gone
+        try:
+            self._outbound.process(self.session, message)
+        except Exception:
+            self._front.metrics.dropped["client", "pipeline"] += 1
+            logger.exception("outbound pipeline of %s", self.door.terms.name)
+            return False
+        return True
+
+    @property
+    def alike(self) -> bool:
+        """Every client of this listener gets a push in the same bytes."""
+        return not self._outbound.stages
 
     def prepare(self, route: str, payload: bytes) -> bytes:
         """Return a push as it lies in the stream of every client of this listener.
@@ -285,13 +373,9 @@ class ClientTransport(asyncio.Protocol):
         if not self._paused or self._closing:
             return
         self._paused = False
-        dispatch = self._front.dispatcher.dispatch
-        while self._held and not self._paused:
-            event = self._held.popleft()
-            if type(event) is Message and self.session is not None:
-                dispatch(self.session, event)
-            else:
-                self._control(event)
+        held, self._held = self._held, None
+        if held:
+            self._act(held)
         if not self._paused and self._transport is not None and not self._closing:
             self._transport.resume_reading()
 
@@ -299,46 +383,13 @@ class ClientTransport(asyncio.Protocol):
         """Note that uid or data have changed: mirrors are told with what comes next."""
         session.version += 1
 
-    # ---------------------------------------------------------------- writing
-
-    def forward(self, data: bytes) -> bool:
-        """Send what :meth:`prepare` has made; false if the client has gone."""
-        if self._transport is None or self._closing:
-            self._front.metrics.dropped["client", "closed"] += 1
-            return False
-        self._out.append(data)
-        if not self._reading and not self._flushing:
-            self._flushing = True
-            self._front.flush_soon(self)
-        return True
-
-    _send = forward  # of one packet; subclasses put it into a frame first
+    def _send(self, data: bytes) -> bool:
+        """Send *data*, one packet; subclasses put it into a frame first."""
+        return self.forward(data)
 
     def _frame(self, packet: bytes) -> bytes:
         """Return *packet* as it lies in the stream."""
         return packet
-
-    def flush(self) -> None:
-        """Write what was sent in this turn of the loop, all at once."""
-        self._flushing = False
-        if self._out and self._transport is not None:
-            if not self._congested or self._has_room(self._transport):
-                self._transport.write(b"".join(self._out))
-            self._out.clear()
-
-    def _has_room(self, transport: asyncio.Transport) -> bool:
-        """Look whether too much has been waiting for the client; then cut it off.
-
-        What is about to be written does not count: it may be large, and uvloop calls
-        everything waiting that was written in this turn of the loop.
-        """
-        waiting = transport.get_write_buffer_size()
-        if waiting <= self._front.limits.backlog:
-            return True
-        logger.info("%s reads too slowly: %d bytes wait", self.peer, waiting)
-        self._closing = "slow-client"
-        transport.abort()
-        return False
 
     # ----------------------------------------------------------------- ending
 
@@ -418,3 +469,6 @@ class TcpTransport(ClientTransport):
     """Packets lie in the stream as they are."""
 
     __slots__ = ()
+
+    _take = ClientTransport.feed
+    _send = ClientTransport.forward

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from nano.metrics import ListenerCounts, Metrics
@@ -13,6 +13,8 @@ from nano.protocol.dictionary import EMPTY, RouteDictionary
 from nano.protocol.messages import head_of_push
 from nano.runtime.deadlines import Deadlines
 from nano.runtime.dispatch import Dispatcher
+from nano.runtime.greeting import Greeter
+from nano.runtime.pipeline import Pipeline
 from nano.runtime.sessions import Sessions
 from nano.transports.admission import Admission, Bucket
 from nano.transports.wheel import Wheel
@@ -59,11 +61,22 @@ class Terms:
         origins: The pages that may open WebSockets, as ``https://example.com`` in
             lower case; empty for all.  Who names no origin is no browser, and may.
         dictionary: Which routes go as codes.
+        name: What the listener is called in the manifest.
+        pipeline: What the application does to payloads.
     """
 
     path: str = ""
     origins: frozenset[str] = frozenset()
     dictionary: RouteDictionary = EMPTY
+    name: str = ""
+    pipeline: Pipeline = field(default_factory=Pipeline)
+
+
+class Flushing(Protocol):
+    """A connection, as seen by who ends a turn of the loop."""
+
+    def flush(self) -> None:
+        """This turn of the loop is over: write what was sent in it."""
 
 
 class Client(Protocol):
@@ -77,9 +90,6 @@ class Client(Protocol):
 
     def stop(self) -> None:
         """The node goes."""
-
-    def flush(self) -> None:
-        """This turn of the loop is over: write what was sent in it."""
 
     def read_on(self, now: float) -> None:
         """It was not read because it sent too fast; that time is over."""
@@ -95,6 +105,7 @@ class Front:
         limits: What clients may do.
         time: The clock for deadlines.
         wall: Seconds since 1970, for the handshake.
+        greeter: Who decides which clients come in; by default all do.
     """
 
     def __init__(
@@ -106,6 +117,7 @@ class Front:
         *,
         time: Callable[[], float],
         wall: Callable[[], float],
+        greeter: Greeter | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.sessions = sessions
@@ -120,9 +132,21 @@ class Front:
         rate = limits.handshakes
         self.greeting_rate = Bucket(rate, time()) if rate else None
         self.throttled: dict[Client, float] = {}  # until when each is not read
-        self._unsent: list[Client] = []
+        self.greeter = greeter or Greeter()
+        self._unsent: list[Flushing] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def flush_soon(self, client: Client) -> None:
+    def ask(self, question: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Wait in a task for whether a client may come in; it is cancelled if it goes.
+
+        There are no more of them than connections.
+        """
+        task = asyncio.get_running_loop().create_task(question, name="handshake")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def flush_soon(self, client: Flushing) -> None:
         """Have *client* send what it has, once this turn of the loop is over.
 
         One call of the loop serves all clients that were sent something meanwhile.

@@ -57,6 +57,7 @@ CLOSE_CODES: Final = {
     "server-stopping": GOING_AWAY,
     "too-many-handshakes": TRY_AGAIN_LATER,
     "too-many-messages": POLICY_VIOLATION,
+    "refused": POLICY_VIOLATION,
 }
 
 
@@ -148,8 +149,8 @@ class WebSocketTransport(ClientTransport):
     def _refuse(self, reason: str, text: str) -> None:
         self._close(reason, (TOO_MANY % text).encode())
 
-    def _send(self, packet: bytes) -> bool:
-        return self.forward(data_frame(packet))
+    def _send(self, data: bytes) -> bool:
+        return self.forward(data_frame(data))
 
     def _frame(self, packet: bytes) -> bytes:
         return data_frame(packet)

@@ -61,7 +61,7 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     RESPONSE: _Kind.ValueType  # 12
     """id, payload, flags: what REQUEST id came to"""
     PUSH: _Kind.ValueType  # 13
-    """session, route, payload, class: for the client, by its gate"""
+    """session, route, payload, delivery: for the client, by its gate"""
     SESSION: _Kind.ValueType  # 20
     """session, state: read this before what follows for it"""
     SESSION_UPDATE: _Kind.ValueType  # 21
@@ -84,7 +84,7 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     LEAVE: _Kind.ValueType  # 31
     """group, session"""
     PUBLISH: _Kind.ValueType  # 32
-    """group, route, payload, class, without, where: for every member"""
+    """group, route, payload, delivery, without, where: for every member"""
     PRESENT: _Kind.ValueType  # 33
     """groups: I have members of these; all there are when a link opens"""
     ABSENT: _Kind.ValueType  # 34
@@ -128,7 +128,7 @@ NOTIFY: Kind.ValueType  # 11
 RESPONSE: Kind.ValueType  # 12
 """id, payload, flags: what REQUEST id came to"""
 PUSH: Kind.ValueType  # 13
-"""session, route, payload, class: for the client, by its gate"""
+"""session, route, payload, delivery: for the client, by its gate"""
 SESSION: Kind.ValueType  # 20
 """session, state: read this before what follows for it"""
 SESSION_UPDATE: Kind.ValueType  # 21
@@ -151,7 +151,7 @@ group, session, id: the sender's number of this JOIN, from 1
 LEAVE: Kind.ValueType  # 31
 """group, session"""
 PUBLISH: Kind.ValueType  # 32
-"""group, route, payload, class, without, where: for every member"""
+"""group, route, payload, delivery, without, where: for every member"""
 PRESENT: Kind.ValueType  # 33
 """groups: I have members of these; all there are when a link opens"""
 ABSENT: Kind.ValueType  # 34
@@ -174,29 +174,29 @@ MOVED: Kind.ValueType  # 44
 """session, member: it is bound to that member from now on"""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
-class _Class:
+class _Delivery:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _ClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Class.ValueType], _builtins.type):
+class _DeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    MUST: _Class.ValueType  # 0
+    MUST: _Delivery.ValueType  # 0
     """never lost: a client too slow for it is closed"""
-    LATEST: _Class.ValueType  # 1
+    LATEST: _Delivery.ValueType  # 1
     """the newest of its route replaces one that still waits"""
-    DROP: _Class.ValueType  # 2
+    DROP: _Delivery.ValueType  # 2
     """may be dropped"""
 
-class Class(_Class, metaclass=_ClassEnumTypeWrapper):
+class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
     """What may happen to a push when its client is slow."""
 
-MUST: Class.ValueType  # 0
+MUST: Delivery.ValueType  # 0
 """never lost: a client too slow for it is closed"""
-LATEST: Class.ValueType  # 1
+LATEST: Delivery.ValueType  # 1
 """the newest of its route replaces one that still waits"""
-DROP: Class.ValueType  # 2
+DROP: Delivery.ValueType  # 2
 """may be dropped"""
-Global___Class: _TypeAlias = Class  # noqa: Y015
+Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
 
 class _Flag:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -256,7 +256,7 @@ class Envelope(_message.Message):
     ROUTE_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     FLAGS_FIELD_NUMBER: _builtins.int
-    CLASS_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     WITHOUT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
@@ -277,6 +277,7 @@ class Envelope(_message.Message):
     payload: _builtins.bytes
     """opaque to whoever passes it on"""
     flags: _builtins.int
+    delivery: Global___Delivery.ValueType
     group: _builtins.str
     reason: _builtins.str
     """for people and metrics"""
@@ -309,6 +310,7 @@ class Envelope(_message.Message):
         route: _builtins.str = ...,
         payload: _builtins.bytes = ...,
         flags: _builtins.int = ...,
+        delivery: Global___Delivery.ValueType = ...,
         group: _builtins.str = ...,
         without: _abc.Iterable[_builtins.int] | None = ...,
         reason: _builtins.str = ...,
@@ -323,7 +325,7 @@ class Envelope(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "hello", b"hello", "question", b"question", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "class", b"class", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "session", b"session", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "session", b"session", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
