@@ -70,7 +70,7 @@ def test_what_nano_encodes_is_read_however_it_arrives(sample: PacketSample) -> N
         packets = [packet for chunk in chunks for packet in reader.receive(chunk)]
         packets += reader.receive(wire[400:])
         assert packets == [Packet(PacketType(sample.type), sample.body)]
-        assert not reader.buffered
+        assert not reader.rest
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_what_is_encoded_is_decoded(
         reader = PacketReader()
         received = [packet for chunk in chunks for packet in reader.receive(chunk)]
         assert received == sent
-        assert reader.buffered == 0
+        assert len(reader.rest) == 0
 
 
 @given(st.binary(max_size=200), cut_lists)
@@ -162,4 +162,4 @@ def test_a_reader_raises_protocol_errors_only_and_holds_one_packet_at_most(
                 reader.receive(chunk)
             except ProtocolError:
                 break
-            assert reader.buffered < HEADER_SIZE + 64
+            assert len(reader.rest) < HEADER_SIZE + 64

@@ -102,26 +102,30 @@ class Connection:
         call ``receive(b"")`` then for what arrived meanwhile.
         """
         events: list[Event] = []
-        if self.state is _CLOSED:
+        state, reader = self.state, self._reader
+        if state is _CLOSED:
             return events
         try:
-            if self.state is _ASKING:
+            if state is _ASKING:
                 self._hold(data)
                 return events
-            joined = self._reader.join(data)
+            joined = reader.join(data) if reader.rest else data
             if joined is not None:
-                self._read(joined, events)
+                offset = 0
+                if state is _WORKING:
+                    offset = read_plain(joined, reader.limit, events)
+                if offset < len(joined):
+                    self._read(joined, offset, events)
         except ProtocolError as error:
             self.state = State.CLOSED
             events.append(error)
         return events
 
-    def _read(self, data: bytes, events: list[Event]) -> None:
-        """Cut *data* into packets, and those into what they mean."""
+    def _read(self, data: bytes, offset: int, events: list[Event]) -> None:
+        """Cut *data* from *offset* on into packets, and those into what they mean."""
         reader, dictionary = self._reader, self._dictionary
         end, needed = len(data), HEADER_SIZE
         state = self.state
-        offset = read_plain(data, reader.limit, events) if state is _WORKING else 0
         while end - offset >= HEADER_SIZE:
             if state is _ASKING:
                 break
@@ -149,7 +153,7 @@ class Connection:
     def _hold(self, data: bytes) -> None:
         """Keep what comes while the client waits to be let in; it may not be much."""
         self._reader.keep(data, 0, HEADER_SIZE)
-        if self._reader.buffered > self._reader.limit + HEADER_SIZE:
+        if len(self._reader.rest) > self._reader.limit + HEADER_SIZE:
             raise ProtocolError("too much was sent before the handshake's answer")
 
     def _control(self, kind: PacketType, body: bytes, events: list[Event]) -> State:

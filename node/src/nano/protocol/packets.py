@@ -82,19 +82,17 @@ class PacketReader:
 
     Args:
         limit: The longest body that is accepted, in bytes, inclusive.
+
+    Attributes:
+        rest: The bytes that wait for the rest of their packet.
     """
 
-    __slots__ = ("_needed", "_rest", "limit")
+    __slots__ = ("_needed", "limit", "rest")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self.limit = limit
-        self._rest = bytearray()
-        self._needed = HEADER_SIZE  # bytes that _rest must reach to be looked at again
-
-    @property
-    def buffered(self) -> int:
-        """How many bytes wait for the rest of their packet."""
-        return len(self._rest)
+        self.rest = bytearray()
+        self._needed = HEADER_SIZE  # bytes that rest must reach to be looked at again
 
     def join(self, data: bytes) -> bytes | None:
         """Return all bytes that wait to be cut, or ``None`` if no packet is whole.
@@ -102,7 +100,7 @@ class PacketReader:
         Pieces of a large packet are collected without being copied at each
         arrival: nothing is looked at before the announced length is there.
         """
-        rest = self._rest
+        rest = self.rest
         if not rest:
             return data
         rest += data
@@ -114,7 +112,7 @@ class PacketReader:
 
     def keep(self, data: bytes, offset: int, needed: int) -> None:
         """Hold back what follows *offset* until *needed* bytes of it are there."""
-        self._rest += data[offset:] if offset else data
+        self.rest += data[offset:] if offset else data
         self._needed = needed
 
     def check(self, kind: int, size: int) -> None:

@@ -207,7 +207,11 @@ class LocalRoute:
                 payload = self._decode(message.payload)
             result = self._function(session, payload)
             if message.id:
-                self._answer(session, message, result)
+                if result is None or session.asked is ANSWERED:
+                    self._answer(session, message, result)
+                else:
+                    session.home.respond(message.id, self._encode(result), False)
+                    self.counts.responses += 1
         except Exception as error:
             self._fail(session, message, error)
         finally:
