@@ -313,3 +313,13 @@ def test_events_do_not_depend_on_how_the_bytes_are_cut(
                 events += connection.receive(b"")
         outcomes.append([str(event) for event in events])
     assert outcomes[1:] == outcomes[:1] * 2
+
+
+def test_who_is_refused_is_told_and_nothing_counts_any_more() -> None:
+    connection = connection_in(State.ASKING)
+    client = ClientConnection()
+    (answer,) = client.receive(connection.refuse(403, {"msg": "no"}))
+    assert answer == Accepted(403, 0, b'{"msg":"no","code":403}')
+    assert not client.accepted
+    assert connection.state is State.CLOSED
+    assert connection.receive(ACK) == []

@@ -286,3 +286,26 @@ def test_close_frames_are_whole_whatever_the_reason(code: int, reason: str) -> N
     assert client_side.close_rcvd is not None
     assert client_side.close_rcvd.code == code
     assert reason.startswith(client_side.close_rcvd.reason)
+
+
+@given(st.one_of(good_frames(), any_frames()))
+def test_a_single_frame_of_the_usual_form_is_read_at_once_or_not_at_all(
+    wire: bytes,
+) -> None:
+    payload = FrameReader(LIMIT).plain(wire)
+    if payload is not None:
+        assert ours(iter([wire])) == (payload, [], None, None)
+
+
+def test_the_usual_form_is_a_short_whole_binary_message() -> None:
+    frame = b"\x82\x85\x00\x00\x00\x00hello"
+    reader = FrameReader(LIMIT)
+    assert reader.plain(frame) == b"hello"
+    assert reader.plain(frame * 2) is None
+    assert reader.plain(b"\x81" + frame[1:]) is None
+    assert FrameReader(4).plain(frame) is None
+    reader.receive(frame[:3])
+    assert reader.plain(frame) is None
+    fragmented = FrameReader(LIMIT)
+    fragmented.receive(b"\x02" + frame[1:])
+    assert fragmented.plain(frame) is None

@@ -102,19 +102,17 @@ class Connection:
         call ``receive(b"")`` then for what arrived meanwhile.
         """
         events: list[Event] = []
-        state, reader = self.state, self._reader
-        if state is _CLOSED:
-            return events
+        offset, state, reader = 0, self.state, self._reader
+        if state is _WORKING and not reader.rest:
+            offset = read_plain(data, reader.limit, events)
+            if offset == len(data):
+                return events
         try:
             if state is _ASKING:
                 self._hold(data)
-                return events
-            joined = reader.join(data) if reader.rest else data
-            if joined is not None:
-                offset = 0
-                if state is _WORKING:
-                    offset = read_plain(joined, reader.limit, events)
-                if offset < len(joined):
+            elif state is not _CLOSED:
+                joined = reader.join(data)
+                if joined is not None:
                     self._read(joined, offset, events)
         except ProtocolError as error:
             self.state = State.CLOSED
@@ -126,6 +124,8 @@ class Connection:
         reader, dictionary = self._reader, self._dictionary
         end, needed = len(data), HEADER_SIZE
         state = self.state
+        if not offset and state is _WORKING:
+            offset = read_plain(data, reader.limit, events)
         while end - offset >= HEADER_SIZE:
             if state is _ASKING:
                 break

@@ -53,10 +53,15 @@ DATA: Final = PacketType.DATA << 24
 ONE_BYTE_ID: Final = Struct(">IBB")
 TWO_BYTE_ID: Final = Struct(">IBBB")
 THREE_BYTE_ID: Final = Struct(">IBBBB")
-LONGEST_HEAD: Final = 11  # flag and id of a response
+ROOM: Final = LARGEST_BODY - 11  # for a payload, behind the longest flag and id
+ANSWER: Final = RESPONSE << 1
+FAILED_ANSWER: Final = ANSWER | ERROR
 
 # header, flag and the four bytes behind it, whatever they are
 BEGINNING: Final = Struct(">IBBBBB")
+BEGINNING_SIZE: Final = BEGINNING.size
+PLAIN_REQUEST: Final = REQUEST << 1  # the flags of messages to routes by name
+PLAIN_NOTIFY: Final = NOTIFY << 1
 
 
 class Message(Record, gc=False):
@@ -146,32 +151,35 @@ def read_plain(data: bytes, limit: int, messages: list[Any]) -> int:
     Returns:
         The offset of the first packet that was not taken.
     """
-    offset, room = 0, len(data) - BEGINNING.size
-    unpack, add = BEGINNING.unpack_from, messages.append
+    add = messages.append
+    offset = 0
+    total = len(data)
+    room = total - BEGINNING_SIZE
     while offset <= room:
-        header, flag, first, second, third, fourth = unpack(data, offset)
+        header, flag, first, second, third, fourth = BEGINNING.unpack_from(data, offset)
         size = header ^ DATA  # of any other packet, larger than every limit
-        stop = offset + 4 + size
         if size > limit:
             break
-        number = 0
-        if flag == REQUEST << 1:
+        if flag == PLAIN_REQUEST:
             if first < 0x80:
-                number, name, length = first, offset + 7, second
+                number, name = first, offset + 7
+                end = name + second
             elif second < 0x80:
-                number = first & 0x7F | second << 7
-                name, length = offset + 8, third
+                number, name = first & 0x7F | second << 7, offset + 8
+                end = name + third
             elif third < 0x80:
                 number = first & 0x7F | (second & 0x7F) << 7 | third << 14
-                name, length = offset + 9, fourth
+                name = offset + 9
+                end = name + fourth
             else:
                 break
-        elif flag == NOTIFY << 1:
-            name, length = offset + 6, first
+        elif flag == PLAIN_NOTIFY:
+            number, name = 0, offset + 6
+            end = name + first
         else:
             break
-        end = name + length
-        if end > stop or stop > room + BEGINNING.size:
+        stop: int = offset + 4 + size
+        if end > stop or stop > total:
             break
         try:
             route = data[name:end].decode()
@@ -204,9 +212,9 @@ def encode_response(number: int, payload: bytes, failed: bool = False) -> bytes:
     Raises:
         EncodeError: The packet would be longer than the wire can say.
     """
-    flag = RESPONSE << 1 | ERROR if failed else RESPONSE << 1
     size = len(payload)
-    if 0 <= number < 0x20_0000 and size <= LARGEST_BODY - LONGEST_HEAD:
+    flag = FAILED_ANSWER if failed else ANSWER
+    if 0 <= number < 0x20_0000 and size <= ROOM:
         if number < 0x80:
             return ONE_BYTE_ID.pack(DATA + size + 2, flag, number) + payload
         low = number & 0x7F | 0x80

@@ -65,7 +65,11 @@ class ClientTransport(Sender):
         "_meter",
         "_outbound",
         "_paused",
+        "_plain",
         "_protocol",
+        "_receive",
+        "_routes",
+        "_unknown",
         "door",
         "heard",
         "session",
@@ -78,6 +82,9 @@ class ClientTransport(Sender):
         super().__init__(front)
         self.door = door
         self._protocol = Connection(terms.dictionary, limit=front.limits.packet)
+        self._receive = self._protocol.receive
+        self._routes = front.dispatcher.routes
+        self._unknown = front.dispatcher.unknown
         self._inbound = terms.pipeline.inbound
         self._outbound = terms.pipeline.outbound
         self._held: deque[Event] | None = None  # read before the session was paused
@@ -128,25 +135,33 @@ class ClientTransport(Sender):
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the client protocol and act upon what they mean."""
-        events = self._protocol.receive(data)
+        events = self._receive(data)
+        session = self.session
+        if session is None or self._meter is not None or self._inbound.stages:
+            self._inspect(events)
+            return
+        if self._paused:
+            self._hold(events)
+            return
+        routes, unknown = self._routes, self._unknown
+        behind = iter(events)
+        for event in behind:
+            if type(event) is Message:
+                routes.get(event.route, unknown).deliver(session, event)
+                if self._paused:
+                    self._hold(behind)
+                    return
+            else:
+                self._control(event)
+
+    def _inspect(self, events: list[Event]) -> None:
+        """Act upon *events* of a client whose session or messages are looked at."""
         if self._meter is not None:
             self._count(self._meter, len(events))
         if self._paused:
             self._hold(events)
-            return
-        session, dispatcher = self.session, self._front.dispatcher
-        if session is None or self._inbound.stages:
+        else:
             self._act(deque(events))
-            return
-        routes, unknown = dispatcher.routes, dispatcher.unknown
-        for index, event in enumerate(events):
-            if type(event) is Message:
-                routes.get(event.route, unknown).deliver(session, event)
-                if self._paused:
-                    self._hold(events[index + 1 :])
-                    return
-            else:
-                self._control(event)
 
     def _act(self, events: deque[Event]) -> None:
         """Act upon *events* one by one, and hold those behind a pause."""
@@ -269,7 +284,7 @@ class ClientTransport(Sender):
         """Everything is over; tell whoever must know, once."""
         reason = self._closing or ("connection-lost" if exc else "client-closed")
         front = self._front
-        self.discard()
+        self.discard(reason)
         self._held = None
         self._protocol.close()
         if self._asking is not None:
@@ -440,6 +455,7 @@ class ClientTransport(Sender):
         transport.write(last)
         self._closing = reason
         self._out.clear()
+        self._size = 0
         front = self._front
         front.closings.add(self, front.time())
         if self.session is not None:

@@ -58,6 +58,7 @@ PING: Final = 9
 PONG: Final = 10
 
 FIN: Final = 0x80
+WHOLE: Final = FIN | BINARY
 RESERVED: Final = 0x70
 MASKED: Final = 0x80
 LARGEST_CONTROL: Final = 125
@@ -112,6 +113,23 @@ class FrameReader:
         self._needed = 2
         self._open = False  # a message is fragmented and not yet complete
         self._text: codecs.IncrementalDecoder | None = None  # checks its UTF-8
+
+    def plain(self, data: bytes) -> bytes | None:
+        """Return the payload of *data* if that is all it is: one of the usual frames.
+
+        ``None`` if it is anything else, which is for :meth:`receive` then.
+        """
+        size = len(data) - SHORTEST
+        if (
+            0 < size < 126
+            and data[0] == WHOLE
+            and data[1] == MASKED + size
+            and not self._rest
+            and not self._open
+            and size <= self.limit
+        ):
+            return apply_mask(data[SHORTEST:], data[2:SHORTEST])
+        return None
 
     def receive(self, data: bytes) -> Frames:
         """Take bytes from the client and return what is complete.
@@ -226,7 +244,7 @@ def _read_plain(data: bytes, limit: int, payloads: list[bytes]) -> int:
         The offset of the first frame that was not taken.
     """
     offset, end = 0, len(data)
-    while end - offset > SHORTEST and data[offset] == FIN | BINARY:
+    while end - offset > SHORTEST and data[offset] == WHOLE:
         size = data[offset + 1] - MASKED
         start = offset + SHORTEST
         if size == 126:

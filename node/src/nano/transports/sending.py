@@ -41,7 +41,7 @@ class Sender(asyncio.Protocol):
 
     Attributes:
         _flushing: Somebody will call :meth:`flush` in this turn of the loop.
-        _closing: Why the connection is being closed, once it is.
+        _closing: Why the connection is being closed, once it is, or was.
     """
 
     __slots__ = (
@@ -71,12 +71,12 @@ class Sender(asyncio.Protocol):
 
     def forward(self, data: bytes) -> bool:
         """Send *data*, packets as they lie in the stream; false if nobody is there."""
-        if self._transport is None or self._closing:
+        if self._closing:
             self._front.metrics.dropped["client", "closed"] += 1
             return False
         self._out.append(data)
-        self._size = size = self._size + len(data)
-        if size > self._backlog:
+        self._size += len(data)
+        if self._size > self._backlog:
             self.flush()  # a turn's output is bounded too
         elif not self._flushing:
             self._flushing = True
@@ -122,14 +122,13 @@ class Sender(asyncio.Protocol):
     def flush(self) -> None:
         """Write what was sent in this turn of the loop, all at once."""
         self._flushing = False
-        out = self._out
-        if not out:
+        if not self._size:
             return
+        self._size, out = 0, self._out
         transport = self._transport
         if transport is not None and (not self._congested or self._has_room(transport)):
-            transport.write(out[0] if len(out) == 1 else b"".join(out))
+            transport.write(b"".join(out))
         out.clear()
-        self._size = 0
 
     def _has_room(self, transport: asyncio.Transport) -> bool:
         """Look whether too much has been waiting for the client; then cut it off.
@@ -158,8 +157,10 @@ class Sender(asyncio.Protocol):
             for data in latest.values():
                 self.forward(data)
 
-    def discard(self) -> None:
-        """Forget what waits: nobody will take it."""
+    def discard(self, reason: str) -> None:
+        """Forget what waits: nobody will take it, for *reason*."""
         self._transport = None
+        self._closing = reason
         self._out.clear()
+        self._size = 0
         self._latest = None

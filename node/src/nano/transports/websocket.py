@@ -81,6 +81,10 @@ class WebSocketTransport(ClientTransport):
             data = self._negotiate(self._upgrade, data)
             if not data:
                 return
+        payload = self._frames.plain(data)
+        if payload is not None:
+            self.feed(payload)
+            return
         frames = self._frames.receive(data)
         if frames.pings:
             self._write_now(b"".join(map(pong_frame, frames.pings)))
