@@ -54,6 +54,7 @@ ONE_BYTE_ID: Final = Struct(">IBB")
 TWO_BYTE_ID: Final = Struct(">IBBB")
 THREE_BYTE_ID: Final = Struct(">IBBBB")
 ROOM: Final = LARGEST_BODY - 11  # for a payload, behind the longest flag and id
+DATA_3: Final = DATA + 3  # a header, of three bytes and a payload
 ANSWER: Final = RESPONSE << 1
 FAILED_ANSWER: Final = ANSWER | ERROR
 
@@ -214,15 +215,16 @@ def encode_response(number: int, payload: bytes, failed: bool = False) -> bytes:
     """
     size = len(payload)
     flag = FAILED_ANSWER if failed else ANSWER
-    if 0 <= number < 0x20_0000 and size <= ROOM:
-        if number < 0x80:
+    if size <= ROOM:
+        if 0x80 <= number < 0x4000:  # the usual case
+            low = number & 0x7F | 0x80
+            return TWO_BYTE_ID.pack(DATA_3 + size, flag, low, number >> 7) + payload
+        if 0 <= number < 0x80:
             return ONE_BYTE_ID.pack(DATA + size + 2, flag, number) + payload
-        low = number & 0x7F | 0x80
-        if number < 0x4000:
-            return TWO_BYTE_ID.pack(DATA + size + 3, flag, low, number >> 7) + payload
-        middle = number >> 7 & 0x7F | 0x80
-        head = THREE_BYTE_ID.pack(DATA + size + 4, flag, low, middle, number >> 14)
-        return head + payload
+        if 0x4000 <= number < 0x20_0000:
+            low, middle = number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80
+            head = THREE_BYTE_ID.pack(DATA + size + 4, flag, low, middle, number >> 14)
+            return head + payload
     return _packet(bytes((flag,)) + _varint(number), payload)
 
 

@@ -76,12 +76,17 @@ class Sender(asyncio.Protocol):
             return False
         self._out.append(data)
         self._size += len(data)
+        if not self._flushing or self._size > self._backlog:
+            self.settle()
+        return True
+
+    def settle(self) -> None:
+        """See to it that what was added is sent, in time."""
         if self._size > self._backlog:
             self.flush()  # a turn's output is bounded too
         elif not self._flushing:
             self._flushing = True
             self._front.flush_soon(self)
-        return True
 
     def offer(self, route: str, data: bytes, delivery: Delivery) -> bool:
         """Send a push as its class says; false if it is dropped.

@@ -14,6 +14,7 @@ from typing import Final
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
+from nano.protocol.messages import encode_response
 from nano.transports.connection import ClientTransport
 from nano.transports.context import Doorway
 from nano.transports.frames import (
@@ -155,6 +156,10 @@ class WebSocketTransport(ClientTransport):
 
     def _send(self, data: bytes) -> bool:
         return self.forward(data_frame(data))
+
+    @staticmethod
+    def _answer(number: int, payload: bytes) -> bytes:
+        return data_frame(encode_response(number, payload))
 
     def _frame(self, packet: bytes) -> bytes:
         return data_frame(packet)
