@@ -15,7 +15,7 @@ import msgspec
 
 from nano import Component, RequestError, Session, handler
 from nano.metrics import ListenerCounts, Metrics
-from nano.protocol.client import ClientConnection, ClientEvent
+from nano.protocol.client import Accepted, ClientConnection, ClientEvent
 from nano.protocol.messages import NOTIFY, Message, encode_message
 from nano.protocol.packets import PacketType, encode_packet
 from nano.runtime.component import collect_handlers
@@ -127,6 +127,7 @@ class Hall:
         messages: int = 0,
         handshakes: int = 0,
         greeter: Greeter | None = None,
+        resume: float = 0,
     ) -> None:
         self.now = 100.0
         self.wall = 1795231205.9
@@ -148,6 +149,7 @@ class Hall:
                 per_address,
                 messages,
                 handshakes,
+                resume,
             ),
             time=lambda: self.now,
             wall=lambda: self.wall,
@@ -175,7 +177,13 @@ class Hall:
             and not self.front.admission._open
             and not self.front.admission._addresses
             and not any(self.front.wheel._spokes)
+            and not self.waiting()
         )
+
+    def waiting(self) -> int:
+        """Sessions that wait for their clients."""
+        resumptions = self.front.resumptions
+        return len(resumptions._waiting) if resumptions is not None else 0
 
     async def listener(self, transport: str, terms: Terms | None = None) -> Listener:
         listener = Listener(transport, transport, self.front, terms)
@@ -202,6 +210,7 @@ class Wire(asyncio.Transport):
         self.ended = ""  # close, abort or lost
         self._waiting = 0
         self._unread = b""
+        self.early: list[ClientEvent] = []  # what came right behind the greeting
         self.client = ClientConnection()
         self.protocol.connection_made(self)
 
@@ -272,10 +281,16 @@ class Wire(asyncio.Transport):
 
     def greet(self) -> Session:
         """Shake hands; return the session."""
-        self.deliver(self.client.greet() + self.client.acknowledge())
+        self.shake()
         assert self.protocol.session is not None
-        self.events()
         return self.protocol.session
+
+    def shake(self, resume: str | None = None) -> Accepted:
+        """Shake hands; return what the server says."""
+        self.deliver(self.client.greet(resume=resume) + self.client.acknowledge())
+        accepted, *self.early = self.events()
+        assert isinstance(accepted, Accepted)
+        return accepted
 
     def request(self, route: str, payload: bytes = b"{}") -> int:
         number, packet = self.client.request(route, payload)

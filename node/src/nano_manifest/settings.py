@@ -113,6 +113,15 @@ class Settings(Object, frozen=True, kw_only=True):
             "later.",
         ),
     ] = 0
+    resume_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="How long a session waits for a client whose connection broke "
+            "and that knows how to come back; 0: not at all.",
+        ),
+    ] = 0.0
     serializer: Annotated[
         Literal["json", "protobuf", "raw"],
         Meta(

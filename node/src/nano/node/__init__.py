@@ -183,8 +183,9 @@ class Node:
             per_address=settings.max_connections_per_address,
             messages=settings.messages_per_second,
             handshakes=settings.handshakes_per_second,
+            resume=settings.resume_seconds,
         )
-        front = Front(
+        self._front = front = Front(
             self._dispatcher,
             self._sessions,
             self._metrics,
@@ -289,6 +290,7 @@ class Node:
 
     async def _stop_listeners(self) -> None:
         await asyncio.gather(*(listener.stop() for _, listener in self._listeners))
+        self._front.stop()
 
     async def _stop_messages(self) -> None:
         await self._links.stop()  # first, or new messages would start new handlers

@@ -39,11 +39,15 @@ class Accepted(Record, frozen=True):
         code: 200, or why the server does not want us.
         heartbeat: Seconds between its heartbeats; 0 if it sends none.
         body: The whole answer.
+        resume: The token by which the session can be taken up; empty: there is none.
+        epoch: Which of the session's connections this is; above 1 it was taken up.
     """
 
     code: int
     heartbeat: float
     body: bytes
+    resume: str = ""
+    epoch: int = 1
 
 
 class Heartbeat(Record, frozen=True):
@@ -70,6 +74,8 @@ _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 class _Sys(Record):
     heartbeat: float = 0
+    resume: str = ""
+    epoch: int = 1
     codes: dict[str, int] = msgspec.field(default_factory=dict, name="dict")
 
 
@@ -96,15 +102,17 @@ class ClientConnection:
         self._dictionary: RouteDictionary = EMPTY
         self._last_id = 0
 
-    def greet(self, user: Any = None) -> bytes:
+    def greet(self, user: Any = None, resume: str | None = None) -> bytes:
         """Return the packet that opens the conversation.
 
         Args:
             user: Whatever the server's validator wants, JSON-able.
+            resume: The token of a session to go on with; empty: ask for one.
         """
-        hello: dict[str, Any] = {
-            "sys": {"type": "nano-python", "version": "1", "errors": True}
-        }
+        sys: dict[str, Any] = {"type": "nano-python", "version": "1", "errors": True}
+        if resume is not None:
+            sys["resume"] = resume
+        hello: dict[str, Any] = {"sys": sys}
         if user is not None:
             hello["user"] = user
         return encode_packet(PacketType.HANDSHAKE, msgspec.json.encode(hello))
@@ -152,7 +160,8 @@ class ClientConnection:
             message = f"the handshake's answer cannot be read: {error}"
             raise ProtocolError(message) from None
         self.accepted = answer.code == 200
-        return Accepted(answer.code, answer.sys.heartbeat, body)
+        sys = answer.sys
+        return Accepted(answer.code, sys.heartbeat, body, sys.resume, sys.epoch)
 
 
 def _kicked(body: bytes) -> Kicked:

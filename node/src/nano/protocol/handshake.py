@@ -25,6 +25,8 @@ class ClientHello(msgspec.Struct, frozen=True):
         type: The kind of client, such as ``js-websocket``; for logs only.
         version: The client's own version; for logs only.
         errors: It knows that a response may be an error (flag bit 5).
+        resume: The token of a session that it wants to go on with; empty: it wants a
+            token; ``None``: it does not know of any.
         user: Whatever the application put there, for its validator.
     """
 
@@ -32,6 +34,7 @@ class ClientHello(msgspec.Struct, frozen=True):
     version: str = ""
     errors: bool = False
     user: Any = None
+    resume: str | None = None
 
 
 class ServerHello(msgspec.Struct, frozen=True):
@@ -43,18 +46,23 @@ class ServerHello(msgspec.Struct, frozen=True):
             of the handshake (nano sends the time at which the node started).
         dictionary: Which routes go as codes.
         user: What the application tells the client; ``None``: nothing.
+        resume: The token by which its session can be taken up; empty: there is none.
+        epoch: Which of its session's connections this is; above 1 it was taken up.
     """
 
     heartbeat: float
     servertime: int
     dictionary: RouteDictionary = EMPTY
     user: Any = None
+    resume: str = ""
+    epoch: int = 1
 
 
 class _Sys(msgspec.Struct):
     type: str = ""
     version: str = ""
     errors: bool = False
+    resume: str | None = None
 
 
 class _Body(msgspec.Struct):
@@ -73,7 +81,7 @@ def read_hello(body: bytes) -> ClientHello:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return ClientHello()
     sys = said.sys
-    return ClientHello(sys.type, sys.version, sys.errors, said.user)
+    return ClientHello(sys.type, sys.version, sys.errors, said.user, sys.resume)
 
 
 def write_hello(hello: ServerHello) -> bytes:
@@ -82,7 +90,11 @@ def write_hello(hello: ServerHello) -> bytes:
     sys: dict[str, object] = {}
     if len(hello.dictionary):
         sys["dict"] = dict(sorted(hello.dictionary))
+    if hello.resume:
+        sys["epoch"] = hello.epoch
     sys["heartbeat"] = int(interval) if interval == int(interval) else interval
+    if hello.resume:
+        sys["resume"] = hello.resume
     sys["servertime"] = hello.servertime
     answer: dict[str, object] = {"code": ACCEPTED, "sys": sys}
     if hello.user is not None:

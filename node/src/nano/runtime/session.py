@@ -66,6 +66,7 @@ class Session:
         remote_address: The client's address, ``host:port``.
         local: Objects of this node only; they do not travel.
         closed: Why the session ended; empty while it lives.
+        epoch: How many connections it has had, this one counted; known at its gate.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class Session:
         "busy",
         "changed_key",
         "closed",
+        "epoch",
         "home",
         "id",
         "local",
@@ -101,6 +103,7 @@ class Session:
         self._uid = ""
         self._data: Mapping[str, Any] = {}
         self._holders: set[str] | None = None  # who wants the client not to be read
+        self.epoch = 1
         # for the runtime and the cluster, not for handlers:
         self.version = 1  # of uid and data, counted at the home
         self.bindings: dict[str, str] = {}  # service to the member that serves it
@@ -245,6 +248,11 @@ class Session:
         if not self._holders:
             self.home.pause()
         self._holders.add(holder)
+
+    @property
+    def held(self) -> bool:
+        """Somebody wants the client not to be read; for the runtime."""
+        return bool(self._holders)
 
     def release(self, holder: str) -> None:
         """Let go of the client; read on when nobody holds it; for the runtime."""

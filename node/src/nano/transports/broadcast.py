@@ -15,6 +15,7 @@ from nano.metrics import Metrics
 from nano.runtime.session import Delivery, Session
 from nano.transports.connection import ClientTransport
 from nano.transports.context import Doorway
+from nano.transports.resuming import Absent
 
 __all__ = ["broadcast"]
 
@@ -36,6 +37,9 @@ def broadcast(
     delivered = 0
     for session in sessions:
         home = session.home
+        if isinstance(home, Absent):
+            delivered += home.deliver(route, payload, delivery)
+            continue
         if not isinstance(home, ClientTransport):
             continue  # not at home here
         try:

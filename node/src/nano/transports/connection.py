@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Iterable
+from functools import partial
 from typing import Any, Final, cast
 
 from nano.errors import ACCEPTED, ProtocolError
@@ -34,6 +35,7 @@ from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import new_session_id
 from nano.transports.admission import Meter
 from nano.transports.context import Doorway
+from nano.transports.resuming import Absent
 from nano.transports.sending import Sender
 
 __all__ = ["ClientTransport", "TcpTransport"]
@@ -41,6 +43,7 @@ __all__ = ["ClientTransport", "TcpTransport"]
 logger = logging.getLogger(__name__)
 
 
+SILENT: Final = "heartbeat-timeout"
 TOO_FAST: Final = "rate"  # who holds a session whose client sends too fast
 REFUSALS: Final = {
     "too-many-connections": "too many connections",
@@ -227,6 +230,8 @@ class ClientTransport(Sender):
             self._end("too-many-handshakes", text, reconnect=True)
             return
         session = self.session or self._guest
+        if session is None and self._take_up(asked.hello.resume):
+            return
         if session is None:
             serializer = front.dispatcher.serializer
             session = Session(new_session_id(), self, serializer, self.peer)
@@ -262,27 +267,66 @@ class ClientTransport(Sender):
         last = self._farewell("refused", f"refused with {verdict.code}")
         self._leave(transport, "refused", last)
 
+    def _take_up(self, token: str | None) -> bool:
+        """Go on with the session that *token* is good for, if there is one."""
+        resumptions = self._front.resumptions
+        session = resumptions.find(token) if resumptions and token else None
+        if resumptions is None or session is None:
+            return False
+        before = session.home
+        if isinstance(before, ClientTransport):
+            before.surrender()
+        resumptions.take_up(session, self)
+        session.remote_address = self.peer
+        self.session = session
+        self._welcome(session, None, "resumed")
+        if isinstance(before, Absent):
+            before.hand_over(self)
+        if session.held:
+            self.pause()
+        self.feed(b"")
+        return True
+
+    def surrender(self) -> None:
+        """Close, and leave the session to another connection of its client."""
+        self.session = None
+        self._end("resumed", "the session goes on by another connection")
+
     def _admit(self, session: Session, user: Any) -> None:
-        front, door = self._front, self.door
-        dictionary = door.terms.dictionary
-        hello = ServerHello(front.limits.heartbeat, int(front.wall()), dictionary, user)
-        self._send(self._protocol.accept(hello))
-        door.counts.handshakes["accepted"] += 1
-        front.greetings.discard(self)
-        serializer = front.dispatcher.serializer
-        self._errors = self._protocol.hello.errors or serializer.self_describing
-        if self.session is None:
+        first = self.session is None
+        self._welcome(session, user, "accepted")
+        if first:
             self.session, self._guest = session, None
-            front.sessions.add(session)
-            if front.limits.messages:
-                self._meter = Meter(front.limits.messages, front.time())
+            self._front.sessions.add(session)
         self.feed(b"")  # what arrived together with the handshake
+
+    def _welcome(self, session: Session, user: Any, outcome: str) -> None:
+        """Tell the client that it is in, and begin to count what it sends."""
+        front, hello = self._front, self._protocol.hello
+        token = ""
+        if front.resumptions is not None and hello.resume is not None:
+            token = front.resumptions.issue(session)
+        answer = ServerHello(
+            front.limits.heartbeat,
+            int(front.wall()),
+            self.door.terms.dictionary,
+            user,
+            token,
+            session.epoch,
+        )
+        self._send(self._protocol.accept(answer))
+        self.door.counts.handshakes[outcome] += 1
+        front.greetings.discard(self)
+        self._errors = hello.errors or front.dispatcher.serializer.self_describing
+        if front.limits.messages and self._meter is None:
+            self._meter = Meter(front.limits.messages, front.time())
 
     # --------------------------------------------------------------------- the end
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Everything is over; tell whoever must know, once."""
-        reason = self._closing or ("connection-lost" if exc else "client-closed")
+        closing = self._closing
+        reason = closing or ("connection-lost" if exc else "client-closed")
         front = self._front
         self.discard(reason)
         self._held = None
@@ -297,8 +341,16 @@ class ClientTransport(Sender):
             front.admission.leave(self._host)
             self._host = None
         self.door.leave(self, reason)
-        if self.session is not None:
-            front.sessions.close(self.session, reason)
+        self._part(reason, broken=not closing)
+
+    def _part(self, reason: str, *, broken: bool) -> None:
+        """Let the session end; or wait, if its client did not mean to go."""
+        front, session = self._front, self.session
+        if session is None or session.home is not self:
+            return
+        resumptions = front.resumptions if broken else None
+        if resumptions is None or not resumptions.wait(session, reason, front.time()):
+            front.sessions.close(session, reason)
 
     @property
     def peer(self) -> str:
@@ -439,7 +491,7 @@ class ClientTransport(Sender):
         if self in self._front.throttled:
             return  # it may have spoken: we do not listen
         text = "no heartbeat came for two intervals"
-        self._end("heartbeat-timeout", text, reconnect=True)
+        self._end(SILENT, text, reconnect=True)
 
     def late_greeting(self) -> None:
         """Close: the client has not introduced itself in time."""
@@ -475,8 +527,8 @@ class ClientTransport(Sender):
         front = self._front
         front.closings.add(self, front.time())
         if self.session is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_soon(front.sessions.close, self.session, reason)
+            part = partial(self._part, reason, broken=reason == SILENT)
+            asyncio.get_running_loop().call_soon(part)
         try:
             transport.write_eof()
         except OSError:  # asyncio's: the client was quicker

@@ -17,6 +17,7 @@ from nano.runtime.greeting import Greeter
 from nano.runtime.pipeline import Pipeline
 from nano.runtime.sessions import Sessions
 from nano.transports.admission import Admission, Bucket
+from nano.transports.resuming import Resumptions
 from nano.transports.wheel import Wheel
 
 __all__ = ["Client", "Doorway", "Front", "Limits", "Terms"]
@@ -40,6 +41,7 @@ class Limits:
         per_address: How many of one address; 0 for any number.
         messages: Of one connection a second; 0 for any number.
         handshakes: Of all connections a second; 0 for any number.
+        resume: Seconds that a session waits for its client; 0 for not at all.
     """
 
     packet: int
@@ -50,6 +52,7 @@ class Limits:
     per_address: int = 0
     messages: int = 0
     handshakes: int = 0
+    resume: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,11 @@ class Front:
         self.admission = Admission(limits.connections, limits.per_address)
         rate = limits.handshakes
         self.greeting_rate = Bucket(rate, time()) if rate else None
+        self.resumptions: Resumptions | None = None
+        if limits.resume:
+            self.resumptions = Resumptions(
+                limits.resume, limits.connections, limits.backlog, sessions, metrics
+            )
         self.throttled: dict[Client, float] = {}  # until when each is not read
         self.greeter = greeter or Greeter()
         self._unsent: list[Flushing] = []
@@ -145,6 +153,11 @@ class Front:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def stop(self) -> None:
+        """End what waits for clients: the node goes, and they with it."""
+        if self.resumptions is not None:
+            self.resumptions.stop()
 
     def flush_soon(self, client: Flushing) -> None:
         """Have *client* send what it has, once this turn of the loop is over.
@@ -170,6 +183,8 @@ class Front:
             connection.late_greeting()
         for connection in self.closings.expired(now):
             connection.abort()
+        if self.resumptions is not None:
+            self.resumptions.tick(now)
         for client, until in list(self.throttled.items()) if self.throttled else ():
             if until <= now:
                 del self.throttled[client]
