@@ -21,7 +21,7 @@ apiVersion: nanocluster.io/v1alpha1
 kind: NanoCluster
 metadata: {name: parlour}
 spec:
-  settings: {clientHeartbeatSeconds: 1, logLevel: warning}
+  settings: {clientHeartbeatSeconds: 1, logLevel: warning, resumeSeconds: 0}
   gates: {replicas: 1, listeners: [{name: ws, transport: websocket, port: 3250}]}
   backends: [{name: parlour, replicas: 2, components: ["parlour:Parlour"]}]
 """
@@ -49,4 +49,13 @@ async def cluster() -> AsyncIterator[LocalCluster]:
     """A gate and two backends with the component of ``app/parlour.py``."""
     app = str(HERE / "app")
     async with LocalCluster(loads(MANIFEST), app_dir=app) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def patient() -> AsyncIterator[LocalCluster]:
+    """The same, and sessions wait for clients that were cut off."""
+    app = str(HERE / "app")
+    manifest = loads(MANIFEST.replace("resumeSeconds: 0", "resumeSeconds: 60"))
+    async with LocalCluster(manifest, app_dir=app) as running:
         yield running

@@ -46,6 +46,70 @@ async def test_a_client_comes_back_when_its_gate_is_replaced(
     ]
 
 
+class Proxy:
+    """Passes connections on, and cuts them all at once, with no goodbye."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._pairs: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Proxy:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        host, port = self._server.sockets[0].getsockname()
+        return f"ws://{host}:{port}"
+
+    def cut(self) -> None:
+        for writer in self._pairs:
+            writer.transport.abort()
+        self._pairs.clear()
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        there, back = await asyncio.open_connection(*self._target)
+        self._pairs += [writer, back]
+        for source, target in ((reader, back), (there, writer)):
+            task = asyncio.create_task(self._pass_on(source, target))
+            self._tasks.add(task)
+
+    async def _pass_on(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter
+    ) -> None:
+        try:
+            while data := await source.read(65_536):
+                target.write(data)
+        except ConnectionError:
+            pass  # it was cut
+        target.close()
+
+
+async def test_a_client_that_was_cut_off_goes_on_with_its_session(
+    node: NodeJs, patient: LocalCluster
+) -> None:
+    host, port = patient.url("ws").removeprefix("ws://").split(":")
+    async with Proxy(host, int(port)) as proxy:
+        program = await node.start(PROGRAMS / "resume.mjs", env={"NANO_URL": proxy.url})
+        await program.until("ready")
+        proxy.cut()
+        said = (await program.ended()).splitlines()
+        assert said[-2:] == ["resumed true", "same true"]
+        assert b'outcome="resumed"} 1.0' in patient.gates[0].metrics()
+        await until_alone(patient)  # it has said goodbye
+
+
 async def until_alone(cluster: LocalCluster) -> None:
     """Wait until the gate has no session any more."""
     async with asyncio.timeout(30):

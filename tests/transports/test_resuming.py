@@ -237,7 +237,13 @@ async def test_messages_are_limited_after_a_resumption_too() -> None:
     assert not again.reading
 
 
-async def test_a_websocket_that_is_closed_properly_is_not_waited_for() -> None:
+@pytest.mark.parametrize(
+    ("code", "ended"),
+    [(1000, ["client-closed"]), (1001, ["client-closed"]), (4008, []), (1002, [])],
+)
+async def test_a_websocket_that_is_closed_as_one_goes_is_not_waited_for(
+    code: int, ended: list[str]
+) -> None:
     town = Town()
     wire = Wire(town.hall, WebSocketTransport)
     wire.deliver(
@@ -249,7 +255,9 @@ async def test_a_websocket_that_is_closed_properly_is_not_waited_for() -> None:
     mask = b"\x00\x00\x00\x00"
     wire.deliver(b"\x82" + bytes([0x80 | len(hello)]) + mask + hello)
     assert wire.protocol.session is not None
-    wire.deliver(b"\x88\x82" + mask + b"\x03\xe8")
+    wire.deliver(b"\x88\x82" + mask + code.to_bytes(2))
     await turns()
-    assert town.ended == ["client-closed"]
+    assert town.ended == ended
+    town.hall.front.stop()
+    assert town.ended == (ended or ["client-broke-off"])
     assert town.hall.is_empty()

@@ -234,10 +234,16 @@ async def test_pings_of_a_client_that_does_not_read_are_cut_at_its_backlog() -> 
 
 
 @pytest.mark.parametrize(
-    ("code", "answered"), [(1000, 1000), (1001, 1001), (4321, 4321), (None, 1000)]
+    ("code", "answered", "reason"),
+    [
+        (1000, 1000, "client-closed"),
+        (1001, 1001, "client-closed"),
+        (4321, 4321, "client-broke-off"),
+        (None, 1000, "client-closed"),
+    ],
 )
 async def test_a_close_is_answered_with_its_code(
-    code: int | None, answered: int
+    code: int | None, answered: int, reason: str
 ) -> None:
     hall = Hall()
     wire = WebSocketWire(hall)
@@ -248,8 +254,8 @@ async def test_a_close_is_answered_with_its_code(
     assert close.opcode is Opcode.CLOSE
     assert Close.parse(bytes(close.data)).code == answered
     await turns()
-    assert session.closed == "client-closed"
-    assert hall.counts("wire").closed == {"client-closed": 1}
+    assert session.closed == reason
+    assert hall.counts("wire").closed == {reason: 1}
 
 
 async def test_what_came_in_front_of_a_close_is_answered() -> None:

@@ -50,6 +50,7 @@ export class Client {
   #waiting = new Map();
   #outbox;
   #lastId = 0;
+  #token = ""; // by which the session can be taken up
   #attempt = 0; // in a row, without a connection that has lasted
   #connections = 0; // that have worked
   #workingSince = 0;
@@ -286,8 +287,9 @@ export class Client {
   }
 
   #connect() {
-    const { user, connectTimeout } = this.#options;
-    const terms = { url: this.#url, user, timeout: connectTimeout };
+    const { user, connectTimeout, resume } = this.#options;
+    const token = resume ? this.#token : undefined;
+    const terms = { url: this.#url, user, resume: token, timeout: connectTimeout };
     const connection = new Connection(terms, this.#environment, {
       opened: () => this.#step("opened"),
       accepted: (greeting) => this.#accepted(greeting),
@@ -301,12 +303,13 @@ export class Client {
 
   /**
    * What a callback of `open` sends goes out first, in front of what has waited: the
-   * session is new, and the application may have to say who it is.
+   * session may be new, and the application may have to say who it is.
    *
    * @param {Greeting} greeting
    */
   #accepted(greeting) {
     this.#step("accepted");
+    this.#token = greeting.resume;
     this.#workingSince = this.#environment.clock.now();
     this.#connections += 1;
     this.#opening?.resolve();

@@ -32,6 +32,7 @@ import { Wire } from "./wire.js";
  * @typedef {object} Terms
  * @property {string} url
  * @property {unknown} user For the greeting; a function is called, and awaited.
+ * @property {string} [resume] The token of a session to go on with; empty: ask for one.
  * @property {number} timeout Milliseconds until the greeting must be over.
  */
 
@@ -104,10 +105,10 @@ export class Connection {
   async #greet() {
     if (this.#ended) return;
     this.#owner.opened();
-    const { user } = this.#terms;
+    const { user, resume } = this.#terms;
     try {
       const said = typeof user === "function" ? await user() : user;
-      if (!this.#ended) this.#write(this.#wire.greet(said));
+      if (!this.#ended) this.#write(this.#wire.greet(said, resume));
     } catch (error) {
       this.#fail(NORMAL, error instanceof Error ? error : new NanoError(String(error)));
     }

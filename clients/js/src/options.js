@@ -20,6 +20,8 @@ import { BACKOFF } from "./returning.js";
  *   for ever.  Default 10,000.
  * @property {boolean | Partial<Backoff>} [reconnect] Whether a connection that was cut is
  *   followed by another, and when.  Default true.
+ * @property {boolean} [resume] Go on with the same session after a connection that was cut,
+ *   if the server offers it; `resumed` of a greeting says whether it did.  Default true.
  * @property {(kick: Kick, closeCode: number) => boolean} [reconnectAfterKick] Decides whether
  *   to come back after a kick.  Default: if the kick says so, or the close code does (1001,
  *   1012, 1013), or it was for silence.
@@ -41,6 +43,7 @@ export const DEFAULTS = Object.freeze({
   connectTimeout: 10_000,
   requestTimeout: 10_000,
   outboxBytes: 65_536,
+  resume: true,
 });
 
 /**

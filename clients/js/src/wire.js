@@ -26,6 +26,8 @@ import { json } from "./json.js";
  * @typedef {object} Greeting The server's answer to ours.
  * @property {number} code 200, or why it does not want us.
  * @property {number} heartbeat Seconds between its heartbeats; 0 if it sends none.
+ * @property {string} resume The token by which the session can be taken up; empty: none.
+ * @property {boolean} resumed The session is the one that was, and goes on.
  * @property {Record<string, any>} answer The whole.
  *
  * @typedef {{kind: "greeting", greeting: Greeting}
@@ -44,9 +46,10 @@ export class Wire {
    * Return the packet that opens the conversation.
    *
    * @param {unknown} user Whatever the server's validator wants.
+   * @param {string} [resume] The token of a session to go on with; empty: ask for one.
    */
-  greet(user) {
-    const sys = { type: "nanocluster-js", version: "1", errors: true };
+  greet(user, resume) {
+    const sys = { type: "nanocluster-js", version: "1", errors: true, resume };
     return encodePacket(PacketType.HANDSHAKE, json.encode({ sys, user }));
   }
 
@@ -105,7 +108,13 @@ export class Wire {
     const sys = answer.sys ?? {};
     if (answer.code === ACCEPTED) this.#dictionary = new Dictionary(sys.dict ?? {});
     const heartbeat = Number(sys.heartbeat);
-    return { code: Number(answer.code), heartbeat: heartbeat > 0 ? heartbeat : 0, answer };
+    return {
+      code: Number(answer.code),
+      heartbeat: heartbeat > 0 ? heartbeat : 0,
+      resume: typeof sys.resume === "string" ? sys.resume : "",
+      resumed: sys.epoch > 1,
+      answer,
+    };
   }
 }
 

@@ -34,6 +34,36 @@ describe("connecting", () => {
     client.disconnect();
   });
 
+  test("a session that the server keeps is taken up again", async () => {
+    const server = new Server();
+    const asked = () => json.decode(server.last.packets[0].body).sys.resume;
+    const client = await server.client({}, { resume: "one", epoch: 1 });
+    const resumed = [];
+    client.events.on("open", (greeting) => resumed.push(greeting.resumed));
+    assert.equal(asked(), "");
+    await server.last.drop();
+    server.clock.advance(500);
+    await server.accept({ resume: "two", epoch: 2 });
+    assert.equal(asked(), "one");
+    await server.last.drop();
+    server.clock.advance(1000);
+    await server.accept();
+    assert.equal(asked(), "two");
+    await server.last.drop();
+    server.clock.advance(2000);
+    await server.last.open();
+    assert.equal(asked(), "");
+    assert.deepEqual(resumed, [true, false]);
+    client.disconnect();
+  });
+
+  test("with resume off no server is asked to keep the session", async () => {
+    const server = new Server();
+    const client = await server.client({ resume: false }, { resume: "one", epoch: 1 });
+    assert.equal("resume" in json.decode(server.last.packets[0].body).sys, false);
+    client.disconnect();
+  });
+
   test("a first attempt that fails rejects, and there is no second", async () => {
     const server = new Server();
     const connecting = connect("ws://here/", server.environment);

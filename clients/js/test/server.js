@@ -62,9 +62,10 @@ export class Socket {
   }
 
   greet(answer = {}) {
-    const { dict, heartbeat = 30, code = 200, ...more } = answer;
+    const { dict, heartbeat = 30, code = 200, resume, epoch, ...more } = answer;
     this.dictionary = new Dictionary(dict ?? {});
-    const body = { code, sys: { dict, heartbeat, servertime: 1 }, ...more };
+    const sys = { dict, epoch, heartbeat, resume, servertime: 1 };
+    const body = { code, sys, ...more };
     this.bytes(encodePacket(PacketType.HANDSHAKE, json.encode(body)));
     return settled();
   }

@@ -42,6 +42,10 @@ export type Terms = {
      */
     user: unknown;
     /**
+     * The token of a session to go on with; empty: ask for one.
+     */
+    resume?: string;
+    /**
      * Milliseconds until the greeting must be over.
      */
     timeout: number;

@@ -28,6 +28,11 @@ export type Options = {
      */
     reconnect?: boolean | Partial<Backoff>;
     /**
+     * Go on with the same session after a connection that was cut,
+     * if the server offers it; `resumed` of a greeting says whether it did.  Default true.
+     */
+    resume?: boolean;
+    /**
      * Decides whether
      * to come back after a kick.  Default: if the kick says so, or the close code does (1001,
      * 1012, 1013), or it was for silence.
@@ -91,6 +96,8 @@ export type Events = {
  *   for ever.  Default 10,000.
  * @property {boolean | Partial<Backoff>} [reconnect] Whether a connection that was cut is
  *   followed by another, and when.  Default true.
+ * @property {boolean} [resume] Go on with the same session after a connection that was cut,
+ *   if the server offers it; `resumed` of a greeting says whether it did.  Default true.
  * @property {(kick: Kick, closeCode: number) => boolean} [reconnectAfterKick] Decides whether
  *   to come back after a kick.  Default: if the kick says so, or the close code does (1001,
  *   1012, 1013), or it was for silence.
@@ -111,6 +118,7 @@ export declare const DEFAULTS: Readonly<{
     connectTimeout: 10000;
     requestTimeout: 10000;
     outboxBytes: 65536;
+    resume: true;
 }>;
 /**
  * @param {boolean | Partial<Backoff>} wanted

@@ -19,6 +19,14 @@ export type Greeting = {
      */
     heartbeat: number;
     /**
+     * The token by which the session can be taken up; empty: none.
+     */
+    resume: string;
+    /**
+     * The session is the one that was, and goes on.
+     */
+    resumed: boolean;
+    /**
      * The whole.
      */
     answer: Record<string, any>;
@@ -41,8 +49,9 @@ export declare class Wire {
      * Return the packet that opens the conversation.
      *
      * @param {unknown} user Whatever the server's validator wants.
+     * @param {string} [resume] The token of a session to go on with; empty: ask for one.
      */
-    greet(user: unknown): Uint8Array<ArrayBuffer>;
+    greet(user: unknown, resume?: string): Uint8Array<ArrayBuffer>;
     /** Return the packet that ends the greeting. */
     acknowledge(): Uint8Array<ArrayBuffer>;
     /** Return the packet that says that we are alive. */

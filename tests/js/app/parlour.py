@@ -41,5 +41,10 @@ class Parlour(Component):
         session.bind(name)
 
     @handler
+    def enter(self, session: Session, name: str) -> bool:
+        session.bind(name)
+        return True
+
+    @handler
     def who(self, session: Session, _: None) -> dict[str, str]:
         return {"uid": session.uid, "id": str(session.id)}

@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 
 SILENT: Final = "heartbeat-timeout"
+BROKE_OFF: Final = "client-broke-off"  # it has closed, and means to come back
+BREAKS: Final = (SILENT, BROKE_OFF)
 TOO_FAST: Final = "rate"  # who holds a session whose client sends too fast
 REFUSALS: Final = {
     "too-many-connections": "too many connections",
@@ -527,7 +529,7 @@ class ClientTransport(Sender):
         front = self._front
         front.closings.add(self, front.time())
         if self.session is not None:
-            part = partial(self._part, reason, broken=reason == SILENT)
+            part = partial(self._part, reason, broken=reason in BREAKS)
             asyncio.get_running_loop().call_soon(part)
         try:
             transport.write_eof()

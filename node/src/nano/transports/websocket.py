@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from nano.protocol.messages import encode_response
-from nano.transports.connection import ClientTransport
+from nano.transports.connection import BROKE_OFF, ClientTransport
 from nano.transports.context import Doorway
 from nano.transports.frames import (
     GOING_AWAY,
@@ -49,6 +49,8 @@ TOO_MANY: Final = (
     "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n"
     "Content-Type: text/plain; charset=utf-8\r\n\r\n%s\n"
 )
+
+GOODBYES: Final = (NORMAL, GOING_AWAY)  # what a client closes with that means to go
 
 CLOSE_CODES: Final = {
     "protocol-error": PROTOCOL_ERROR,
@@ -93,7 +95,8 @@ class WebSocketTransport(ClientTransport):
             self.feed(frames.data)
         if frames.close is not None:
             code = frames.close if frames.close != 1005 else NORMAL
-            self._close("client-closed", close_frame(code))
+            why = "client-closed" if code in GOODBYES else BROKE_OFF
+            self._close(why, close_frame(code))
         elif frames.error is not None:
             error = frames.error
             logger.info("%s broke WebSocket: %s", self.peer, error)
