@@ -12,19 +12,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from bench.contenders import Contender, GoNano, Ours
+from bench.comparing import Bench, Progress
+from bench.contenders import GoNano, Ours
 from bench.cores import Cores
-from bench.measuring import Load, Outcome
-from bench.processes import BenchError, Servers
-from bench.rows import ROWS, Row, Way
-from bench.table import Measured, as_json, render
+from bench.measuring import Load
+from bench.processes import BenchError
+from bench.rows import ROWS, chosen
+from bench.table import as_json, render, render_work
 
 QUIET: Final = 0.5
 """Load average above which something else takes part in the measurement."""
@@ -54,8 +53,14 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--rows",
         metavar="NAME,…",
-        default=",".join(row.name for row in ROWS),
-        help="measure these rows only",
+        default="*",
+        help="measure these rows only; patterns as of a shell are understood",
+    )
+    parser.add_argument(
+        "--cpu-only",
+        action="store_true",
+        help="only our side, and of that only the processor time for a message: what "
+        "two commits can be compared by on a busy machine",
     )
     parser.add_argument(
         "--rounds", type=int, default=3, help="turns of each side (default: 3)"
@@ -70,125 +75,77 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--output", type=Path, metavar="FILE", help="write everything as JSON as well"
     )
     options = parser.parse_args(given)
-    known = {row.name: row for row in ROWS}
-    unknown = [name for name in options.rows.split(",") if name not in known]
-    if unknown:
-        parser.error(f"no row {unknown[0]!r}; there are {', '.join(known)}")
+    try:
+        options.rows = chosen(options.rows)
+    except ValueError as problem:
+        parser.error(str(problem))
     if options.rounds < 1 or options.seconds <= 0 or options.warmup < 0:
         parser.error("--rounds is at least 1, --seconds above 0, --warmup at least 0")
-    options.rows = [known[name] for name in options.rows.split(",")]
     return options
 
 
-class Progress:
-    """One line that changes, on a terminal; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._on = sys.stderr.isatty()
-
-    def say(self, text: str) -> None:
-        """Show *text* in place of what was shown."""
-        if self._on:
-            sys.stderr.write(f"\r\033[K{text}")
-            sys.stderr.flush()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """One run: the load, the cores and both sides."""
-
-    load: Load
-    cores: Cores
-    sides: tuple[Contender, Contender]
-    rounds: int
-    folder: Path
-    progress: Progress
-
-    def measure(self, rows: Sequence[Row]) -> list[Measured]:
-        """Measure *rows*, those with the same way together."""
-        results: dict[str, Measured] = {}
-        for way in Way:
-            chosen = [row for row in rows if row.way is way]
-            if chosen:
-                results |= self._way(way, chosen)
-        return [results[row.name] for row in rows]
-
-    def _way(self, way: Way, rows: Sequence[Row]) -> dict[str, Measured]:
-        with ExitStack() as stack:
-            running: list[tuple[Contender, Servers, str]] = []
-            for side in self.sides:
-                self.progress.say(f"{way.value}: starting {side.name}")
-                place = self.folder / f"{way.name} {side.name}".lower()
-                servers = stack.enter_context(Servers(place))
-                address = side.start(way, self.cores, servers)
-                self.load.settle(address)
-                running.append((side, servers, address))
-            return {row.name: self._row(row, running) for row in rows}
-
-    def _row(
-        self, row: Row, running: Sequence[tuple[Contender, Servers, str]]
-    ) -> Measured:
-        outcomes = {side.name: Outcome() for side, _, _ in running}
-        for turn in range(self.rounds):
-            for side, servers, address in running:
-                self.progress.say(
-                    f"{row.title}: round {turn + 1} of {self.rounds}, {side.name}"
-                )
-                self.load.round(row, address, servers, outcomes[side.name])
-        self.progress.say(f"{row.title}: ceiling")
-        with self.load.bare(self.cores.gate) as address:
-            ceiling = self.load.measure(row, address).rate
-        ours, theirs = (outcomes[side.name] for side in self.sides)
-        return Measured(row=row, ours=ours, theirs=theirs, ceiling=ceiling)
-
-
-def programs() -> list[Path]:
-    """Build and return the Go programs: the peer and the load.
+def programs(*names: str) -> list[Path]:
+    """Build and return Go programs: the peer, the load.
 
     Raises:
         BenchError: They cannot be built.
     """
-    command = [sys.executable, str(ROOT / "tests/peers/build.py"), "peer", "load"]
+    command = [sys.executable, str(ROOT / "tests/peers/build.py"), *names]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode:
         raise BenchError(built.stderr.strip())
     return [Path(line) for line in built.stdout.splitlines()]
 
 
-def main(given: Sequence[str]) -> int:
-    """Measure, print the table, and return the exit status."""
-    options = arguments(given)
-    busy = os.getloadavg()[0]
+def bench(options: argparse.Namespace, load: Path, folder: Path) -> Bench:
+    """Return what measures as *options* say."""
     cores = Cores.of_this_machine()
-    progress = Progress()
-    try:
-        progress.say("building the Go programs")
-        peer, load = programs()
-        with tempfile.TemporaryDirectory(prefix="nano-bench-") as folder:
-            bench = Bench(
-                load=Load(
-                    load, cores.load, seconds=options.seconds, warmup=options.warmup
-                ),
-                cores=cores,
-                sides=(Ours(Path(folder)), GoNano(peer)),
-                rounds=options.rounds,
-                folder=Path(folder),
-                progress=progress,
-            )
-            results = bench.measure(options.rows)
-    except BenchError as problem:
-        progress.say("")
-        sys.stderr.write(f"bench: {problem}\n")
-        return 1
-    progress.say("")
-    print(f"{cores}; {options.rounds} rounds of {options.seconds:g} s each\n")
+    return Bench(
+        load=Load(load, cores.load, seconds=options.seconds, warmup=options.warmup),
+        cores=cores,
+        rounds=options.rounds,
+        folder=folder,
+        progress=Progress(),
+    )
+
+
+def compare(options: argparse.Namespace, folder: Path) -> int:
+    """Measure both sides, print the table, and return the exit status."""
+    busy = os.getloadavg()[0]
+    load, peer = programs("load", "peer")
+    run = bench(options, load, folder)
+    results = run.compare(options.rows, Ours(folder), GoNano(peer))
+    run.progress.say("")
+    print(f"{run.cores}; {run.rounds} rounds of {options.seconds:g} s each\n")
     print(render(results))
     if busy > QUIET:
         print(f"! the machine was busy before this began (load {busy:.1f}): repeat it")
     if options.output:
-        document = msgspec.json.encode(as_json(results, cores, busy))
+        document = msgspec.json.encode(as_json(results, run.cores, busy))
         options.output.write_bytes(msgspec.json.format(document, indent=2) + b"\n")
     return 1 if any(result.ours.faults for result in results) else 0
+
+
+def work(options: argparse.Namespace, folder: Path) -> int:
+    """Measure our processor time, print it, and return the exit status."""
+    (load,) = programs("load")
+    run = bench(options, load, folder)
+    outcomes = run.alone(options.rows, Ours(folder))
+    run.progress.say("")
+    print(f"{run.cores}; {run.rounds} rounds of {options.seconds:g} s each\n")
+    print(render_work(options.rows, outcomes))
+    return 1 if any(outcome.faults for outcome in outcomes) else 0
+
+
+def main(given: Sequence[str]) -> int:
+    """Do what the command line asks for and return the exit status."""
+    options = arguments(given)
+    with tempfile.TemporaryDirectory(prefix="nano-bench-") as folder:
+        try:
+            return (work if options.cpu_only else compare)(options, Path(folder))
+        except BenchError as problem:
+            sys.stderr.write(f"bench: {problem}\n")
+            return 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The two sides: which processes each starts for a way through the nodes.
 
-Both serve the route ``EchoService.echo`` with the same work: decode ``{"text": …}``
-into an object, make another one, encode it.  Ours runs with metrics, heartbeats and
+Both serve the route ``EchoService.echo`` with the same work: decode the payload into
+an object, make another one, encode it.  Ours runs with metrics, heartbeats and
 both HTTP ports on, as in production; Go nano with its debug mode and log off.
 """
 
@@ -17,11 +17,16 @@ import yaml
 
 from bench.cores import Cores
 from bench.processes import BenchError, Servers, accepts, free_address
-from bench.rows import Way
+from bench.rows import Client, Format, Setup, Way
 
-__all__ = ["ROUTE", "Contender", "GoNano", "Ours"]
+__all__ = ["ROUTE", "WS_PATH", "Contender", "GoNano", "Ours"]
 
 ROUTE: Final = "EchoService.echo"
+WS_PATH: Final = "/nano"
+COMPONENTS: Final = {
+    Format.JSON: "echo:EchoService",
+    Format.PROTOBUF: "echo_protobuf:EchoService",
+}
 ROOT: Final = Path(__file__).resolve().parents[1]
 
 
@@ -30,7 +35,7 @@ class Contender(Protocol):
 
     name: str
 
-    def start(self, way: Way, cores: Cores, servers: Servers) -> str:
+    def start(self, setup: Setup, cores: Cores, servers: Servers) -> str:
         """Start the servers and return the address where clients connect."""
 
 
@@ -42,22 +47,26 @@ class GoNano:
     def __init__(self, program: Path) -> None:
         self._program = str(program)
 
-    def start(self, way: Way, cores: Cores, servers: Servers) -> str:
+    def start(self, setup: Setup, cores: Cores, servers: Servers) -> str:
         """Start a single node, or master, backend and gate."""
         clients = free_address()
-        if way is Way.ONE_NODE:
-            command = [self._program, "single", "--bench", "--listen", clients]
+        common = ["--bench", "--serializer", setup.format.value]
+        outer: list[str] = []
+        if setup.client is Client.WEBSOCKET:
+            outer = ["--ws", "--ws-path", WS_PATH]
+        if setup.way is Way.ONE_NODE:
+            command = [self._program, "single", *common, *outer, "--listen", clients]
             servers.start(
                 "single", command, core=cores.gate, ready=lambda: accepts(clients)
             )
             return clients
-        master = free_address()
+        master, gate = free_address(), free_address()
         command = [self._program, "master", "--bench", "--listen", master]
         servers.start(
             "master", command, core=cores.backend, ready=lambda: accepts(master)
         )
         # Nodes of Go nano that register at the same time never learn of each other
-        member = ["--bench", "--master", master, "--listen"]
+        member = [*common, "--master", master, "--listen"]
         servers.start(
             "backend",
             [self._program, "backend", *member, free_address()],
@@ -66,7 +75,7 @@ class GoNano:
         )
         servers.start(
             "gate",
-            [self._program, "gate", *member, free_address(), "--client", clients],
+            [self._program, "gate", *outer, "--client", clients, *member, gate],
             core=cores.gate,
             ready=lambda: accepts(clients),
         )
@@ -85,16 +94,16 @@ class Ours:
             message = f"{self._nanoctl} is missing: install the project here first"
             raise BenchError(message)
 
-    def start(self, way: Way, cores: Cores, servers: Servers) -> str:
+    def start(self, setup: Setup, cores: Cores, servers: Servers) -> str:
         """Start a master and a gate with the component, or a backend as well."""
         clients, master = free_address(), free_address()
-        manifest = self._folder / f"{way.name.lower()}.yaml"
-        manifest.write_text(yaml.safe_dump(self._manifest(way, clients)))
+        manifest = self._folder / f"{setup.title}.yaml"
+        manifest.write_text(yaml.safe_dump(self._manifest(setup, clients)))
         node = [self._nanoctl, "node", "--manifest", str(manifest)]
         node += ["--app-dir", str(ROOT / "bench" / "components")]
         member = [*node, "--master", master]
         self._start(servers, "master", node, cores.backend, master)
-        if way is Way.GATE_BACKEND:
+        if setup.way is Way.GATE_BACKEND:
             backend = [*member, "--backend", "echo"]
             self._start(servers, "backend", backend, cores.backend, free_address())
         self._start(servers, "gate", member, cores.gate, free_address())
@@ -113,15 +122,17 @@ class Ours:
         command += ["--observe", observe]
         servers.start(role, command, core=core, ready=lambda: _ready(observe))
 
-    def _manifest(self, way: Way, clients: str) -> dict[str, object]:
+    def _manifest(self, setup: Setup, clients: str) -> dict[str, object]:
         port = int(clients.rpartition(":")[2])
-        gates: dict[str, object] = {
-            "replicas": 1,
-            "listeners": [{"name": "tcp", "transport": "tcp", "port": port}],
-        }
+        listener: dict[str, object] = {"name": "clients", "port": port}
+        if setup.client is Client.WEBSOCKET:
+            listener |= {"transport": "websocket", "path": WS_PATH}
+        else:
+            listener |= {"transport": "tcp"}
+        gates: dict[str, object] = {"replicas": 1, "listeners": [listener]}
         backends: list[dict[str, object]] = []
-        components = ["echo:EchoService"]
-        if way is Way.ONE_NODE:
+        components = [COMPONENTS[setup.format]]
+        if setup.way is Way.ONE_NODE:
             gates["components"] = components
         else:
             backends.append({"name": "echo", "components": components})
@@ -129,7 +140,11 @@ class Ours:
             "apiVersion": "nanocluster.io/v1alpha1",
             "kind": "NanoCluster",
             "metadata": {"name": "bench"},
-            "spec": {"gates": gates, "backends": backends},
+            "spec": {
+                "gates": gates,
+                "backends": backends,
+                "settings": {"serializer": setup.format.value},
+            },
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +13,29 @@ from typing import Final
 
 import msgspec
 
-from bench.contenders import ROUTE
+from bench.contenders import ROUTE, WS_PATH
 from bench.processes import BenchError, Servers, accepts, free_address, on_core
-from bench.rows import Row
+from bench.rows import Client, Row, Setup
 
 __all__ = ["Load", "Outcome", "Report"]
 
 SETTLING: Final = 20.0  # seconds until the first request through all nodes works
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Processor time for one message, in microseconds.
+
+    It hardly depends on what else the machine does, unlike rates.
+    """
+
+    user: float
+    system: float
+
+    @property
+    def total(self) -> float:
+        """Both."""
+        return self.user + self.system
 
 
 class Report(msgspec.Struct, kw_only=True, frozen=True):
@@ -41,6 +57,14 @@ class Report(msgspec.Struct, kw_only=True, frozen=True):
     lost: int
     closed: int
     cpu: float
+    user: float
+    system: float
+
+    @property
+    def work(self) -> Work:
+        """Processor time of all watched servers for one message."""
+        share = 1e6 / max(self.answers, 1)
+        return Work(user=self.user * share, system=self.system * share)
 
     @property
     def faults(self) -> int:
@@ -54,11 +78,9 @@ class Outcome:
 
     Attributes:
         reports: One for each round.
-        work: Processor time of all servers for one message in each, microseconds.
     """
 
     reports: list[Report] = field(default_factory=list)
-    work: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
@@ -77,11 +99,8 @@ class Outcome:
 
     @property
     def cost(self) -> float:
-        """Microseconds of processor time for one message, the median round.
-
-        It hardly depends on what else the machine does, unlike rates.
-        """
-        return statistics.median(self.work)
+        """Microseconds of processor time for one message, the median round."""
+        return statistics.median(report.work.total for report in self.reports)
 
     @property
     def faults(self) -> int:
@@ -105,21 +124,24 @@ class Load:
         self._program = program
         self._core = core
 
-    def measure(self, row: Row, address: str) -> Report:
-        """Put the row's load on *address* for one round."""
+    def measure(self, row: Row, address: str, watch: Sequence[int] = ()) -> Report:
+        """Put the row's load on *address* for one round.
+
+        Args:
+            row: What load.
+            address: Where.
+            watch: The server's processes; how much they work is reported.
+        """
         shape = (row.connections, row.in_flight)
-        return self._run(address, shape, self.warmup, self.seconds)
+        return self._run(address, row.setup, shape, self.warmup, self.seconds, watch)
 
     def round(self, row: Row, address: str, servers: Servers, into: Outcome) -> None:
         """Measure one round and add it to *into*."""
-        before = servers.processor_time()
-        report = self.measure(row, address)
+        report = self.measure(row, address, servers.processes)
         servers.check()
-        used = servers.processor_time() - before
         into.reports.append(report)
-        into.work.append(used * 1e6 / max(report.served, 1))
 
-    def settle(self, address: str) -> None:
+    def settle(self, setup: Setup, address: str) -> None:
         """Wait until requests are answered: the nodes know the way by then.
 
         Raises:
@@ -128,7 +150,7 @@ class Load:
         deadline = time.monotonic() + SETTLING
         while True:
             try:
-                report = self._run(address, (1, 1), 0, 0.05)
+                report = self._run(address, setup, (1, 1), 0, 0.05)
                 if report.answers and not report.faults:
                     return
                 problem = f"answered {report}"
@@ -157,7 +179,13 @@ class Load:
             process.wait()
 
     def _run(
-        self, address: str, shape: tuple[int, int], warmup: float, window: float
+        self,
+        address: str,
+        setup: Setup,
+        shape: tuple[int, int],
+        warmup: float,
+        window: float,
+        watch: Sequence[int] = (),
     ) -> Report:
         options = {
             "addr": address,
@@ -166,7 +194,12 @@ class Load:
             "in-flight": shape[1],
             "warmup": f"{warmup}s",
             "window": f"{window}s",
+            "serializer": setup.format.value,
         }
+        if setup.client is Client.WEBSOCKET:
+            options["ws"] = WS_PATH
+        if watch:
+            options["watch"] = ",".join(map(str, watch))
         command = [str(self._program)]
         command += [f"--{name}={value}" for name, value in options.items()]
         with on_core(self._core):

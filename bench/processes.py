@@ -21,7 +21,6 @@ __all__ = ["BenchError", "Servers", "accepts", "free_address", "on_core"]
 
 PATIENCE: Final = 30.0  # seconds for a server to get ready
 STOPPING: Final = 10.0  # seconds from SIGTERM to SIGKILL
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class BenchError(Exception):
@@ -113,15 +112,10 @@ class Servers:
         """Where the server called *name* logs to."""
         return self._folder / f"{name}.log"
 
-    def processor_time(self) -> float:
-        """Return the seconds of processor time that the servers have used."""
-        ticks = 0
-        for _, process in self._running:
-            # the name in parentheses may hold spaces; the numbers follow it
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2]
-            user, system = fields.split()[11:13]
-            ticks += int(user) + int(system)
-        return ticks / TICKS
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the servers' processes."""
+        return [process.pid for _, process in self._running]
 
     def check(self) -> None:
         """Make sure that all servers still run.

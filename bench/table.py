@@ -13,7 +13,7 @@ from bench.cores import Cores
 from bench.measuring import Outcome
 from bench.rows import Row
 
-__all__ = ["Measured", "as_json", "render"]
+__all__ = ["Measured", "as_json", "render", "render_work"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +64,42 @@ HEADER = (
 
 def render(results: Sequence[Measured]) -> str:
     """Return the table, with a note below it for every row that has faults."""
-    lines = [HEADER, *(_line(result) for result in results)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
-    text = [
+    text = _aligned([HEADER, *(_line(result) for result in results)])
+    text += [note for result in results for note in _notes(result)]
+    return "\n".join(text)
+
+
+WORK_HEADER = ("µs of processor time", "lowest", "median", "user", "system", "rate")
+
+
+def render_work(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> str:
+    """Return the processor time for a message in each row, with notes on faults.
+
+    What disturbs only adds: the lowest round is the best guess, and user and system
+    are its parts.
+    """
+    lines: list[tuple[str, ...]] = [WORK_HEADER]
+    notes: list[str] = []
+    for row, outcome in zip(rows, outcomes, strict=True):
+        work = [report.work for report in outcome.reports]
+        lowest = min(work, key=lambda one: one.total)
+        figures = (lowest.total, outcome.cost, lowest.user, lowest.system)
+        lines.append(
+            (row.name, *(f"{one:.2f}" for one in figures), _rate(outcome.rate))
+        )
+        notes += _faults(row, "ours", outcome)
+    return "\n".join(_aligned(lines) + notes)
+
+
+def _aligned(lines: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
         "  ".join(
             cell.ljust(width) if i == 0 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     ]
-    text += [note for result in results for note in _notes(result)]
-    return "\n".join(text)
 
 
 def _line(result: Measured) -> tuple[str, ...]:
@@ -96,17 +121,21 @@ def _line(result: Measured) -> tuple[str, ...]:
 
 
 def _notes(result: Measured) -> list[str]:
-    notes = []
-    for name, outcome in (("ours", result.ours), ("Go nano", result.theirs)):
-        if outcome.faults:
-            counts = ("errors", "wrong", "late", "lost", "closed")
-            sums = {
-                kind: sum(getattr(report, kind) for report in outcome.reports)
-                for kind in counts
-            }
-            told = ", ".join(f"{count} {kind}" for kind, count in sums.items() if count)
-            notes.append(f"! {result.row.title}: {name} has {told}")
-    return notes
+    return [
+        *_faults(result.row, "ours", result.ours),
+        *_faults(result.row, "Go nano", result.theirs),
+    ]
+
+
+def _faults(row: Row, side: str, outcome: Outcome) -> list[str]:
+    if not outcome.faults:
+        return []
+    sums = {
+        kind: sum(getattr(report, kind) for report in outcome.reports)
+        for kind in ("errors", "wrong", "late", "lost", "closed")
+    }
+    told = ", ".join(f"{count} {kind}" for kind, count in sums.items() if count)
+    return [f"! {row.title}: {side} has {told}"]
 
 
 def _rate(rate: float) -> str:
@@ -160,7 +189,6 @@ def _sides(outcome: Outcome) -> dict[str, object]:
         "p99_us": outcome.p99,
         "faults": outcome.faults,
         "cost_us": outcome.cost,
-        "work_us": outcome.work,
         "rounds": outcome.reports,
     }
 

@@ -20,7 +20,7 @@ func served(t *testing.T) string {
 func TestEveryAnswerIsCountedAndChecked(t *testing.T) {
 	for _, inFlight := range []int{1, 16, maxSlots} {
 		p := &plan{
-			addr: served(t), route: "Any.route", payload: `{"text":"x"}`, connections: 5,
+			addr: served(t), route: "Any.route", payload: []byte(`{"text":"x"}`), connections: 5,
 			inFlight: inFlight, window: 100 * time.Millisecond, patience: time.Second,
 		}
 		got, err := p.run()
@@ -34,7 +34,7 @@ func TestEveryAnswerIsCountedAndChecked(t *testing.T) {
 }
 
 func TestAPayloadThatDiffersIsWrong(t *testing.T) {
-	l := &loop{plan: &plan{payload: "a"}, request: &requests{}, until: 1 << 60}
+	l := &loop{plan: &plan{payload: []byte("a")}, request: &requests{}, until: 1 << 60}
 	c := &conn{slots: make([]slot, 1)}
 	l.send(c, 0, 0)
 	l.answered(c, 1<<slotBits, false, []byte("b"), 5)

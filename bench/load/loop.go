@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"syscall"
@@ -27,7 +28,7 @@ type loop struct {
 func (p *plan) run() (*report, error) {
 	l := &loop{
 		plan:    p,
-		request: &requests{route: []byte(p.route), payload: []byte(p.payload), ws: p.ws != ""},
+		request: &requests{route: []byte(p.route), payload: p.payload, ws: p.ws != ""},
 		conns:   make(map[int32]*conn, p.connections),
 		buffer:  make([]byte, 256<<10),
 	}
@@ -82,6 +83,7 @@ func (l *loop) turn() error {
 	}
 	events := make([]syscall.EpollEvent, 1024)
 	used := time.Duration(-1)
+	var before work
 	for swept := int64(0); ; {
 		n, err := syscall.EpollWait(l.poller, events, 50)
 		if err != nil && err != syscall.EINTR {
@@ -93,10 +95,15 @@ func (l *loop) turn() error {
 		now := l.now()
 		if used < 0 && now >= l.from {
 			used = processorTime()
+			if before, err = l.plan.watch.read(); err != nil {
+				return err
+			}
 		}
 		if now >= l.until {
 			l.report.CPU = float64(processorTime()-used) / float64(now-l.from)
-			return nil
+			after, err := l.plan.watch.read()
+			l.report.User, l.report.System = after.user-before.user, after.system-before.system
+			return err
 		}
 		if now-swept > int64(50*time.Millisecond) {
 			swept = now
@@ -158,7 +165,7 @@ func (l *loop) answered(c *conn, id uint64, failed bool, payload []byte, now int
 	switch {
 	case failed:
 		l.report.Errors++
-	case string(payload) != l.plan.payload:
+	case !bytes.Equal(payload, l.plan.payload):
 		l.report.Wrong++
 	default:
 		l.report.Served++

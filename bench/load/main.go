@@ -22,7 +22,7 @@ import (
 
 const usage = `load measures closed-loop requests per second of one server.
 
-  load --addr HOST:PORT --route EchoService.echo [--connections 50] [--in-flight 1]
+  load --addr HOST:PORT [--ws /] [--serializer json|protobuf] [--connections 50] [--in-flight 1]
   load bare --listen HOST:PORT      a server that does almost nothing: the ceiling
 
 Options of a measurement:
@@ -33,7 +33,8 @@ type plan struct {
 	addr        string
 	ws          string
 	route       string
-	payload     string
+	payload     []byte
+	watch       watched
 	connections int
 	inFlight    int
 	warmup      time.Duration
@@ -59,6 +60,7 @@ func main() {
 
 func parse(arguments []string) (*plan, error) {
 	p := &plan{}
+	var text, serializer string
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.Usage = func() {
 		fmt.Fprint(os.Stderr, usage)
@@ -67,11 +69,13 @@ func parse(arguments []string) (*plan, error) {
 	flags.StringVar(&p.addr, "addr", "", "the server's client address, host:port")
 	flags.StringVar(&p.ws, "ws", "", "path of a WebSocket, such as /; empty means TCP")
 	flags.StringVar(&p.route, "route", "EchoService.echo", "route to ask")
-	flags.StringVar(&p.payload, "payload", `{"text":"0123456789abcdef"}`, "what is sent, and must come back")
+	flags.StringVar(&text, "text", "0123456789abcdef", "what is sent, and must come back; 127 bytes at most")
+	flags.StringVar(&serializer, "serializer", "json", `json: {"text": …}; protobuf: a google.protobuf.StringValue`)
 	flags.IntVar(&p.connections, "connections", 50, "connections")
 	flags.IntVar(&p.inFlight, "in-flight", 1, "requests in flight on each connection, 1 to 256")
 	flags.DurationVar(&p.warmup, "warmup", 700*time.Millisecond, "time before counting starts")
 	flags.DurationVar(&p.window, "window", 1400*time.Millisecond, "time of counting, 10m at most")
+	flags.Var(&p.watch, "watch", "ids of the server's processes, separated by commas: their processor time in the window is told")
 	flags.DurationVar(&p.patience, "patience", 2*time.Second, "after this an answer counts as lost and the next request goes out")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err
@@ -88,7 +92,9 @@ func parse(arguments []string) (*plan, error) {
 	case len(p.route) > 255:
 		return nil, errors.New("--route is longer than 255 bytes")
 	}
-	return p, nil
+	var err error
+	p.payload, err = payload(serializer, text)
+	return p, err
 }
 
 func measure(arguments []string) error {

@@ -24,6 +24,8 @@ type report struct {
 	Lost        int     `json:"lost"`   // requests without an answer in time
 	Closed      int     `json:"closed"` // connections that ended early
 	CPU         float64 `json:"cpu"`
+	User        float64 `json:"user"`   // seconds of processor time in the window, of
+	System      float64 `json:"system"` // the watched processes together
 }
 
 // Buckets are 64 to each power of two: within 1.6 percent of the true value.

@@ -102,7 +102,7 @@ func (o *options) components() *component.Components {
 	switch {
 	case o.bench:
 		if serves {
-			list.Register(&services.EchoService{}, component.WithNameFunc(strings.ToLower))
+			list.Register(o.echo(), component.WithName("EchoService"), component.WithNameFunc(strings.ToLower))
 		}
 		return list
 	case o.serializer == "protobuf":
@@ -121,4 +121,12 @@ func (o *options) components() *component.Components {
 		list.Register(services.NewMaster(o.listen, o.label))
 	}
 	return list
+}
+
+// echo is the bench's service for the serializer.
+func (o *options) echo() component.Component {
+	if o.serializer == "protobuf" {
+		return &services.PbEchoService{}
+	}
+	return &services.EchoService{}
 }
