@@ -20,6 +20,7 @@ import msgspec
 from bench.comparing import Bench, Progress
 from bench.contenders import GoNano, Ours
 from bench.cores import Cores
+from bench.instructions import Counter
 from bench.measuring import Load
 from bench.processes import BenchError
 from bench.rows import ROWS, chosen
@@ -61,6 +62,12 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="only our side, and of that only the processor time for a message: what "
         "two commits can be compared by on a busy machine",
+    )
+    parser.add_argument(
+        "--instructions",
+        action="store_true",
+        help="only our side, and of that only the instructions outside the kernel for "
+        "a message, counted by valgrind: hardly differs from run to run",
     )
     parser.add_argument(
         "--rounds", type=int, default=3, help="turns of each side (default: 3)"
@@ -137,12 +144,30 @@ def work(options: argparse.Namespace, folder: Path) -> int:
     return 1 if any(outcome.faults for outcome in outcomes) else 0
 
 
+def instructions(options: argparse.Namespace, folder: Path) -> int:
+    """Count our instructions, print them, and return the exit status."""
+    counter = Counter(folder)
+    (load,) = programs("load")
+    run = bench(options, load, folder)
+    ours = Ours(folder, counter.prefix)
+    counts = run.instructions(options.rows, ours, counter)
+    run.progress.say("")
+    for row, count in zip(options.rows, counts, strict=True):
+        print(f"{row.name:14}{count:10,.0f} instructions for a message")
+    return 0
+
+
 def main(given: Sequence[str]) -> int:
     """Do what the command line asks for and return the exit status."""
     options = arguments(given)
+    do = compare
+    if options.cpu_only:
+        do = work
+    elif options.instructions:
+        do = instructions
     with tempfile.TemporaryDirectory(prefix="nano-bench-") as folder:
         try:
-            return (work if options.cpu_only else compare)(options, Path(folder))
+            return do(options, Path(folder))
         except BenchError as problem:
             sys.stderr.write(f"bench: {problem}\n")
             return 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.contenders import Contender
 from bench.cores import Cores
+from bench.instructions import Counter
 from bench.measuring import Load, Outcome
 from bench.processes import Servers
 from bench.rows import Row, Setup
@@ -58,6 +59,22 @@ class Bench:
     def alone(self, rows: Sequence[Row], side: Contender) -> list[Outcome]:
         """Measure *rows* on one side."""
         return [sides[0] for sides, _ in self._measure(rows, (side,), ceiling=False)]
+
+    def instructions(
+        self, rows: Sequence[Row], side: Contender, counter: Counter
+    ) -> list[float]:
+        """Count the instructions for a message in *rows* on one side."""
+        found: dict[str, float] = {}
+        for setup in dict.fromkeys(row.setup for row in rows):
+            with ExitStack() as stack:
+                _, servers, address = self._start(side, setup, stack)
+                for row in rows:
+                    if row.setup == setup:
+                        self.progress.say(f"{row.title}: counting instructions")
+                        found[row.name] = counter.count(
+                            row, address, servers, self.load
+                        )
+        return [found[row.name] for row in rows]
 
     def _measure(
         self, rows: Sequence[Row], sides: Sequence[Contender], *, ceiling: bool

@@ -7,7 +7,9 @@ both HTTP ports on, as in production; Go nano with its debug mode and log off.
 
 from __future__ import annotations
 
+import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.error import URLError
@@ -83,12 +85,18 @@ class GoNano:
 
 
 class Ours:
-    """Our nodes, by ``nanoctl node`` and a manifest made for the run."""
+    """Our nodes, by ``nanoctl node`` and a manifest made for the run.
+
+    Args:
+        folder: Where the manifest is written.
+        prefix: What stands before the commands of nodes that handle messages.
+    """
 
     name = "ours"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: Sequence[str] = ()) -> None:
         self._folder = folder
+        self._prefix = tuple(prefix)
         self._nanoctl = f"{sysconfig.get_path('scripts')}/nanoctl"
         if not Path(self._nanoctl).exists():
             message = f"{self._nanoctl} is missing: install the project here first"
@@ -99,9 +107,9 @@ class Ours:
         clients, master = free_address(), free_address()
         manifest = self._folder / f"{setup.title}.yaml"
         manifest.write_text(yaml.safe_dump(self._manifest(setup, clients)))
-        node = [self._nanoctl, "node", "--manifest", str(manifest)]
+        node = [sys.executable, self._nanoctl, "node", "--manifest", str(manifest)]
         node += ["--app-dir", str(ROOT / "bench" / "components")]
-        member = [*node, "--master", master]
+        member = [*self._prefix, *node, "--master", master]
         self._start(servers, "master", node, cores.backend, master)
         if setup.way is Way.GATE_BACKEND:
             backend = [*member, "--backend", "echo"]

@@ -132,8 +132,7 @@ class Load:
             address: Where.
             watch: The server's processes; how much they work is reported.
         """
-        shape = (row.connections, row.in_flight)
-        return self._run(address, row.setup, shape, self.warmup, self.seconds, watch)
+        return self.run(row, address, self.warmup, self.seconds, watch)
 
     def round(self, row: Row, address: str, servers: Servers, into: Outcome) -> None:
         """Measure one round and add it to *into*."""
@@ -147,10 +146,11 @@ class Load:
         Raises:
             BenchError: They are not answered in time.
         """
+        probe = Row(name="probe", setup=setup, connections=1, must=0, aim=0)
         deadline = time.monotonic() + SETTLING
         while True:
             try:
-                report = self._run(address, setup, (1, 1), 0, 0.05)
+                report = self.run(probe, address, warmup=0, window=0.05)
                 if report.answers and not report.faults:
                     return
                 problem = f"answered {report}"
@@ -178,25 +178,36 @@ class Load:
             process.kill()
             process.wait()
 
-    def _run(
+    def run(
         self,
+        row: Row,
         address: str,
-        setup: Setup,
-        shape: tuple[int, int],
         warmup: float,
         window: float,
         watch: Sequence[int] = (),
     ) -> Report:
+        """Put the row's load on *address* and return what the generator says.
+
+        Args:
+            row: What load.
+            address: Where.
+            warmup: Seconds before it counts.
+            window: Seconds of counting.
+            watch: The server's processes.
+
+        Raises:
+            BenchError: It could not connect, or lost every connection.
+        """
         options = {
             "addr": address,
             "route": ROUTE,
-            "connections": shape[0],
-            "in-flight": shape[1],
+            "connections": row.connections,
+            "in-flight": row.in_flight,
             "warmup": f"{warmup}s",
             "window": f"{window}s",
-            "serializer": setup.format.value,
+            "serializer": row.setup.format.value,
         }
-        if setup.client is Client.WEBSOCKET:
+        if row.setup.client is Client.WEBSOCKET:
             options["ws"] = WS_PATH
         if watch:
             options["watch"] = ",".join(map(str, watch))

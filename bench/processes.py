@@ -19,7 +19,7 @@ from typing import Final, Self
 
 __all__ = ["BenchError", "Servers", "accepts", "free_address", "on_core"]
 
-PATIENCE: Final = 30.0  # seconds for a server to get ready
+PATIENCE: Final = 60.0  # seconds for a server to get ready; some run under valgrind
 STOPPING: Final = 10.0  # seconds from SIGTERM to SIGKILL
 
 
