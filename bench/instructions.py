@@ -21,6 +21,7 @@ __all__ = ["Counter"]
 
 SHORT: Final = 1.0  # seconds of load
 LONG: Final = 4.0
+PATIENCE: Final = 60.0  # seconds for an answer: all is a hundred times slower here
 
 
 class Counter:
@@ -72,7 +73,7 @@ class Counter:
         return (counted[1] - counted[0]) / (served[1] - served[0])
 
     def _loaded(self, row: Row, address: str, load: Load, seconds: float) -> int:
-        report = load.run(row, address, warmup=0, window=seconds)
+        report = load.run(row, address, 0, seconds, patience=PATIENCE)
         if report.faults:
             message = f"{row.title}: under valgrind came {report}"
             raise BenchError(message)

@@ -19,6 +19,8 @@ from bench.rows import Client, Row, Setup
 
 __all__ = ["Load", "Outcome", "Report"]
 
+PATIENCE: Final = 2.0  # seconds that an answer is waited for
+CONNECTING: Final = 60.0  # the generator's own bound
 SETTLING: Final = 20.0  # seconds until the first request through all nodes works
 
 
@@ -185,6 +187,7 @@ class Load:
         warmup: float,
         window: float,
         watch: Sequence[int] = (),
+        patience: float = PATIENCE,
     ) -> Report:
         """Put the row's load on *address* and return what the generator says.
 
@@ -194,6 +197,7 @@ class Load:
             warmup: Seconds before it counts.
             window: Seconds of counting.
             watch: The server's processes.
+            patience: Seconds after which an answer counts as lost.
 
         Raises:
             BenchError: It could not connect, or lost every connection.
@@ -205,6 +209,7 @@ class Load:
             "in-flight": row.in_flight,
             "warmup": f"{warmup}s",
             "window": f"{window}s",
+            "patience": f"{patience}s",
             "serializer": row.setup.format.value,
         }
         if row.setup.client is Client.WEBSOCKET:
@@ -218,8 +223,8 @@ class Load:
                 command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
         try:
-            # connecting is bounded to 30 s by the generator itself
-            out, errors = process.communicate(timeout=warmup + window + 45)
+            bound = CONNECTING + warmup + window + patience + 15
+            out, errors = process.communicate(timeout=bound)
         finally:
             process.kill()
         if process.returncode:
