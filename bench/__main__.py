@@ -17,13 +17,14 @@ from typing import Final
 
 import msgspec
 
-from bench.comparing import Bench, Progress
+from bench.certificates import Certificate
+from bench.comparing import Bench, Progress, seconds
 from bench.contenders import GoNano, Ours
 from bench.cores import Cores
 from bench.instructions import Counter
 from bench.measuring import Load
 from bench.processes import BenchError
-from bench.rows import ROWS, chosen
+from bench.rows import ROWS, Kind, Row, chosen
 from bench.table import as_json, render, render_work
 
 QUIET: Final = 0.5
@@ -33,7 +34,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 EPILOG: Final = f"""\
 rows:
-{chr(10).join(f"  {row.name:12}{row.title}" for row in ROWS)}
+{chr(10).join(f"  {row.name:16}{row.title}" for row in ROWS)}
 
 The number to read is "ours : Go": the same load, the same cores, the same minute.
 Absolute rates belong to this machine. "ceiling" is what the generator reaches
@@ -108,7 +109,13 @@ def bench(options: argparse.Namespace, load: Path, folder: Path) -> Bench:
     """Return what measures as *options* say."""
     cores = Cores.of_this_machine()
     return Bench(
-        load=Load(load, cores.load, seconds=options.seconds, warmup=options.warmup),
+        load=Load(
+            load,
+            cores.load,
+            options.certificate.authority,
+            seconds=options.seconds,
+            warmup=options.warmup,
+        ),
         cores=cores,
         rounds=options.rounds,
         folder=folder,
@@ -121,27 +128,32 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
     busy = os.getloadavg()[0]
     load, peer = programs("load", "peer")
     run = bench(options, load, folder)
-    results = run.compare(options.rows, Ours(folder), GoNano(peer))
+    announce(run, options, sides=2)
+    ours = Ours(folder, options.certificate)
+    results = run.compare(options.rows, ours, GoNano(peer, options.certificate))
     run.progress.say("")
     print(f"{run.cores}; {run.rounds} rounds of {options.seconds:g} s each\n")
     print(render(results))
     if busy > QUIET:
         print(f"! the machine was busy before this began (load {busy:.1f}): repeat it")
     if options.output:
-        document = msgspec.json.encode(as_json(results, run.cores, busy))
+        found = as_json(results, run.failures, run.cores, busy)
+        document = msgspec.json.encode(found)
         options.output.write_bytes(msgspec.json.format(document, indent=2) + b"\n")
-    return 1 if any(result.ours.faults for result in results) else 0
+    return status(run, sum(result.ours.faults for result in results))
 
 
 def work(options: argparse.Namespace, folder: Path) -> int:
     """Measure our processor time, print it, and return the exit status."""
     (load,) = programs("load")
     run = bench(options, load, folder)
-    outcomes = run.alone(options.rows, Ours(folder))
+    rows = busy_rows(options.rows)
+    announce(run, options, sides=1)
+    outcomes = run.alone(rows, Ours(folder, options.certificate))
     run.progress.say("")
     print(f"{run.cores}; {run.rounds} rounds of {options.seconds:g} s each\n")
-    print(render_work(options.rows, outcomes))
-    return 1 if any(outcome.faults for outcome in outcomes) else 0
+    print(render_work(rows, outcomes))
+    return status(run, sum(outcome.faults for outcome in outcomes.values()))
 
 
 def instructions(options: argparse.Namespace, folder: Path) -> int:
@@ -149,12 +161,30 @@ def instructions(options: argparse.Namespace, folder: Path) -> int:
     counter = Counter(folder)
     (load,) = programs("load")
     run = bench(options, load, folder)
-    ours = Ours(folder, counter.prefix)
-    counts = run.instructions(options.rows, ours, counter)
+    ours = Ours(folder, options.certificate, counter.prefix)
+    counts = run.instructions(busy_rows(options.rows), ours, counter)
     run.progress.say("")
-    for row, count in zip(options.rows, counts, strict=True):
-        print(f"{row.name:14}{count:10,.0f} instructions for a message")
-    return 0
+    for name, count in counts.items():
+        print(f"{name:14}{count:10,.0f} instructions for a message")
+    return status(run, 0)
+
+
+def busy_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return those of *rows* in which messages are sent."""
+    return [row for row in rows if row.kind is not Kind.IDLE]
+
+
+def announce(run: Bench, options: argparse.Namespace, sides: int) -> None:
+    """Tell how long it takes."""
+    guess = seconds(options.rows, run.load, run.rounds, sides)
+    sys.stderr.write(f"{len(options.rows)} rows, about {guess / 60:.1f} minutes\n")
+
+
+def status(run: Bench, faults: int) -> int:
+    """Tell what could not be measured, and return the exit status."""
+    for name, problem in run.failures.items():
+        print(f"! {name} was not measured: {problem}")
+    return 1 if faults or run.failures else 0
 
 
 def main(given: Sequence[str]) -> int:
@@ -166,6 +196,7 @@ def main(given: Sequence[str]) -> int:
     elif options.instructions:
         do = instructions
     with tempfile.TemporaryDirectory(prefix="nano-bench-") as folder:
+        options.certificate = Certificate.issue(Path(folder))
         try:
             return do(options, Path(folder))
         except BenchError as problem:

@@ -1,8 +1,9 @@
 """The two sides: which processes each starts for a way through the nodes.
 
 Both serve the route ``EchoService.echo`` with the same work: decode the payload into
-an object, make another one, encode it.  Ours runs with metrics, heartbeats and
-both HTTP ports on, as in production; Go nano with its debug mode and log off.
+an object, make another one, encode it; ``RoomService.say`` does so for a group.  Ours
+runs with metrics, heartbeats and both HTTP ports on, as in production; Go nano with
+its debug mode and log off.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from urllib.request import urlopen
 
 import yaml
 
+from bench.certificates import Certificate
 from bench.cores import Cores
 from bench.processes import BenchError, Servers, accepts, free_address
 from bench.rows import Client, Format, Setup, Way
 
-__all__ = ["ROUTE", "WS_PATH", "Contender", "GoNano", "Ours"]
+__all__ = ["WS_PATH", "Contender", "GoNano", "Ours"]
 
-ROUTE: Final = "EchoService.echo"
 WS_PATH: Final = "/nano"
 COMPONENTS: Final = {
-    Format.JSON: "echo:EchoService",
-    Format.PROTOBUF: "echo_protobuf:EchoService",
+    Format.JSON: ["echo:EchoService"],
+    Format.PROTOBUF: ["echo_protobuf:EchoService", "room:RoomService"],
 }
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -46,16 +47,20 @@ class GoNano:
 
     name = "Go nano"
 
-    def __init__(self, program: Path) -> None:
+    def __init__(self, program: Path, certificate: Certificate) -> None:
         self._program = str(program)
+        self._certificate = certificate
 
     def start(self, setup: Setup, cores: Cores, servers: Servers) -> str:
         """Start a single node, or master, backend and gate."""
         clients = free_address()
         common = ["--bench", "--serializer", setup.format.value]
         outer: list[str] = []
-        if setup.client is Client.WEBSOCKET:
-            outer = ["--ws", "--ws-path", WS_PATH]
+        if setup.client is not Client.TCP:
+            outer += ["--ws", "--ws-path", WS_PATH]
+        if setup.client is Client.TLS:
+            outer += ["--cert", str(self._certificate.chain)]
+            outer += ["--key", str(self._certificate.key)]
         if setup.way is Way.ONE_NODE:
             command = [self._program, "single", *common, *outer, "--listen", clients]
             servers.start(
@@ -89,13 +94,17 @@ class Ours:
 
     Args:
         folder: Where the manifest is written.
+        certificate: What a listener with TLS shows.
         prefix: What stands before the commands of nodes that handle messages.
     """
 
     name = "ours"
 
-    def __init__(self, folder: Path, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, certificate: Certificate, prefix: Sequence[str] = ()
+    ) -> None:
         self._folder = folder
+        self._certificate = certificate
         self._prefix = tuple(prefix)
         self._nanoctl = f"{sysconfig.get_path('scripts')}/nanoctl"
         if not Path(self._nanoctl).exists():
@@ -133,13 +142,16 @@ class Ours:
     def _manifest(self, setup: Setup, clients: str) -> dict[str, object]:
         port = int(clients.rpartition(":")[2])
         listener: dict[str, object] = {"name": "clients", "port": port}
-        if setup.client is Client.WEBSOCKET:
-            listener |= {"transport": "websocket", "path": WS_PATH}
-        else:
+        if setup.client is Client.TCP:
             listener |= {"transport": "tcp"}
+        else:
+            listener |= {"transport": "websocket", "path": WS_PATH}
+        if setup.client is Client.TLS:
+            files = self._certificate
+            listener["tls"] = {"certFile": str(files.chain), "keyFile": str(files.key)}
         gates: dict[str, object] = {"replicas": 1, "listeners": [listener]}
         backends: list[dict[str, object]] = []
-        components = [COMPONENTS[setup.format]]
+        components = COMPONENTS[setup.format]
         if setup.way is Way.ONE_NODE:
             gates["components"] = components
         else:

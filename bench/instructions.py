@@ -1,7 +1,7 @@
 """Counts the instructions that our servers execute for a message, by valgrind.
 
 What a busy machine cannot disturb: not a time but a number, the same again within
-about one percent.  It leaves out the kernel, and says nothing about caches.
+some percent.  It leaves out the kernel, and says nothing about caches.
 """
 
 from __future__ import annotations

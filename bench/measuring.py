@@ -13,13 +13,20 @@ from typing import Final
 
 import msgspec
 
-from bench.contenders import ROUTE, WS_PATH
+from bench.contenders import WS_PATH
 from bench.processes import BenchError, Servers, accepts, free_address, on_core
-from bench.rows import Client, Row, Setup
+from bench.rows import Client, Kind, Row, Setup
 
-__all__ = ["Load", "Outcome", "Report"]
+__all__ = ["Load", "Outcome", "Report", "Work"]
+
+ROUTES: Final = {
+    Kind.REQUESTS: "EchoService.echo",
+    Kind.ROOM: "RoomService.say",
+    Kind.IDLE: "EchoService.echo",
+}
 
 PATIENCE: Final = 2.0  # seconds that an answer is waited for
+CROWDED: Final = 30.0  # seconds until each of many idle connections has had one
 CONNECTING: Final = 60.0  # the generator's own bound
 SETTLING: Final = 20.0  # seconds until the first request through all nodes works
 
@@ -61,6 +68,13 @@ class Report(msgspec.Struct, kw_only=True, frozen=True):
     cpu: float
     user: float
     system: float
+    before: int
+    after: int
+
+    @property
+    def memory(self) -> float:
+        """KiB that the watched servers needed for one idle connection."""
+        return (self.after - self.before) / self.c / 1024
 
     @property
     def work(self) -> Work:
@@ -79,15 +93,24 @@ class Outcome:
     """Every round of one contender in one row.
 
     Attributes:
+        kind: What the load did.
         reports: One for each round.
     """
 
+    kind: Kind
     reports: list[Report] = field(default_factory=list)
 
     @property
-    def rate(self) -> float:
-        """Answers per second, the median round."""
-        return statistics.median(report.rate for report in self.reports)
+    def figures(self) -> list[float]:
+        """What each round found: answers or deliveries per second, or KiB."""
+        if self.kind is Kind.IDLE:
+            return [report.memory for report in self.reports]
+        return [report.rate for report in self.reports]
+
+    @property
+    def figure(self) -> float:
+        """The median of them."""
+        return statistics.median(self.figures)
 
     @property
     def p50(self) -> float:
@@ -119,12 +142,19 @@ class Load:
     """
 
     def __init__(
-        self, program: Path, core: int | None, *, seconds: float, warmup: float
+        self,
+        program: Path,
+        core: int | None,
+        authority: Path,
+        *,
+        seconds: float,
+        warmup: float,
     ) -> None:
         self.seconds = seconds
         self.warmup = warmup
         self._program = program
         self._core = core
+        self._authority = authority
 
     def measure(self, row: Row, address: str, watch: Sequence[int] = ()) -> Report:
         """Put the row's load on *address* for one round.
@@ -134,7 +164,8 @@ class Load:
             address: Where.
             watch: The server's processes; how much they work is reported.
         """
-        return self.run(row, address, self.warmup, self.seconds, watch)
+        patience = CROWDED if row.kind is Kind.IDLE else PATIENCE
+        return self.run(row, address, self.warmup, self.seconds, watch, patience)
 
     def round(self, row: Row, address: str, servers: Servers, into: Outcome) -> None:
         """Measure one round and add it to *into*."""
@@ -159,7 +190,7 @@ class Load:
             except BenchError as error:
                 problem = str(error)
             if time.monotonic() > deadline:
-                message = f"no answer to {ROUTE} within {SETTLING:.0f} s: {problem}"
+                message = f"no answer within {SETTLING:.0f} s: {problem}"
                 raise BenchError(message)
             time.sleep(0.1)
 
@@ -202,9 +233,10 @@ class Load:
         Raises:
             BenchError: It could not connect, or lost every connection.
         """
-        options = {
+        options: dict[str, object] = {
+            "kind": row.kind.value,
             "addr": address,
-            "route": ROUTE,
+            "route": ROUTES[row.kind],
             "connections": row.connections,
             "in-flight": row.in_flight,
             "warmup": f"{warmup}s",
@@ -212,8 +244,10 @@ class Load:
             "patience": f"{patience}s",
             "serializer": row.setup.format.value,
         }
-        if row.setup.client is Client.WEBSOCKET:
+        if row.setup.client is not Client.TCP:
             options["ws"] = WS_PATH
+        if row.setup.client is Client.TLS:
+            options["ca"] = self._authority
         if watch:
             options["watch"] = ",".join(map(str, watch))
         command = [str(self._program)]
@@ -225,8 +259,12 @@ class Load:
         try:
             bound = CONNECTING + warmup + window + patience + 15
             out, errors = process.communicate(timeout=bound)
+        except subprocess.TimeoutExpired:
+            message = f"the load took longer than {bound:.0f} s"
+            raise BenchError(message) from None
         finally:
             process.kill()
+            process.wait()
         if process.returncode:
             raise BenchError(errors.decode().strip())
         return msgspec.json.decode(out, type=Report)

@@ -76,7 +76,7 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self._folder = folder  # of the logs, and of what else a contender writes
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     def start(
         self,

@@ -102,7 +102,7 @@ func (o *options) components() *component.Components {
 	switch {
 	case o.bench:
 		if serves {
-			list.Register(o.echo(), component.WithName("EchoService"), component.WithNameFunc(strings.ToLower))
+			o.registerBench(list)
 		}
 		return list
 	case o.serializer == "protobuf":
@@ -123,10 +123,13 @@ func (o *options) components() *component.Components {
 	return list
 }
 
-// echo is the bench's service for the serializer.
-func (o *options) echo() component.Component {
-	if o.serializer == "protobuf" {
-		return &services.PbEchoService{}
+// registerBench adds what the bench asks; rooms are measured with protobuf alone.
+func (o *options) registerBench(list *component.Components) {
+	lower := component.WithNameFunc(strings.ToLower)
+	if o.serializer == "json" {
+		list.Register(&services.EchoService{}, lower)
+		return
 	}
-	return &services.EchoService{}
+	list.Register(&services.PbEchoService{}, component.WithName("EchoService"), lower)
+	list.Register(services.NewRoom(), lower)
 }
