@@ -23,7 +23,7 @@ from bench.contenders import GoNano, Ours
 from bench.cores import Cores
 from bench.instructions import Counter
 from bench.measuring import Load
-from bench.processes import BenchError
+from bench.processes import BenchError, raise_file_limit
 from bench.rows import ROWS, Kind, Row, chosen
 from bench.table import as_json, render, render_work
 
@@ -190,6 +190,7 @@ def status(run: Bench, faults: int) -> int:
 def main(given: Sequence[str]) -> int:
     """Do what the command line asks for and return the exit status."""
     options = arguments(given)
+    raise_file_limit()
     do = compare
     if options.cpu_only:
         do = work

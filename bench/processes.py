@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import socket
 import subprocess
 import time
@@ -17,7 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-__all__ = ["BenchError", "Servers", "accepts", "free_address", "on_core"]
+__all__ = [
+    "BenchError",
+    "Servers",
+    "accepts",
+    "free_address",
+    "on_core",
+    "raise_file_limit",
+]
 
 PATIENCE: Final = 60.0  # seconds for a server to get ready; some run under valgrind
 STOPPING: Final = 10.0  # seconds from SIGTERM to SIGKILL
@@ -65,6 +73,12 @@ def on_core(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def raise_file_limit() -> None:
+    """Let servers have as many connections as the machine allows at all."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Servers:
