@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from bench.calls import Calls
 from bench.certificates import Certificate
 from bench.comparing import Bench, Progress, seconds
 from bench.contenders import GoNano, Ours
@@ -69,6 +70,12 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="only our side, and of that only the instructions outside the kernel for "
         "a message, counted by valgrind: hardly differs from run to run",
+    )
+    parser.add_argument(
+        "--calls",
+        action="store_true",
+        help="only our side, and of that only which functions are called how often for "
+        "a message: where to look",
     )
     parser.add_argument(
         "--rounds", type=int, default=3, help="turns of each side (default: 3)"
@@ -161,11 +168,25 @@ def instructions(options: argparse.Namespace, folder: Path) -> int:
     counter = Counter(folder)
     (load,) = programs("load")
     run = bench(options, load, folder)
-    ours = Ours(folder, options.certificate, counter.prefix)
+    ours = Ours(folder, options.certificate, prefix=counter.prefix)
     counts = run.instructions(busy_rows(options.rows), ours, counter)
     run.progress.say("")
     for name, count in counts.items():
         print(f"{name:14}{count:10,.0f} instructions for a message")
+    return status(run, 0)
+
+
+def calls(options: argparse.Namespace, folder: Path) -> int:
+    """Count our calls, print them, and return the exit status."""
+    counter = Calls(folder)
+    (load,) = programs("load")
+    run = bench(options, load, folder)
+    ours = Ours(folder, options.certificate, components=[counter.component])
+    for row in busy_rows(options.rows):
+        messages = run.calls(row, ours)
+        run.progress.say("")
+        if messages:
+            print(f"{row.name}: calls for a message\n{counter.render(messages)}\n")
     return status(run, 0)
 
 
@@ -196,6 +217,8 @@ def main(given: Sequence[str]) -> int:
         do = work
     elif options.instructions:
         do = instructions
+    elif options.calls:
+        do = calls
     with tempfile.TemporaryDirectory(prefix="nano-bench-") as folder:
         options.certificate = Certificate.issue(Path(folder))
         try:

@@ -96,16 +96,23 @@ class Ours:
         folder: Where the manifest is written.
         certificate: What a listener with TLS shows.
         prefix: What stands before the commands of nodes that handle messages.
+        components: What these nodes run beside what is measured.
     """
 
     name = "ours"
 
     def __init__(
-        self, folder: Path, certificate: Certificate, prefix: Sequence[str] = ()
+        self,
+        folder: Path,
+        certificate: Certificate,
+        *,
+        prefix: Sequence[str] = (),
+        components: Sequence[str] = (),
     ) -> None:
         self._folder = folder
         self._certificate = certificate
         self._prefix = tuple(prefix)
+        self._components = list(components)
         self._nanoctl = f"{sysconfig.get_path('scripts')}/nanoctl"
         if not Path(self._nanoctl).exists():
             message = f"{self._nanoctl} is missing: install the project here first"
@@ -151,10 +158,11 @@ class Ours:
             listener["tls"] = {"certFile": str(files.chain), "keyFile": str(files.key)}
         gates: dict[str, object] = {"replicas": 1, "listeners": [listener]}
         backends: list[dict[str, object]] = []
-        components = COMPONENTS[setup.format]
+        components = COMPONENTS[setup.format] + self._components
         if setup.way is Way.ONE_NODE:
             gates["components"] = components
         else:
+            gates["components"] = self._components
             backends.append({"name": "echo", "components": components})
         return {
             "apiVersion": "nanocluster.io/v1alpha1",

@@ -125,6 +125,20 @@ def test_instructions_are_counted_where_valgrind_is() -> None:
         assert "valgrind is missing: install" in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("peer_program")
+def test_calls_are_counted_for_a_message() -> None:
+    done = bench(*SHORT, "--calls", "--rows", "node-50,cluster-50")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for counted in done.stdout.split("\n\n")[:2]:
+        lines = [line.split(maxsplit=1) for line in counted.splitlines()[1:]]
+        of = {name: float(count) for count, name in lines}
+        (handler,) = (name for name in of if name.endswith(" EchoService.echo"))
+        # a few more than the load knows: those by which the nodes were tried
+        assert 1.0 <= of[handler] < 1.1
+        assert of["of functions in Python"] > of[handler]
+
+
 def test_an_unknown_row_is_refused_with_those_that_there_are() -> None:
     done = bench("--rows", "warp-*")
     assert done.returncode == 2
