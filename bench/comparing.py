@@ -47,6 +47,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._changes = sys.stderr.isatty()
+        self._row = ""
 
     def begin(self, row: Row, at: int, of: int) -> None:
         """Tell that *row* is measured now."""
@@ -58,8 +59,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Show *text* in place of what was shown."""
         if self._changes:
-            row = getattr(self, "_row", "")
-            sys.stderr.write(f"\r\033[K{row} {text}" if text else "\r\033[K")
+            sys.stderr.write(f"\r\033[K{self._row} {text}" if text else "\r\033[K")
             sys.stderr.flush()
 
 

@@ -76,8 +76,6 @@ func (e *echoes) sweep(l *loop, now int64) {
 	}
 }
 
-func (e *echoes) settled(l *loop) bool { return e.missing(l) == 0 }
-
 // missing counts those on connections that live: a closed one is a fault already.
 func (e *echoes) missing(l *loop) int {
 	count := 0

@@ -19,9 +19,7 @@ type shape interface {
 	// sweep gives up on what is overdue, so that a server that loses some still
 	// shows what it does with the rest.
 	sweep(l *loop, now int64)
-	// settled tells that nothing is awaited any more.
-	settled(l *loop) bool
-	// missing is what is still awaited.
+	// missing counts what is still awaited.
 	missing(l *loop) int
 }
 
@@ -129,19 +127,21 @@ func (l *loop) turn() error {
 				return err
 			}
 		}
-		if l.over && l.shape.settled(l) {
-			return nil
-		}
-		if l.over && now > l.until+int64(l.plan.patience) {
-			l.report.Lost += l.shape.missing(l)
-			return nil
-		}
-		if now-swept > int64(50*time.Millisecond) {
-			swept = now
-			if !l.over {
+		if !l.over {
+			if now-swept > int64(50*time.Millisecond) {
+				swept = now
 				l.shape.sweep(l, now)
 				l.flush()
 			}
+			continue
+		}
+		missing := l.shape.missing(l)
+		if missing == 0 {
+			return nil
+		}
+		if now > l.until+int64(l.plan.patience) {
+			l.report.Lost += missing
+			return nil
 		}
 	}
 }

@@ -121,8 +121,6 @@ func (r *room) sweep(l *loop, now int64) {
 	}
 }
 
-func (r *room) settled(l *loop) bool { return r.missing(l) == 0 }
-
 func (r *room) missing(l *loop) int {
 	count := len(l.conns) - r.joined
 	for _, c := range l.conns {

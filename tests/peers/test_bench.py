@@ -31,10 +31,10 @@ ROWS = {
 }
 
 
-def bench(*options: str) -> subprocess.CompletedProcess[str]:
+def bench(*options: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "bench", *options],
-        cwd=ROOT,
+        cwd=root,
         capture_output=True,
         text=True,
         check=False,
@@ -102,6 +102,29 @@ def test_of_several_rounds_the_median_ratio_of_neighbours_is_told(
     assert len(ratios) == 3
     assert row["ratio"] == pytest.approx(statistics.median(ratios))
     assert row["spread"] == pytest.approx([min(ratios), max(ratios)])
+
+
+WRONG = """
+    answered = 0
+
+    @handler
+    def echo(self, session: Session, words: Words) -> Words:
+        self.answered += 1
+        return words if self.answered != 300 else Words(text="something else")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("peer_program")
+def test_a_wrong_answer_of_ours_is_told_and_is_a_failure(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "bench", tmp_path / "bench")
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    echo = tmp_path / "bench" / "components" / "echo.py"
+    right, _, _ = echo.read_text().partition("    @handler")
+    echo.write_text(right + WRONG)
+    done = bench(*SHORT, "--rows", "json-50", root=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "! json-50: ours has 1 wrong" in done.stdout
 
 
 @pytest.mark.slow
