@@ -135,7 +135,7 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
     busy = os.getloadavg()[0]
     load, peer = programs("load", "peer")
     run = bench(options, load, folder)
-    announce(run, options, sides=2)
+    announce(run, options.rows, sides=2)
     ours = Ours(folder, options.certificate)
     results = run.compare(options.rows, ours, GoNano(peer, options.certificate))
     run.progress.say("")
@@ -155,7 +155,7 @@ def work(options: argparse.Namespace, folder: Path) -> int:
     (load,) = programs("load")
     run = bench(options, load, folder)
     rows = busy_rows(options.rows)
-    announce(run, options, sides=1)
+    announce(run, rows, sides=1)
     outcomes = run.alone(rows, Ours(folder, options.certificate))
     run.progress.say("")
     print(f"{run.cores}; {run.rounds} rounds of {options.seconds:g} s each\n")
@@ -195,10 +195,10 @@ def busy_rows(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.kind is not Kind.IDLE]
 
 
-def announce(run: Bench, options: argparse.Namespace, sides: int) -> None:
+def announce(run: Bench, rows: Sequence[Row], sides: int) -> None:
     """Tell how long it takes."""
-    guess = seconds(options.rows, run.load, run.rounds, sides)
-    sys.stderr.write(f"{len(options.rows)} rows, about {guess / 60:.1f} minutes\n")
+    guess = seconds(rows, run.load, run.rounds, sides)
+    sys.stderr.write(f"{len(rows)} rows, about {guess / 60:.1f} minutes\n")
 
 
 def status(run: Bench, faults: int) -> int:
