@@ -40,8 +40,9 @@ rows:
 The number to read is "ours : Go": the same load, the same cores, the same minute.
 Absolute rates belong to this machine. "ceiling" is what the generator reaches
 against a server that does almost nothing: a rate close to it measures the
-generator. bench/README.md says more. Ends with 1 if a request to our nodes did
-not get its answer, and never because something was slow.
+generator. bench/README.md says more. Ends with 1 if our nodes did not answer
+everything rightly or a row could not be measured, and never because something
+was slow.
 """
 
 
@@ -49,7 +50,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Requests per second of our nodes beside Go nano's, in one run.",
+        description="What our nodes do in a second beside Go nano's, in one run.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -59,23 +60,31 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         default="*",
         help="measure these rows only; patterns as of a shell are understood",
     )
-    parser.add_argument(
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument(
         "--cpu-only",
-        action="store_true",
+        dest="measure",
+        action="store_const",
+        const=work,
+        default=compare,
         help="only our side, and of that only the processor time for a message: what "
         "two commits can be compared by on a busy machine",
     )
-    parser.add_argument(
+    alone.add_argument(
         "--instructions",
-        action="store_true",
+        dest="measure",
+        action="store_const",
+        const=instructions,
         help="only our side, and of that only the instructions outside the kernel for "
-        "a message, counted by valgrind: hardly differs from run to run",
+        "a message, counted once by valgrind: hardly differs from run to run",
     )
-    parser.add_argument(
+    alone.add_argument(
         "--calls",
-        action="store_true",
+        dest="measure",
+        action="store_const",
+        const=calls,
         help="only our side, and of that only which functions are called how often for "
-        "a message: where to look",
+        "a message, counted once: where to look",
     )
     parser.add_argument(
         "--rounds", type=int, default=3, help="turns of each side (default: 3)"
@@ -87,7 +96,10 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--warmup", type=float, default=0.7, help="seconds before it (default: 0.7)"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="write everything as JSON as well"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write everything as JSON as well; of a comparison only",
     )
     options = parser.parse_args(given)
     try:
@@ -96,6 +108,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         parser.error(str(problem))
     if options.rounds < 1 or options.seconds <= 0 or options.warmup < 0:
         parser.error("--rounds is at least 1, --seconds above 0, --warmup at least 0")
+    if options.output and options.measure is not compare:
+        parser.error("--output is of a comparison, which compares both sides")
     return options
 
 
@@ -147,7 +161,7 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
         found = as_json(results, run.failures, run.cores, busy)
         document = msgspec.json.encode(found)
         options.output.write_bytes(msgspec.json.format(document, indent=2) + b"\n")
-    return status(run, sum(result.ours.faults for result in results))
+    return conclude(run, sum(result.ours.faults for result in results))
 
 
 def work(options: argparse.Namespace, folder: Path) -> int:
@@ -160,7 +174,7 @@ def work(options: argparse.Namespace, folder: Path) -> int:
     run.progress.say("")
     print(f"{run.cores}; {run.rounds} rounds of {options.seconds:g} s each\n")
     print(render_work(rows, outcomes))
-    return status(run, sum(outcome.faults for outcome in outcomes.values()))
+    return conclude(run, sum(outcome.faults for outcome in outcomes.values()))
 
 
 def instructions(options: argparse.Namespace, folder: Path) -> int:
@@ -173,7 +187,7 @@ def instructions(options: argparse.Namespace, folder: Path) -> int:
     run.progress.say("")
     for name, count in counts.items():
         print(f"{name:14}{count:10,.0f} instructions for a message")
-    return status(run, 0)
+    return conclude(run, 0)
 
 
 def calls(options: argparse.Namespace, folder: Path) -> int:
@@ -187,7 +201,7 @@ def calls(options: argparse.Namespace, folder: Path) -> int:
         run.progress.say("")
         if messages:
             print(f"{row.name}: calls for a message\n{counter.render(messages)}\n")
-    return status(run, 0)
+    return conclude(run, 0)
 
 
 def busy_rows(rows: Sequence[Row]) -> list[Row]:
@@ -201,7 +215,7 @@ def announce(run: Bench, rows: Sequence[Row], sides: int) -> None:
     sys.stderr.write(f"{len(rows)} rows, about {guess / 60:.1f} minutes\n")
 
 
-def status(run: Bench, faults: int) -> int:
+def conclude(run: Bench, faults: int) -> int:
     """Tell what could not be measured, and return the exit status."""
     for name, problem in run.failures.items():
         print(f"! {name} was not measured: {problem}")
@@ -212,20 +226,14 @@ def main(given: Sequence[str]) -> int:
     """Do what the command line asks for and return the exit status."""
     options = arguments(given)
     raise_file_limit()
-    do = compare
-    if options.cpu_only:
-        do = work
-    elif options.instructions:
-        do = instructions
-    elif options.calls:
-        do = calls
     with tempfile.TemporaryDirectory(prefix="nano-bench-") as folder:
         options.certificate = Certificate.issue(Path(folder))
         try:
-            return do(options, Path(folder))
+            status: int = options.measure(options, Path(folder))
         except BenchError as problem:
             sys.stderr.write(f"bench: {problem}\n")
             return 1
+    return status
 
 
 if __name__ == "__main__":

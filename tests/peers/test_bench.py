@@ -169,6 +169,15 @@ def test_an_unknown_row_is_refused_with_those_that_there_are() -> None:
     assert f"no row 'warp-*'; there are {there}" in done.stderr
 
 
+def test_what_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    done = bench("--calls", "--cpu-only")
+    assert done.returncode == 2
+    assert "not allowed with argument" in done.stderr
+    done = bench("--cpu-only", "--output", str(tmp_path / "bench.json"))
+    assert done.returncode == 2
+    assert "--output is of a comparison" in done.stderr
+
+
 def test_every_row_is_explained() -> None:
     done = bench("--help")
     assert done.returncode == 0
