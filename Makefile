@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 TESTS ?=
+ROWS ?= *
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,8 +33,8 @@ test: $(VENV)/.dev ## run every test that needs no cluster of pods (TESTS=tests/
 e2e: $(VENV)/.dev ## test on a kind cluster made for it (E2E_CLUSTER=existing: on the one of KUBECONFIG)
 	$(BIN)/pytest -m e2e -o log_cli=true -o log_cli_level=INFO tests/e2e
 
-bench: $(VENV)/.dev ## measure beside Go nano
-	$(BIN)/python -m bench
+bench: $(VENV)/.dev ## measure beside Go nano (ROWS='ws-*': only those)
+	$(BIN)/python -m bench --rows '$(ROWS)'
 
 tools: ## get what the tests beyond the core need
 	@PYTHON='$(PYTHON)' scripts/tools

@@ -12,19 +12,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from bench.contenders import Contender, GoNano, Ours
+from bench.calls import Calls
+from bench.certificates import Certificate
+from bench.comparing import Bench, Progress, seconds
+from bench.contenders import GoNano, Ours
 from bench.cores import Cores
-from bench.measuring import Load, Outcome
-from bench.processes import BenchError, Servers
-from bench.rows import ROWS, Row, Way
-from bench.table import Measured, as_json, render
+from bench.instructions import Counter
+from bench.measuring import Load
+from bench.processes import BenchError, raise_file_limit
+from bench.rows import ROWS, Kind, Row, chosen
+from bench.table import as_json, render, render_work
 
 QUIET: Final = 0.5
 """Load average above which something else takes part in the measurement."""
@@ -33,13 +35,14 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 EPILOG: Final = f"""\
 rows:
-{chr(10).join(f"  {row.name:12}{row.title}" for row in ROWS)}
+{chr(10).join(f"  {row.name:16}{row.title}" for row in ROWS)}
 
 The number to read is "ours : Go": the same load, the same cores, the same minute.
 Absolute rates belong to this machine. "ceiling" is what the generator reaches
 against a server that does almost nothing: a rate close to it measures the
-generator. bench/README.md says more. Ends with 1 if a request to our nodes did
-not get its answer, and never because something was slow.
+generator. bench/README.md says more. Ends with 1 if our nodes did not answer
+everything rightly or a row could not be measured, and never because something
+was slow.
 """
 
 
@@ -47,15 +50,41 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Requests per second of our nodes beside Go nano's, in one run.",
+        description="What our nodes do in a second beside Go nano's, in one run.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--rows",
         metavar="NAME,…",
-        default=",".join(row.name for row in ROWS),
-        help="measure these rows only",
+        default="*",
+        help="measure these rows only; patterns as of a shell are understood",
+    )
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument(
+        "--cpu-only",
+        dest="measure",
+        action="store_const",
+        const=work,
+        default=compare,
+        help="only our side, and of that only the processor time for a message: what "
+        "two commits can be compared by on a busy machine",
+    )
+    alone.add_argument(
+        "--instructions",
+        dest="measure",
+        action="store_const",
+        const=instructions,
+        help="only our side, and of that only the instructions outside the kernel for "
+        "a message, counted once by valgrind: hardly differs from run to run",
+    )
+    alone.add_argument(
+        "--calls",
+        dest="measure",
+        action="store_const",
+        const=calls,
+        help="only our side, and of that only which functions are called how often for "
+        "a message, counted once: where to look",
     )
     parser.add_argument(
         "--rounds", type=int, default=3, help="turns of each side (default: 3)"
@@ -67,128 +96,144 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--warmup", type=float, default=0.7, help="seconds before it (default: 0.7)"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="write everything as JSON as well"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write everything as JSON as well; of a comparison only",
     )
     options = parser.parse_args(given)
-    known = {row.name: row for row in ROWS}
-    unknown = [name for name in options.rows.split(",") if name not in known]
-    if unknown:
-        parser.error(f"no row {unknown[0]!r}; there are {', '.join(known)}")
+    try:
+        options.rows = chosen(options.rows)
+    except ValueError as problem:
+        parser.error(str(problem))
     if options.rounds < 1 or options.seconds <= 0 or options.warmup < 0:
         parser.error("--rounds is at least 1, --seconds above 0, --warmup at least 0")
-    options.rows = [known[name] for name in options.rows.split(",")]
+    if options.output and options.measure is not compare:
+        parser.error("--output is of a comparison, which compares both sides")
     return options
 
 
-class Progress:
-    """One line that changes, on a terminal; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._on = sys.stderr.isatty()
-
-    def say(self, text: str) -> None:
-        """Show *text* in place of what was shown."""
-        if self._on:
-            sys.stderr.write(f"\r\033[K{text}")
-            sys.stderr.flush()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """One run: the load, the cores and both sides."""
-
-    load: Load
-    cores: Cores
-    sides: tuple[Contender, Contender]
-    rounds: int
-    folder: Path
-    progress: Progress
-
-    def measure(self, rows: Sequence[Row]) -> list[Measured]:
-        """Measure *rows*, those with the same way together."""
-        results: dict[str, Measured] = {}
-        for way in Way:
-            chosen = [row for row in rows if row.way is way]
-            if chosen:
-                results |= self._way(way, chosen)
-        return [results[row.name] for row in rows]
-
-    def _way(self, way: Way, rows: Sequence[Row]) -> dict[str, Measured]:
-        with ExitStack() as stack:
-            running: list[tuple[Contender, Servers, str]] = []
-            for side in self.sides:
-                self.progress.say(f"{way.value}: starting {side.name}")
-                place = self.folder / f"{way.name} {side.name}".lower()
-                servers = stack.enter_context(Servers(place))
-                address = side.start(way, self.cores, servers)
-                self.load.settle(address)
-                running.append((side, servers, address))
-            return {row.name: self._row(row, running) for row in rows}
-
-    def _row(
-        self, row: Row, running: Sequence[tuple[Contender, Servers, str]]
-    ) -> Measured:
-        outcomes = {side.name: Outcome() for side, _, _ in running}
-        for turn in range(self.rounds):
-            for side, servers, address in running:
-                self.progress.say(
-                    f"{row.title}: round {turn + 1} of {self.rounds}, {side.name}"
-                )
-                self.load.round(row, address, servers, outcomes[side.name])
-        self.progress.say(f"{row.title}: ceiling")
-        with self.load.bare(self.cores.gate) as address:
-            ceiling = self.load.measure(row, address).rate
-        ours, theirs = (outcomes[side.name] for side in self.sides)
-        return Measured(row=row, ours=ours, theirs=theirs, ceiling=ceiling)
-
-
-def programs() -> list[Path]:
-    """Build and return the Go programs: the peer and the load.
+def programs(*names: str) -> list[Path]:
+    """Build and return Go programs: the peer, the load.
 
     Raises:
         BenchError: They cannot be built.
     """
-    command = [sys.executable, str(ROOT / "tests/peers/build.py"), "peer", "load"]
+    command = [sys.executable, str(ROOT / "tests/peers/build.py"), *names]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode:
         raise BenchError(built.stderr.strip())
     return [Path(line) for line in built.stdout.splitlines()]
 
 
-def main(given: Sequence[str]) -> int:
-    """Measure, print the table, and return the exit status."""
-    options = arguments(given)
-    busy = os.getloadavg()[0]
+def bench(options: argparse.Namespace, load: Path, folder: Path) -> Bench:
+    """Return what measures as *options* say."""
     cores = Cores.of_this_machine()
-    progress = Progress()
-    try:
-        progress.say("building the Go programs")
-        peer, load = programs()
-        with tempfile.TemporaryDirectory(prefix="nano-bench-") as folder:
-            bench = Bench(
-                load=Load(
-                    load, cores.load, seconds=options.seconds, warmup=options.warmup
-                ),
-                cores=cores,
-                sides=(Ours(Path(folder)), GoNano(peer)),
-                rounds=options.rounds,
-                folder=Path(folder),
-                progress=progress,
-            )
-            results = bench.measure(options.rows)
-    except BenchError as problem:
-        progress.say("")
-        sys.stderr.write(f"bench: {problem}\n")
-        return 1
-    progress.say("")
-    print(f"{cores}; {options.rounds} rounds of {options.seconds:g} s each\n")
+    return Bench(
+        load=Load(
+            load,
+            cores.load,
+            options.certificate.authority,
+            seconds=options.seconds,
+            warmup=options.warmup,
+        ),
+        cores=cores,
+        rounds=options.rounds,
+        folder=folder,
+        progress=Progress(),
+    )
+
+
+def compare(options: argparse.Namespace, folder: Path) -> int:
+    """Measure both sides, print the table, and return the exit status."""
+    busy = os.getloadavg()[0]
+    load, peer = programs("load", "peer")
+    run = bench(options, load, folder)
+    announce(run, options.rows, sides=2)
+    ours = Ours(folder, options.certificate)
+    results = run.compare(options.rows, ours, GoNano(peer, options.certificate))
+    run.progress.say("")
+    print(f"{run.cores}; {run.rounds} rounds of {options.seconds:g} s each\n")
     print(render(results))
     if busy > QUIET:
         print(f"! the machine was busy before this began (load {busy:.1f}): repeat it")
     if options.output:
-        document = msgspec.json.encode(as_json(results, cores, busy))
+        found = as_json(results, run.failures, run.cores, busy)
+        document = msgspec.json.encode(found)
         options.output.write_bytes(msgspec.json.format(document, indent=2) + b"\n")
-    return 1 if any(result.ours.faults for result in results) else 0
+    return conclude(run, sum(result.ours.faults for result in results))
+
+
+def work(options: argparse.Namespace, folder: Path) -> int:
+    """Measure our processor time, print it, and return the exit status."""
+    (load,) = programs("load")
+    run = bench(options, load, folder)
+    rows = busy_rows(options.rows)
+    announce(run, rows, sides=1)
+    outcomes = run.alone(rows, Ours(folder, options.certificate))
+    run.progress.say("")
+    print(f"{run.cores}; {run.rounds} rounds of {options.seconds:g} s each\n")
+    print(render_work(rows, outcomes))
+    return conclude(run, sum(outcome.faults for outcome in outcomes.values()))
+
+
+def instructions(options: argparse.Namespace, folder: Path) -> int:
+    """Count our instructions, print them, and return the exit status."""
+    counter = Counter(folder)
+    (load,) = programs("load")
+    run = bench(options, load, folder)
+    ours = Ours(folder, options.certificate, prefix=counter.prefix)
+    counts = run.instructions(busy_rows(options.rows), ours, counter)
+    run.progress.say("")
+    for name, count in counts.items():
+        print(f"{name:14}{count:10,.0f} instructions for a message")
+    return conclude(run, 0)
+
+
+def calls(options: argparse.Namespace, folder: Path) -> int:
+    """Count our calls, print them, and return the exit status."""
+    counter = Calls(folder)
+    (load,) = programs("load")
+    run = bench(options, load, folder)
+    ours = Ours(folder, options.certificate, components=[counter.component])
+    for row in busy_rows(options.rows):
+        messages = run.calls(row, ours)
+        run.progress.say("")
+        if messages:
+            print(f"{row.name}: calls for a message\n{counter.render(messages)}\n")
+    return conclude(run, 0)
+
+
+def busy_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return those of *rows* in which messages are sent."""
+    return [row for row in rows if row.kind is not Kind.IDLE]
+
+
+def announce(run: Bench, rows: Sequence[Row], sides: int) -> None:
+    """Tell how long it takes."""
+    guess = seconds(rows, run.load, run.rounds, sides)
+    sys.stderr.write(f"{len(rows)} rows, about {guess / 60:.1f} minutes\n")
+
+
+def conclude(run: Bench, faults: int) -> int:
+    """Tell what could not be measured, and return the exit status."""
+    for name, problem in run.failures.items():
+        print(f"! {name} was not measured: {problem}")
+    return 1 if faults or run.failures else 0
+
+
+def main(given: Sequence[str]) -> int:
+    """Do what the command line asks for and return the exit status."""
+    options = arguments(given)
+    raise_file_limit()
+    with tempfile.TemporaryDirectory(prefix="nano-bench-") as folder:
+        options.certificate = Certificate.issue(Path(folder))
+        try:
+            status: int = options.measure(options, Path(folder))
+        except BenchError as problem:
+            sys.stderr.write(f"bench: {problem}\n")
+            return 1
+    return status
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +13,38 @@ from typing import Final
 
 import msgspec
 
-from bench.contenders import ROUTE
+from bench.contenders import WS_PATH
 from bench.processes import BenchError, Servers, accepts, free_address, on_core
-from bench.rows import Row
+from bench.rows import Client, Kind, Row, Setup
 
-__all__ = ["Load", "Outcome", "Report"]
+__all__ = ["Load", "Outcome", "Report", "Work"]
 
+ROUTES: Final = {
+    Kind.REQUESTS: "EchoService.echo",
+    Kind.ROOM: "RoomService.say",
+    Kind.IDLE: "EchoService.echo",
+}
+
+PATIENCE: Final = 2.0  # seconds that an answer is waited for
+CROWDED: Final = 30.0  # seconds until each of many idle connections has had one
+CONNECTING: Final = 60.0  # the generator's own bound
 SETTLING: Final = 20.0  # seconds until the first request through all nodes works
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Processor time for one message, in microseconds.
+
+    It hardly depends on what else the machine does, unlike rates.
+    """
+
+    user: float
+    system: float
+
+    @property
+    def total(self) -> float:
+        """Both."""
+        return self.user + self.system
 
 
 class Report(msgspec.Struct, kw_only=True, frozen=True):
@@ -41,6 +66,21 @@ class Report(msgspec.Struct, kw_only=True, frozen=True):
     lost: int
     closed: int
     cpu: float
+    user: float
+    system: float
+    before: int
+    after: int
+
+    @property
+    def memory(self) -> float:
+        """KiB that the watched servers needed for one idle connection."""
+        return (self.after - self.before) / self.c / 1024
+
+    @property
+    def work(self) -> Work:
+        """Processor time of all watched servers for one message."""
+        share = 1e6 / max(self.answers, 1)
+        return Work(user=self.user * share, system=self.system * share)
 
     @property
     def faults(self) -> int:
@@ -53,17 +93,24 @@ class Outcome:
     """Every round of one contender in one row.
 
     Attributes:
+        kind: What the load did.
         reports: One for each round.
-        work: Processor time of all servers for one message in each, microseconds.
     """
 
+    kind: Kind
     reports: list[Report] = field(default_factory=list)
-    work: list[float] = field(default_factory=list)
 
     @property
-    def rate(self) -> float:
-        """Answers per second, the median round."""
-        return statistics.median(report.rate for report in self.reports)
+    def figures(self) -> list[float]:
+        """What each round found: answers or deliveries per second, or KiB."""
+        if self.kind is Kind.IDLE:
+            return [report.memory for report in self.reports]
+        return [report.rate for report in self.reports]
+
+    @property
+    def figure(self) -> float:
+        """The median of them."""
+        return statistics.median(self.figures)
 
     @property
     def p50(self) -> float:
@@ -77,11 +124,8 @@ class Outcome:
 
     @property
     def cost(self) -> float:
-        """Microseconds of processor time for one message, the median round.
-
-        It hardly depends on what else the machine does, unlike rates.
-        """
-        return statistics.median(self.work)
+        """Microseconds of processor time for one message, the median round."""
+        return statistics.median(report.work.total for report in self.reports)
 
     @property
     def faults(self) -> int:
@@ -98,44 +142,55 @@ class Load:
     """
 
     def __init__(
-        self, program: Path, core: int | None, *, seconds: float, warmup: float
+        self,
+        program: Path,
+        core: int | None,
+        authority: Path,
+        *,
+        seconds: float,
+        warmup: float,
     ) -> None:
         self.seconds = seconds
         self.warmup = warmup
         self._program = program
         self._core = core
+        self._authority = authority
 
-    def measure(self, row: Row, address: str) -> Report:
-        """Put the row's load on *address* for one round."""
-        shape = (row.connections, row.in_flight)
-        return self._run(address, shape, self.warmup, self.seconds)
+    def measure(self, row: Row, address: str, watch: Sequence[int] = ()) -> Report:
+        """Put the row's load on *address* for one round.
+
+        Args:
+            row: What load.
+            address: Where.
+            watch: The server's processes; how much they work is reported.
+        """
+        patience = CROWDED if row.kind is Kind.IDLE else PATIENCE
+        return self.run(row, address, self.warmup, self.seconds, watch, patience)
 
     def round(self, row: Row, address: str, servers: Servers, into: Outcome) -> None:
         """Measure one round and add it to *into*."""
-        before = servers.processor_time()
-        report = self.measure(row, address)
+        report = self.measure(row, address, servers.processes)
         servers.check()
-        used = servers.processor_time() - before
         into.reports.append(report)
-        into.work.append(used * 1e6 / max(report.served, 1))
 
-    def settle(self, address: str) -> None:
+    def settle(self, setup: Setup, address: str) -> None:
         """Wait until requests are answered: the nodes know the way by then.
 
         Raises:
             BenchError: They are not answered in time.
         """
+        probe = Row(name="probe", setup=setup, connections=1, must=0, aim=0)
         deadline = time.monotonic() + SETTLING
         while True:
             try:
-                report = self._run(address, (1, 1), 0, 0.05)
+                report = self.run(probe, address, warmup=0, window=0.05)
                 if report.answers and not report.faults:
                     return
                 problem = f"answered {report}"
             except BenchError as error:
                 problem = str(error)
             if time.monotonic() > deadline:
-                message = f"no answer to {ROUTE} within {SETTLING:.0f} s: {problem}"
+                message = f"no answer within {SETTLING:.0f} s: {problem}"
                 raise BenchError(message)
             time.sleep(0.1)
 
@@ -156,17 +211,45 @@ class Load:
             process.kill()
             process.wait()
 
-    def _run(
-        self, address: str, shape: tuple[int, int], warmup: float, window: float
+    def run(
+        self,
+        row: Row,
+        address: str,
+        warmup: float,
+        window: float,
+        watch: Sequence[int] = (),
+        patience: float = PATIENCE,
     ) -> Report:
-        options = {
+        """Put the row's load on *address* and return what the generator says.
+
+        Args:
+            row: What load.
+            address: Where.
+            warmup: Seconds before it counts.
+            window: Seconds of counting.
+            watch: The server's processes.
+            patience: Seconds after which an answer counts as lost.
+
+        Raises:
+            BenchError: It could not connect, or lost every connection.
+        """
+        options: dict[str, object] = {
+            "kind": row.kind.value,
             "addr": address,
-            "route": ROUTE,
-            "connections": shape[0],
-            "in-flight": shape[1],
+            "route": ROUTES[row.kind],
+            "connections": row.connections,
+            "in-flight": row.in_flight,
             "warmup": f"{warmup}s",
             "window": f"{window}s",
+            "patience": f"{patience}s",
+            "serializer": row.setup.format.value,
         }
+        if row.setup.client is not Client.TCP:
+            options["ws"] = WS_PATH
+        if row.setup.client is Client.TLS:
+            options["ca"] = self._authority
+        if watch:
+            options["watch"] = ",".join(map(str, watch))
         command = [str(self._program)]
         command += [f"--{name}={value}" for name, value in options.items()]
         with on_core(self._core):
@@ -174,10 +257,14 @@ class Load:
                 command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
         try:
-            # connecting is bounded to 30 s by the generator itself
-            out, errors = process.communicate(timeout=warmup + window + 45)
+            bound = CONNECTING + warmup + window + patience + 15
+            out, errors = process.communicate(timeout=bound)
+        except subprocess.TimeoutExpired:
+            message = f"the load took longer than {bound:.0f} s"
+            raise BenchError(message) from None
         finally:
             process.kill()
+            process.wait()
         if process.returncode:
             raise BenchError(errors.decode().strip())
         return msgspec.json.decode(out, type=Report)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import socket
 import subprocess
 import time
@@ -17,11 +18,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-__all__ = ["BenchError", "Servers", "accepts", "free_address", "on_core"]
+__all__ = [
+    "BenchError",
+    "Servers",
+    "accepts",
+    "free_address",
+    "on_core",
+    "raise_file_limit",
+]
 
-PATIENCE: Final = 30.0  # seconds for a server to get ready
+PATIENCE: Final = 60.0  # seconds for a server to get ready; some run under valgrind
 STOPPING: Final = 10.0  # seconds from SIGTERM to SIGKILL
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class BenchError(Exception):
@@ -68,6 +75,12 @@ def on_core(core: int | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def raise_file_limit() -> None:
+    """Let servers have as many connections as the machine allows at all."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 class Servers:
     """The processes of one contender, started one after the other.
 
@@ -77,7 +90,7 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self._folder = folder  # of the logs, and of what else a contender writes
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     def start(
         self,
@@ -113,15 +126,10 @@ class Servers:
         """Where the server called *name* logs to."""
         return self._folder / f"{name}.log"
 
-    def processor_time(self) -> float:
-        """Return the seconds of processor time that the servers have used."""
-        ticks = 0
-        for _, process in self._running:
-            # the name in parentheses may hold spaces; the numbers follow it
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2]
-            user, system = fields.split()[11:13]
-            ticks += int(user) + int(system)
-        return ticks / TICKS
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the servers' processes."""
+        return [process.pid for _, process in self._running]
 
     def check(self) -> None:
         """Make sure that all servers still run.

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cores import Cores
 from bench.measuring import Outcome
-from bench.rows import Row
+from bench.rows import Kind, Row
 
-__all__ = ["Measured", "as_json", "render"]
+__all__ = ["Measured", "as_json", "render", "render_work"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,96 +35,149 @@ class Measured:
     ceiling: float
 
     @property
+    def ratios(self) -> list[float]:
+        """Ours : Go nano of each two neighbouring rounds."""
+        pairs = zip(self.ours.figures, self.theirs.figures, strict=True)
+        return [one / other for one, other in pairs if other] or [0.0]
+
+    @property
     def ratio(self) -> float:
-        """Ours : Go nano, of the median rounds; 0 if Go nano answered nothing."""
-        return self.ours.rate / self.theirs.rate if self.theirs.rate else 0.0
+        """The median of them; 0 if Go nano answered nothing."""
+        return statistics.median(self.ratios)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The lowest and highest ratio of two neighbouring rounds."""
-        pairs = zip(self.ours.reports, self.theirs.reports, strict=True)
-        ratios = [one.rate / other.rate for one, other in pairs if other.rate]
-        return (min(ratios), max(ratios)) if ratios else (0.0, 0.0)
+        """The lowest and the highest of them."""
+        return min(self.ratios), max(self.ratios)
+
+    @property
+    def verdict(self) -> str:
+        """``short`` of what must be, ``met``, or ``aim met``."""
+        if self.row.kind is Kind.IDLE:  # less is better, and Go nano no measure
+            must, aim = (self.ours.figure <= goal for goal in self._goals)
+        else:
+            must, aim = (self.ratio >= goal for goal in self._goals)
+        if not must:
+            return "short"
+        return "aim met" if aim else "met"
+
+    @property
+    def _goals(self) -> tuple[float, float]:
+        return self.row.must, self.row.aim
 
 
 HEADER = (
     "",
+    "",
     "ours",
-    "CPU",
-    "p50 / p99",
     "Go nano",
-    "CPU",
-    "p50 / p99",
     "ours : Go",
     "rounds",
     "must",
     "aim",
+    "verdict",
+    "CPU ours",
+    "Go",
     "ceiling",
 )
 
 
 def render(results: Sequence[Measured]) -> str:
     """Return the table, with a note below it for every row that has faults."""
-    lines = [HEADER, *(_line(result) for result in results)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
-    text = [
+    text = _aligned([HEADER, *(_line(result) for result in results)], left=2)
+    for result in results:
+        text += _faults(result.row, "ours", result.ours)
+        text += _faults(result.row, "Go nano", result.theirs)
+    return "\n".join(text)
+
+
+WORK_HEADER = ("µs of processor time", "lowest", "median", "user", "system", "rate")
+
+
+def render_work(rows: Sequence[Row], outcomes: Mapping[str, Outcome]) -> str:
+    """Return the processor time for a message in each row, with notes on faults.
+
+    What disturbs only adds: the lowest round is the best guess, and user and system
+    are its parts.
+    """
+    lines: list[tuple[str, ...]] = [WORK_HEADER]
+    notes: list[str] = []
+    for row in rows:
+        outcome = outcomes.get(row.name)
+        if outcome is None:
+            continue
+        work = [report.work for report in outcome.reports]
+        lowest = min(work, key=lambda one: one.total)
+        figures = (lowest.total, outcome.cost, lowest.user, lowest.system)
+        lines.append(
+            (row.name, *(f"{one:.2f}" for one in figures), _rate(outcome.figure))
+        )
+        notes += _faults(row, "ours", outcome)
+    return "\n".join(_aligned(lines, left=1) + notes)
+
+
+def _aligned(lines: Sequence[tuple[str, ...]], left: int) -> list[str]:
+    """Return *lines* in columns, of which the first *left* begin together."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
         "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
+            cell.ljust(width) if i < left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     ]
-    text += [note for result in results for note in _notes(result)]
-    return "\n".join(text)
 
 
 def _line(result: Measured) -> tuple[str, ...]:
     low, high = result.spread
+    idle = result.row.kind is Kind.IDLE
+    show, bound = (_memory, "≤ ") if idle else (_rate, "")
     return (
+        result.row.name,
         result.row.title,
-        _rate(result.ours.rate),
-        f"{result.ours.cost:.1f} µs",
-        _latency(result.ours),
-        _rate(result.theirs.rate),
-        f"{result.theirs.cost:.1f} µs",
-        _latency(result.theirs),
+        show(result.ours.figure),
+        show(result.theirs.figure),
         f"{result.ratio:.2f}",
         f"{low:.2f} to {high:.2f}",
-        f"{result.row.must:g}",
-        f"{result.row.aim:g}",
+        f"{bound}{result.row.must:g}",
+        f"{bound}{result.row.aim:g}",
+        result.verdict,
+        "" if idle else f"{result.ours.cost:.1f} µs",
+        "" if idle else f"{result.theirs.cost:.1f} µs",
         _rate(result.ceiling) if result.ceiling else "",
     )
 
 
-def _notes(result: Measured) -> list[str]:
-    notes = []
-    for name, outcome in (("ours", result.ours), ("Go nano", result.theirs)):
-        if outcome.faults:
-            counts = ("errors", "wrong", "late", "lost", "closed")
-            sums = {
-                kind: sum(getattr(report, kind) for report in outcome.reports)
-                for kind in counts
-            }
-            told = ", ".join(f"{count} {kind}" for kind, count in sums.items() if count)
-            notes.append(f"! {result.row.title}: {name} has {told}")
-    return notes
+def _faults(row: Row, side: str, outcome: Outcome) -> list[str]:
+    if not outcome.faults:
+        return []
+    sums = {
+        kind: sum(getattr(report, kind) for report in outcome.reports)
+        for kind in ("errors", "wrong", "late", "lost", "closed")
+    }
+    told = ", ".join(f"{count} {kind}" for kind, count in sums.items() if count)
+    return [f"! {row.name}: {side} has {told}"]
 
 
 def _rate(rate: float) -> str:
     return f"{rate / 1000:.1f}k/s"
 
 
-def _latency(outcome: Outcome) -> str:
-    return f"{outcome.p50 / 1000:.2f} / {outcome.p99 / 1000:.2f} ms"
+def _memory(size: float) -> str:
+    return f"{size:.1f} KiB"
 
 
 def as_json(
-    results: Sequence[Measured], cores: Cores, busy: float
+    results: Sequence[Measured],
+    failures: Mapping[str, str],
+    cores: Cores,
+    busy: float,
 ) -> dict[str, object]:
     """Return everything that was measured, with the machine it was measured on.
 
     Args:
         results: The rows.
+        failures: Why others could not be measured, by their names.
         cores: Who ran where.
         busy: The machine's load average before it began.
     """
@@ -136,31 +190,34 @@ def as_json(
             "layout": str(cores),
             "load_before": busy,
         },
+        "failures": failures,
         "rows": [
             {
                 "name": result.row.name,
                 "title": result.row.title,
+                "kind": result.row.kind.value,
                 "ratio": result.ratio,
                 "spread": result.spread,
                 "must": result.row.must,
                 "aim": result.row.aim,
+                "verdict": result.verdict,
                 "ceiling": result.ceiling,
-                "ours": _sides(result.ours),
-                "go": _sides(result.theirs),
+                "ours": _side(result.ours),
+                "go": _side(result.theirs),
             }
             for result in results
         ],
     }
 
 
-def _sides(outcome: Outcome) -> dict[str, object]:
+def _side(outcome: Outcome) -> dict[str, object]:
+    """Return one side: in an idle row ``figure`` is KiB, else messages per second."""
     return {
-        "rate": outcome.rate,
+        "figure": outcome.figure,
         "p50_us": outcome.p50,
         "p99_us": outcome.p99,
         "faults": outcome.faults,
         "cost_us": outcome.cost,
-        "work_us": outcome.work,
         "rounds": outcome.reports,
     }
 

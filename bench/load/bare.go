@@ -69,7 +69,7 @@ func echo(socket net.Conn) {
 func reply(out []byte, kind byte, body []byte) ([]byte, error) {
 	switch kind {
 	case packetHandshake:
-		var plain requests
+		var plain writer
 		return plain.control(out, packetHandshake, `{"code":200,"sys":{"heartbeat":30}}`), nil
 	case packetData:
 		if len(body) < 2 {

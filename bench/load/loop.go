@@ -8,37 +8,66 @@ import (
 )
 
 // dialing bounds the time until all connections are made.
-const dialing = 30 * time.Second
+const dialing = 60 * time.Second
+
+// shape is what the connections do: ask and be answered, or speak to a room.
+type shape interface {
+	// begin queues the first messages.
+	begin(l *loop)
+	// message takes one data packet that has come.
+	message(l *loop, c *conn, body []byte, now int64)
+	// sweep gives up on what is overdue, so that a server that loses some still
+	// shows what it does with the rest.
+	sweep(l *loop, now int64)
+	// missing counts what is still awaited.
+	missing(l *loop) int
+}
 
 // loop is one run: all connections, one epoll, one thread.
 type loop struct {
-	plan    *plan
-	request *requests
-	conns   map[int32]*conn
-	poller  int
-	start   time.Time
-	from    int64 // counting starts, nanoseconds since start
-	until   int64
-	seen    histogram
-	report  report
-	buffer  []byte
+	plan   *plan
+	writer *writer
+	shape  shape
+	conns  map[int32]*conn
+	poller int
+	start  time.Time
+	from   int64 // counting starts, nanoseconds since start
+	until  int64 // nothing new is sent any more
+	over   bool
+	seen   histogram
+	report report
+	buffer []byte
 }
 
 func (p *plan) run() (*report, error) {
 	l := &loop{
-		plan:    p,
-		request: &requests{route: []byte(p.route), payload: []byte(p.payload), ws: p.ws != ""},
-		conns:   make(map[int32]*conn, p.connections),
-		buffer:  make([]byte, 256<<10),
+		plan:   p,
+		writer: &writer{ws: p.ws != ""},
+		shape:  p.shape(),
+		conns:  make(map[int32]*conn, p.connections),
+		buffer: make([]byte, 256<<10),
+		from:   int64(p.warmup),
+		until:  int64(p.warmup + p.window),
 	}
 	l.report.Connections, l.report.InFlight = p.connections, p.inFlight
+	before, err := p.watch.memory()
+	if err != nil {
+		return nil, err
+	}
 	if err := l.connect(); err != nil {
 		return nil, err
 	}
 	defer l.close()
+	if p.kind == idle {
+		time.Sleep(p.window)
+		after, err := p.watch.memory()
+		if err != nil {
+			return nil, err
+		}
+		l.report.Before, l.report.After = before, after
+		l.from, l.until = 0, 0
+	}
 	l.start = time.Now()
-	l.from = int64(p.warmup)
-	l.until = l.from + int64(p.window)
 	if err := l.turn(); err != nil {
 		return nil, err
 	}
@@ -56,7 +85,7 @@ func (l *loop) connect() error {
 	}
 	until := time.Now().Add(dialing)
 	for i := range l.plan.connections {
-		c, err := l.plan.dial(until, l.request)
+		c, err := l.plan.dial(until, l.writer)
 		if err != nil {
 			return fmt.Errorf("connection %d of %d to %s: %w", i+1, l.plan.connections, l.plan.addr, err)
 		}
@@ -71,17 +100,13 @@ func (l *loop) connect() error {
 
 func (l *loop) now() int64 { return int64(time.Since(l.start)) }
 
-// turn sends the first requests and runs until the window is over.
+// turn sends the first messages and runs until the window is over and everything
+// that was sent has had its effect, or has been given up.
 func (l *loop) turn() error {
-	for _, c := range l.conns {
-		now := l.now()
-		for i := range c.slots {
-			l.send(c, i, now)
-		}
-		l.write(c)
-	}
+	l.shape.begin(l)
+	l.flush()
 	events := make([]syscall.EpollEvent, 1024)
-	used := time.Duration(-1)
+	var window measurement
 	for swept := int64(0); ; {
 		n, err := syscall.EpollWait(l.poller, events, 50)
 		if err != nil && err != syscall.EINTR {
@@ -91,19 +116,38 @@ func (l *loop) turn() error {
 			l.serve(l.conns[event.Fd], event.Events)
 		}
 		now := l.now()
-		if used < 0 && now >= l.from {
-			used = processorTime()
+		if !window.open && now >= l.from {
+			if err := window.begin(l.plan.watch, now); err != nil {
+				return err
+			}
 		}
-		if now >= l.until {
-			l.report.CPU = float64(processorTime()-used) / float64(now-l.from)
+		if !l.over && now >= l.until {
+			l.over = true
+			if err := window.end(l.plan.watch, now, &l.report); err != nil {
+				return err
+			}
+		}
+		if !l.over {
+			if now-swept > int64(50*time.Millisecond) {
+				swept = now
+				l.shape.sweep(l, now)
+				l.flush()
+			}
+			continue
+		}
+		missing := l.shape.missing(l)
+		if missing == 0 {
 			return nil
 		}
-		if now-swept > int64(50*time.Millisecond) {
-			swept = now
-			l.sweep(now)
+		if now > l.until+int64(l.plan.patience) {
+			l.report.Lost += missing
+			return nil
 		}
 	}
 }
+
+// counted tells whether what comes now belongs to the window.
+func (l *loop) counted(now int64) bool { return now >= l.from && now < l.until }
 
 func (l *loop) serve(c *conn, events uint32) {
 	if c == nil || c.dead {
@@ -124,7 +168,7 @@ func (l *loop) serve(c *conn, events uint32) {
 		return
 	}
 	now := l.now()
-	err = c.take(l.request.ws, l.buffer[:n], func(kind byte, body []byte) error {
+	err = c.take(l.buffer[:n], func(kind byte, body []byte) error {
 		return l.packet(c, kind, body, now)
 	})
 	if err != nil {
@@ -137,11 +181,9 @@ func (l *loop) serve(c *conn, events uint32) {
 func (l *loop) packet(c *conn, kind byte, body []byte, now int64) error {
 	switch kind {
 	case packetData:
-		if id, failed, payload, ok := answer(body); ok {
-			l.answered(c, id, failed, payload, now)
-		}
+		l.shape.message(l, c, body, now)
 	case packetHeartbeat:
-		c.out = l.request.control(c.out, packetHeartbeat, "")
+		c.out = l.writer.control(c.out, packetHeartbeat, "")
 	case packetKick, packetHandshake:
 	default:
 		return errPacket
@@ -149,42 +191,22 @@ func (l *loop) packet(c *conn, kind byte, body []byte, now int64) error {
 	return nil
 }
 
-func (l *loop) answered(c *conn, id uint64, failed bool, payload []byte, now int64) {
-	index := int(id & (maxSlots - 1))
-	if index >= len(c.slots) || c.slots[index].turn != id>>slotBits {
-		l.report.Late++
-		return
-	}
-	switch {
-	case failed:
-		l.report.Errors++
-	case string(payload) != l.plan.payload:
-		l.report.Wrong++
-	default:
-		l.report.Served++
-		if now >= l.from && now < l.until {
-			l.seen.add(now - c.slots[index].sent)
+// flush writes what is queued on any connection.
+func (l *loop) flush() {
+	for _, c := range l.conns {
+		if !c.dead && len(c.out) > 0 {
+			l.write(c)
 		}
 	}
-	l.send(c, index, now)
-}
-
-func (l *loop) send(c *conn, index int, now int64) {
-	s := &c.slots[index]
-	s.turn++
-	s.sent = now
-	c.out = l.request.append(c.out, s.turn<<slotBits|uint64(index))
 }
 
 // write flushes and asks epoll for more only while the socket is full.
 func (l *loop) write(c *conn) {
-	if len(c.out) > 0 {
-		if err := c.flush(); err != nil {
-			l.bury(c)
-			return
-		}
+	if err := c.flush(); err != nil {
+		l.bury(c)
+		return
 	}
-	full := len(c.out) > 0
+	full := c.full()
 	if full == c.writing {
 		return
 	}
@@ -195,23 +217,6 @@ func (l *loop) write(c *conn) {
 	}
 	if err := syscall.EpollCtl(l.poller, syscall.EPOLL_CTL_MOD, c.fd, &event); err != nil {
 		l.bury(c)
-	}
-}
-
-// sweep gives up on answers that are overdue, so that a server that loses some
-// still shows what it does with the rest.
-func (l *loop) sweep(now int64) {
-	for _, c := range l.conns {
-		if c.dead {
-			continue
-		}
-		for i := range c.slots {
-			if now-c.slots[i].sent > int64(l.plan.patience) {
-				l.report.Lost++
-				l.send(c, i, now)
-			}
-		}
-		l.write(c)
 	}
 }
 
@@ -231,14 +236,6 @@ func (l *loop) close() {
 		}
 	}
 	_ = syscall.Close(l.poller)
-}
-
-func processorTime() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // raiseFileLimit lets as many connections be made as the machine allows at all.

@@ -12,9 +12,13 @@ const (
 	packetData      = 4
 	packetKick      = 5
 
+	messageRequest  = 0 << 1
+	messageNotify   = 1 << 1
 	messageResponse = 2 << 1
+	messagePush     = 3 << 1
 	flagError       = 0x20
 	flagKind        = 0x0e
+	flagCode        = 0x01 // the route is a number
 )
 
 // Ids are a turn and a slot: the slot finds the request at once, the turn tells a
@@ -42,33 +46,38 @@ func packets(data []byte, take func(kind byte, body []byte) error) ([]byte, erro
 	return data, nil
 }
 
-// requests builds request packets for one route and payload.
-type requests struct {
-	route   []byte
-	payload []byte
-	ws      bool
+// writer builds packets.
+type writer struct {
+	ws bool
 }
 
-func (r *requests) append(out []byte, id uint64) []byte {
+func (w *writer) request(out, route []byte, id uint64, payload []byte) []byte {
 	n := uvarintLen(id)
-	size := 1 + n + 1 + len(r.route) + len(r.payload)
-	if r.ws {
-		out = frame(out, 4+size)
-	}
-	out = append(out, packetData, byte(size>>16), byte(size>>8), byte(size), 0)
+	out = w.head(out, packetData, 1+n+1+len(route)+len(payload))
+	out = append(out, messageRequest)
 	out = binary.AppendUvarint(out, id)
-	out = append(out, byte(len(r.route)))
-	out = append(out, r.route...)
-	return append(out, r.payload...)
+	out = append(out, byte(len(route)))
+	out = append(out, route...)
+	return append(out, payload...)
 }
 
-func (r *requests) control(out []byte, kind byte, body string) []byte {
-	if r.ws {
-		out = frame(out, 4+len(body))
+func (w *writer) notify(out, route, payload []byte) []byte {
+	out = w.head(out, packetData, 2+len(route)+len(payload))
+	out = append(out, messageNotify, byte(len(route)))
+	out = append(out, route...)
+	return append(out, payload...)
+}
+
+func (w *writer) control(out []byte, kind byte, body string) []byte {
+	return append(w.head(out, kind, len(body)), body...)
+}
+
+// head is what stands before a body of n bytes; with WebSocket a packet is a frame.
+func (w *writer) head(out []byte, kind byte, n int) []byte {
+	if w.ws {
+		out = frame(out, 4+n)
 	}
-	n := len(body)
-	out = append(out, kind, byte(n>>16), byte(n>>8), byte(n))
-	return append(out, body...)
+	return append(out, kind, byte(n>>16), byte(n>>8), byte(n))
 }
 
 func uvarintLen(id uint64) int {
@@ -80,7 +89,7 @@ func uvarintLen(id uint64) int {
 	return n
 }
 
-// answer reads a data packet; push and other kinds give ok = false.
+// answer reads a response; other messages give ok = false.
 func answer(body []byte) (id uint64, failed bool, payload []byte, ok bool) {
 	if len(body) < 2 || body[0]&flagKind != messageResponse {
 		return 0, false, nil, false
@@ -90,4 +99,13 @@ func answer(body []byte) (id uint64, failed bool, payload []byte, ok bool) {
 		return 0, false, nil, false
 	}
 	return id, body[0]&flagError != 0, body[1+n:], true
+}
+
+// push reads a push with its route in full; other messages give ok = false.
+func push(body []byte) (route, payload []byte, ok bool) {
+	if len(body) < 2 || body[0]&(flagKind|flagCode) != messagePush || len(body) < 2+int(body[1]) {
+		return nil, nil, false
+	}
+	end := 2 + int(body[1])
+	return body[2:end], body[end:], true
 }

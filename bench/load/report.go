@@ -24,6 +24,10 @@ type report struct {
 	Lost        int     `json:"lost"`   // requests without an answer in time
 	Closed      int     `json:"closed"` // connections that ended early
 	CPU         float64 `json:"cpu"`
+	User        float64 `json:"user"`   // seconds of processor time in the window, of
+	System      float64 `json:"system"` // the watched processes together
+	Before      int     `json:"before"` // bytes of memory that they had without the
+	After       int     `json:"after"`  // connections, and with them; of --kind idle
 }
 
 // Buckets are 64 to each power of two: within 1.6 percent of the true value.

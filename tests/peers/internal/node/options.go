@@ -72,7 +72,7 @@ func parse(role string, arguments []string) (*options, error) {
 	flags.BoolVar(&o.debug, "debug", false, "nano's debug log")
 	flags.BoolVar(&o.pipeline, "pipeline", false, "log every message with PIPE in and PIPE out")
 	flags.BoolVar(&o.calls, "calls", false, "log every call to another node with RPC")
-	flags.BoolVar(&o.bench, "bench", false, "only EchoService, and no log: what the bench measures")
+	flags.BoolVar(&o.bench, "bench", false, "only EchoService and, with protobuf, RoomService, and no log: what the bench measures")
 	flags.StringVar(&o.cert, "cert", "", "certificate file for WebSocket over TLS")
 	flags.StringVar(&o.key, "key", "", "key file for WebSocket over TLS")
 	if err := flags.Parse(arguments); err != nil {

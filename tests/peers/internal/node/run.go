@@ -102,7 +102,7 @@ func (o *options) components() *component.Components {
 	switch {
 	case o.bench:
 		if serves {
-			list.Register(&services.EchoService{}, component.WithNameFunc(strings.ToLower))
+			o.registerBench(list)
 		}
 		return list
 	case o.serializer == "protobuf":
@@ -121,4 +121,15 @@ func (o *options) components() *component.Components {
 		list.Register(services.NewMaster(o.listen, o.label))
 	}
 	return list
+}
+
+// registerBench adds what the bench asks; rooms are measured with protobuf alone.
+func (o *options) registerBench(list *component.Components) {
+	lower := component.WithNameFunc(strings.ToLower)
+	if o.serializer == "json" {
+		list.Register(&services.EchoService{}, lower)
+		return
+	}
+	list.Register(&services.PbEchoService{}, component.WithName("EchoService"), lower)
+	list.Register(services.NewRoom(), lower)
 }

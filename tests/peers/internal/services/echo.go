@@ -5,6 +5,7 @@ import (
 
 	"github.com/lonng/nano/component"
 	"github.com/lonng/nano/session"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // EchoService is the bench's: route EchoService.echo, the same work as that
@@ -25,4 +26,18 @@ type EchoMessage struct {
 // Echo answers the text.
 func (e *EchoService) Echo(s *session.Session, m *EchoMessage) error {
 	return s.Response(&EchoMessage{Text: m.Text})
+}
+
+// PbEchoService is EchoService with --serializer protobuf: the same work as that of
+// bench/components/echo_protobuf.py.
+type PbEchoService struct {
+	component.Base
+}
+
+// AfterInit tells that the node has registered.
+func (e *PbEchoService) AfterInit() { log.Print("HOOK EchoService.AfterInit") }
+
+// Echo answers the value.
+func (e *PbEchoService) Echo(s *session.Session, m *wrapperspb.StringValue) error {
+	return s.Response(wrapperspb.String(m.Value))
 }
