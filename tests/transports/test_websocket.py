@@ -12,9 +12,10 @@ from websockets.uri import parse_uri
 
 from nano import Session
 from nano.protocol.client import Accepted, ClientEvent, Kicked
-from nano.protocol.messages import Message
+from nano.protocol.messages import Message, encode_response
 from nano.protocol.packets import PacketType, encode_packet
 from nano.transports.context import Doorway
+from nano.transports.frames import data_frame
 from nano.transports.websocket import LARGEST_UPGRADE, WebSocketTransport
 
 from .room import Hall, Wire, turns, until
@@ -256,6 +257,14 @@ async def test_a_close_is_answered_with_its_code(
     await turns()
     assert session.closed == reason
     assert hall.counts("wire").closed == {reason: 1}
+
+
+@pytest.mark.parametrize("number", [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 1 << 40])
+@pytest.mark.parametrize("size", [0, 1, 118, 119, 200, 70_000])
+def test_an_answer_is_the_frame_of_its_packet(number: int, size: int) -> None:
+    payload = b"x" * size
+    frame = data_frame(encode_response(number, payload))
+    assert WebSocketTransport._answer(number, payload) == frame
 
 
 async def test_what_came_in_front_of_a_close_is_answered() -> None:

@@ -31,28 +31,29 @@ def broadcast(
 
     Whoever has gone is passed over and counted where it is noticed, and a client that
     reads too slowly is closed with its next write, as by any other push.  A message
-    that fits no packet is dropped for all of them, and counted.
+    that does not fit a client's packets is dropped for it, and counted.
     """
-    prepared: dict[Doorway, bytes] = {}
+    prepared: dict[Doorway, bytes] = {}  # empty: by a pipeline, for each client alone
     delivered = 0
+    must = delivery == "must"
     for session in sessions:
         home = session.home
-        if isinstance(home, Absent):
-            delivered += home.deliver(route, payload, delivery)
-            continue
-        if not isinstance(home, ClientTransport):
-            continue  # not at home here
         try:
-            if not home.alike:
+            if isinstance(home, ClientTransport):
+                packet = prepared.get(home.door)
+                if packet is None:
+                    packet = home.prepare(route, payload) if home.alike else b""
+                    prepared[home.door] = packet
+                if not packet:
+                    delivered += home.deliver(route, payload, delivery)
+                elif must:
+                    delivered += home.forward(packet)
+                else:
+                    delivered += home.offer(route, packet, delivery)
+            elif isinstance(home, Absent):
                 delivered += home.deliver(route, payload, delivery)
-                continue
-            packet = prepared.get(home.door)
-            if packet is None:
-                packet = prepared[home.door] = home.prepare(route, payload)
         except EncodeError:
-            metrics.dropped["push", "does-not-fit"] += len(sessions)
-            return delivered
-        delivered += home.offer(route, packet, delivery)
+            metrics.dropped["push", "does-not-fit"] += 1
     if delivered:
         metrics.pushed(route, delivered)
     return delivered

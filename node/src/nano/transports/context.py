@@ -109,6 +109,9 @@ class Front:
         time: The clock for deadlines.
         wall: Seconds since 1970, for the handshake.
         greeter: Who decides which clients come in; by default all do.
+
+    Attributes:
+        unsent: Who has something to be sent at the end of this turn of the loop.
     """
 
     def __init__(
@@ -141,7 +144,7 @@ class Front:
             )
         self.throttled: dict[Client, float] = {}  # until when each is not read
         self.greeter = greeter or Greeter()
-        self._unsent: list[Flushing] = []
+        self.unsent: list[Flushing] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, question: Coroutine[object, object, None]) -> asyncio.Task[None]:
@@ -159,17 +162,15 @@ class Front:
         if self.resumptions is not None:
             self.resumptions.stop()
 
-    def flush_soon(self, client: Flushing) -> None:
-        """Have *client* send what it has, once this turn of the loop is over.
+    def flush_soon(self) -> None:
+        """Have all of :attr:`unsent` send what they have, when this turn is over.
 
-        One call of the loop serves all clients that were sent something meanwhile.
+        One call of the loop serves all clients that are sent something meanwhile.
         """
-        if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._unsent.append(client)
+        asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
-        unsent, self._unsent = self._unsent, []
+        unsent, self.unsent = self.unsent, []
         for client in unsent:
             try:
                 client.flush()

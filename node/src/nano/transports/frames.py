@@ -33,6 +33,7 @@ __all__ = [
     "POLICY_VIOLATION",
     "PROTOCOL_ERROR",
     "TRY_AGAIN_LATER",
+    "WHOLE",
     "FrameError",
     "FrameReader",
     "Frames",

@@ -86,7 +86,10 @@ class Sender(asyncio.Protocol):
             self.flush()  # a turn's output is bounded too
         elif not self._flushing:
             self._flushing = True
-            self._front.flush_soon(self)
+            front = self._front
+            if not front.unsent:
+                front.flush_soon()
+            front.unsent.append(self)
 
     def offer(self, route: str, data: bytes, delivery: Delivery) -> bool:
         """Send a push as its class says; false if it is dropped.

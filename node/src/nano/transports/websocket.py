@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from struct import Struct
 from typing import Final
 
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from nano.protocol.messages import encode_response
+from nano.protocol.messages import ANSWER, DATA_3, encode_response
 from nano.transports.connection import BROKE_OFF, ClientTransport
 from nano.transports.context import Doorway
 from nano.transports.frames import (
@@ -24,6 +25,7 @@ from nano.transports.frames import (
     POLICY_VIOLATION,
     PROTOCOL_ERROR,
     TRY_AGAIN_LATER,
+    WHOLE,
     FrameReader,
     close_frame,
     data_frame,
@@ -49,6 +51,9 @@ TOO_MANY: Final = (
     "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n"
     "Content-Type: text/plain; charset=utf-8\r\n\r\n%s\n"
 )
+
+SHORT_ANSWER: Final = 125 - 7  # bytes of a payload whose frame has a short length
+FRAMED: Final = Struct(">BBIBBB")  # heads of frame, packet and response, with its id
 
 GOODBYES: Final = (NORMAL, GOING_AWAY)  # what a client closes with that means to go
 
@@ -162,6 +167,11 @@ class WebSocketTransport(ClientTransport):
 
     @staticmethod
     def _answer(number: int, payload: bytes) -> bytes:
+        size = len(payload)
+        if 0x80 <= number < 0x4000 and size <= SHORT_ANSWER:  # the same in one step
+            low = number & 0x7F | 0x80
+            head = FRAMED.pack(WHOLE, size + 7, DATA_3 + size, ANSWER, low, number >> 7)
+            return head + payload
         return data_frame(encode_response(number, payload))
 
     def _frame(self, packet: bytes) -> bytes:
