@@ -30,12 +30,22 @@ from nano.transports.listener import Listener
 HANDSHAKE = encode_packet(PacketType.HANDSHAKE)
 ACK = encode_packet(PacketType.HANDSHAKE_ACK)
 HEARTBEAT = encode_packet(PacketType.HEARTBEAT)
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Version: 13\r\n\r\n"
+)
 PATIENCE = 20.0  # seconds; a test that waits longer has failed
 HIGH_WATER = 65536  # bytes at which asyncio and uvloop call a socket full
 
 
 def notify(route: str, payload: bytes) -> bytes:
     return encode_message(Message(NOTIFY, 0, route, payload))
+
+
+def masked(data: bytes, head: int = 0x82) -> bytes:
+    """Return *data*, of less than 126 bytes, as a frame of a client."""
+    return bytes([head, 0x80 | len(data), 0, 0, 0, 0]) + data
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -225,6 +225,14 @@ async def test_a_verdict_that_comes_behind_the_end_changes_nothing() -> None:
     assert hall.is_empty()
 
 
+async def test_nothing_is_pushed_in_front_of_the_answer() -> None:
+    hall, _ = hall_with(lambda session, _: session.push("onEarly", 1))
+    wire = Wire(hall)
+    wire.deliver(wire.client.greet())
+    assert answer(wire.events())["code"] == 200
+    assert hall.metrics.dropped == {("push", "not-greeted"): 1}
+
+
 def test_one_component_decides_and_it_needs_no_handler() -> None:
     door = Door(lambda *_: None)
     assert collect_handlers([door]) == []

@@ -10,7 +10,7 @@ from nano.protocol.messages import Message
 from nano.transports.broadcast import broadcast
 from nano.transports.websocket import WebSocketTransport
 
-from .room import Hall, Wire, notify, turns
+from .room import UPGRADE, Hall, Wire, masked, notify, turns
 
 LIFE = 20.0
 BACKLOG = 100_000
@@ -246,16 +246,11 @@ async def test_a_websocket_that_is_closed_as_one_goes_is_not_waited_for(
 ) -> None:
     town = Town()
     wire = Wire(town.hall, WebSocketTransport)
-    wire.deliver(
-        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        b"Sec-WebSocket-Version: 13\r\n\r\n"
-    )
+    wire.deliver(UPGRADE)
     hello = wire.client.greet(resume="") + wire.client.acknowledge()
-    mask = b"\x00\x00\x00\x00"
-    wire.deliver(b"\x82" + bytes([0x80 | len(hello)]) + mask + hello)
+    wire.deliver(masked(hello))
     assert wire.protocol.session is not None
-    wire.deliver(b"\x88\x82" + mask + code.to_bytes(2))
+    wire.deliver(masked(code.to_bytes(2), 0x88))
     await turns()
     assert town.ended == ended
     town.hall.front.stop()

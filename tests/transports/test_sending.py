@@ -9,7 +9,7 @@ from nano.protocol.client import ClientEvent
 from nano.protocol.messages import Message
 from nano.transports.websocket import WebSocketTransport
 
-from .room import HIGH_WATER, Hall, Wire, turns
+from .room import HIGH_WATER, UPGRADE, Hall, Wire, masked, turns
 
 BACKLOG = 200_000
 
@@ -160,11 +160,8 @@ async def test_a_class_that_there_is_not_is_refused() -> None:
 async def test_over_websocket_the_latest_come_in_frames_of_their_own() -> None:
     hall = Hall(backlog=BACKLOG)
     wire = Wire(hall, WebSocketTransport)
-    wire.deliver(
-        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        b"Sec-WebSocket-Version: 13\r\n\r\n"
-    )
+    wire.deliver(UPGRADE)
+    wire.deliver(masked(wire.client.greet()) + masked(wire.client.acknowledge()))
     wire.writes.clear()
     wire.taking = False
     wire.protocol.forward(bytes(HIGH_WATER + 1))

@@ -180,7 +180,8 @@ class Component:
         A plain function, or an ``async def``: nothing of the client is read meanwhile,
         and the setting ``handshakeTimeoutSeconds`` bounds it.  The session is not
         known to anybody yet; bind its uid and set its data here, so that no handler
-        ever sees the client without them.
+        ever sees the client without them.  Pushes wait for ``session_opened``: one from
+        here would overtake the answer, and is dropped.
 
         Args:
             session: Of the client, should it be let in; ``remote_address`` is known.

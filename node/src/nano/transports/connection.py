@@ -70,7 +70,6 @@ class ClientTransport(Sender):
         "_meter",
         "_outbound",
         "_paused",
-        "_plain",
         "_protocol",
         "_receive",
         "_routes",
@@ -386,9 +385,9 @@ class ClientTransport(Sender):
         if failed and not self._errors:
             self._front.metrics.dropped["answer", "errors-not-announced"] += 1
             return
-        if self._outbound.stages:
+        if self._outbound.stages and self.session is not None:
             answer = Message(RESPONSE, number, "", payload, failed)
-            if not self._processed(answer):
+            if not self._processed(self.session, answer):
                 return
             payload = answer.payload
         self._send(encode_response(number, payload, failed))
@@ -409,19 +408,20 @@ class ClientTransport(Sender):
 
     def deliver(self, route: str, payload: bytes, delivery: Delivery) -> bool:
         """Do as :meth:`push` without counting it; false if it is dropped."""
+        if self.session is None:
+            self._front.metrics.dropped["push", "not-greeted"] += 1
+            return False  # its application is still deciding
         if self._outbound.stages:
             message = Message(PUSH, 0, route, payload)
-            if not self._processed(message):
+            if not self._processed(self.session, message):
                 return False
             payload = message.payload
         return self.offer(route, self.prepare(route, payload), delivery)
 
-    def _processed(self, message: Message) -> bool:
+    def _processed(self, session: Session, message: Message) -> bool:
         """Run a message for the client through the listener's pipeline."""
-        if self.session is None:
-            return False  # it is about to come in, or has gone
         try:
-            self._outbound.process(self.session, message)
+            self._outbound.process(session, message)
         except Exception:
             self._front.metrics.dropped["client", "pipeline"] += 1
             logger.exception("outbound pipeline of %s", self.door.terms.name)
