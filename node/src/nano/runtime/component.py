@@ -1,18 +1,30 @@
-"""Components: classes whose methods clients can reach.
+"""Components: classes whose methods clients and other nodes can reach.
 
 A method marked with :func:`handler` is reached by the route ``Class.method``.  It
 takes the session and one payload, and its annotation decides how the payload is
 decoded.  This module reads classes; who calls the methods, and when, is decided in
-:mod:`nano.runtime.dispatch`.
+:mod:`nano.runtime.dispatch` for clients and :mod:`nano.runtime.calls` for nodes.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final, ParamSpec, TypeVar, overload
+from functools import partial
+from types import SimpleNamespace
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    overload,
+)
 
 from nano.errors import UsageError
 from nano.protocol.messages import LONGEST_ROUTE
@@ -195,6 +207,14 @@ class Component:
             RequestError: The same, with its status, and its code and message as body.
         """
 
+    def name_func(self, name: str) -> str:
+        """Return what the route of the method *name* ends with; *name* itself.
+
+        For a service whose routes follow another manner than Python's, as nano's
+        ``WithNameFunc``; a name that ``@handler`` gives goes before.
+        """
+        return name
+
     def session_opened(self, session: Session) -> None:
         """A session has come to this node.
 
@@ -239,15 +259,19 @@ class Handler:
 
     Attributes:
         route: ``Service.method``.
-        function: The bound method.
-        payload: The type that it declares for its payload.
-        is_async: It is an ``async def``.
+        function: Takes session and payload: the bound method, as a rule.
+        payload: The type that the method declares for its payload.
+        is_async: The method is an ``async def``.
+        internal: It is for nodes, never for clients.
+        needs_session: It cannot be called without a session.
     """
 
     route: str
     function: Callable[..., Any]
     payload: Any
     is_async: bool
+    internal: bool = False
+    needs_session: bool = True
 
     @property
     def service(self) -> str:
@@ -255,27 +279,34 @@ class Handler:
         return self.route.rpartition(".")[0]
 
 
+class _Mark(NamedTuple):
+    """What :func:`handler` writes on a method."""
+
+    name: str  # empty: as Component.name_func has it
+    internal: bool
+
+
 @overload
 def handler(method: F, /) -> F: ...
 @overload
-def handler(name: str, /) -> Callable[[F], F]: ...
-def handler(given: F | str, /) -> F | Callable[[F], F]:
-    """Mark a method as reachable by clients.
+def handler(name: str = "", /, *, internal: bool = False) -> Callable[[F], F]: ...
+def handler(given: F | str = "", /, *, internal: bool = False) -> F | Callable[[F], F]:
+    """Mark a method as reachable by clients, or by other nodes alone.
 
     Args:
         given: The method, as plain ``@handler``; or the name that its route ends
             with, as ``@handler("JoinRoom")``.
+        internal: Only nodes reach it, by :meth:`NodeInfo.call` and
+            :meth:`NodeInfo.notify`; to a client it is a route that nobody serves.
+            Such a method may leave the session out, or declare ``Session | None``.
     """
-    if isinstance(given, str):
-        name = given
+    mark = _Mark(given if isinstance(given, str) else "", internal)
 
-        def mark(method: F) -> F:
-            setattr(method, MARK, name)
-            return method
+    def write(method: F) -> F:
+        setattr(getattr(method, "__func__", method), MARK, mark)  # of a classmethod
+        return method
 
-        return mark
-    setattr(given, MARK, given.__name__)
-    return given
+    return write if isinstance(given, str) else write(given)
 
 
 def collect_handlers(components: Iterable[Component]) -> list[Handler]:
@@ -327,35 +358,101 @@ def overrides(component: Component, name: str, *, may_wait: bool = False) -> boo
 
 
 def _handlers_of(component: Component, service: str) -> Iterable[Handler]:
-    for name, _ in inspect.getmembers(type(component), inspect.isfunction):
-        method = getattr(component, name)
-        suffix = getattr(method, MARK, None)
-        if suffix is None:
+    for name, function in inspect.getmembers(type(component)):
+        mark: _Mark | None = getattr(function, MARK, None)
+        if mark is None:
             continue
-        route = f"{service}.{suffix}"
-        if len(route.encode()) > LONGEST_ROUTE:
-            message = f"the route {route[:40]}… has more than {LONGEST_ROUTE} bytes"
-            raise UsageError(message)
-        payload = _payload_type(method, route)
-        yield Handler(route, method, payload, inspect.iscoroutinefunction(method))
+        method = getattr(component, name)
+        suffix = mark.name or component.name_func(name)
+        yield _read(method, _route(service, suffix), mark.internal)
 
 
-def _payload_type(method: Callable[..., Any], route: str) -> Any:
+def _route(service: str, suffix: str) -> str:
+    route = f"{service}.{suffix}"
+    try:
+        size = len(route.encode())
+    except UnicodeEncodeError:
+        raise UsageError(f"the route {route[:40]!a} is no text in UTF-8") from None
+    if size > LONGEST_ROUTE:
+        message = f"the route {route[:40]}… has more than {LONGEST_ROUTE} bytes"
+        raise UsageError(message)
+    if not suffix:
+        raise UsageError(f"a handler of {service} has no name for its route to end in")
+    return route
+
+
+def _read(method: Callable[..., Any], route: str, internal: bool) -> Handler:
+    """Return the handler that *method* is.
+
+    Raises:
+        UsageError: It cannot be one; the text says why.
+    """
+    if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+        message = f"{route} yields; a handler returns one value, the answer"
+        raise UsageError(message)
+    names = _parameters(method, route, internal)
+    is_async = inspect.iscoroutinefunction(method)
+    payload = _hint(method, names[-1], route)
+    if len(names) == 1:
+        function = partial(_without_session, method)
+        return Handler(route, function, payload, is_async, internal, False)
+    needs = not _may_be_none(method, names[0], unless_said=internal)
+    return Handler(route, method, payload, is_async, internal, needs)
+
+
+def _without_session(
+    method: Callable[[Any], Any], session: Session | None, payload: Any
+) -> Any:
+    return method(payload)
+
+
+def _parameters(method: Callable[..., Any], route: str, internal: bool) -> list[str]:
+    """Return the names of what *method* takes: a session, maybe, and the payload."""
     parameters = inspect.signature(method).parameters
-    names = list(parameters)
-    if len(names) != 2:
-        message = (
-            f"{route} takes {len(names)} parameters besides self; a handler takes two, "
-            "the session and the payload"
+    if not 2 - internal <= len(parameters) <= 2:
+        wanted = (
+            "an internal handler takes the payload, and the session in front of it "
+            "if it wants it"
+            if internal
+            else "a handler takes two, the session and the payload"
         )
+        message = f"{route} takes {len(parameters)} parameters besides self; {wanted}"
         raise UsageError(message)
     for name, parameter in parameters.items():
         if parameter.kind not in BY_POSITION:
             message = f"{route} takes {name} by name only; a handler's are by position"
             raise UsageError(message)
+    return list(parameters)
+
+
+def _hint(method: Callable[..., Any], name: str, route: str) -> Any:
+    """Return the type that *method* declares for its parameter *name*.
+
+    Only this one is resolved: what else a handler mentions may be imported for type
+    checkers alone.
+    """
+    function = inspect.unwrap(getattr(method, "__func__", method))
+    hints = getattr(function, "__annotations__", {})
+    if name not in hints:
+        return Any
+    only = SimpleNamespace(__annotations__={name: hints[name]})
+    names = getattr(function, "__globals__", {})
     try:
-        hints = typing.get_type_hints(method)
+        return typing.get_type_hints(only, names, include_extras=True)[name]
     except Exception as error:
-        message = f"{route}: its annotations cannot be resolved: {error}"
+        message = (
+            f"{route}: the annotation of {name} cannot be resolved: {error}; what it "
+            "names has to be there when the module is imported"
+        )
         raise UsageError(message) from error
-    return hints.get(names[1], Any)
+
+
+def _may_be_none(method: Callable[..., Any], name: str, *, unless_said: bool) -> bool:
+    """Tell whether *method* takes ``None`` for its session."""
+    function = inspect.unwrap(getattr(method, "__func__", method))
+    hint = getattr(function, "__annotations__", {}).get(name)
+    if hint is None:
+        return unless_said
+    if isinstance(hint, str):  # it may name what is imported for type checkers alone
+        return re.search(r"\b(None|Optional|Any|object)\b", hint) is not None
+    return hint in (Any, object) or type(None) in typing.get_args(hint)

@@ -61,6 +61,9 @@ class Dispatcher:
         serializer: Decodes payloads and encodes answers.
         metrics: Where messages are counted.
         timeout: Seconds that an ``async`` handler may take for one message.
+
+    Attributes:
+        hidden: Routes that are for nodes, not for clients, here or on other nodes.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Dispatcher:
     ) -> None:
         self.serializer = serializer
         self.metrics = metrics
+        self.hidden: set[str] = set()
         self.timeout = timeout
         self.answers = Answers(serializer, metrics, timeout)
         self.routes: dict[str, Route] = {}
@@ -77,12 +81,15 @@ class Dispatcher:
         self.unknown: Route = _UnknownRoute(self)
 
     def add(self, handlers: Iterable[Handler], filters: Filters = NO_FILTERS) -> None:
-        """Serve *handlers* on this node, each with *filters* around it.
+        """Serve *handlers* on this node to clients, each with *filters* around it.
 
         Raises:
             UsageError: A handler's payload type cannot be decoded.
         """
         for item in handlers:
+            if item.internal:
+                self.hidden.add(item.route)
+                continue
             try:
                 route = _route(item, self, filters)
             except TypeError as error:
@@ -146,7 +153,11 @@ def refusal_of(error: BaseException, what: str, session: Session) -> RequestErro
 
 
 class _UnknownRoute:
-    """Where messages go that nobody serves."""
+    """Where messages go that nobody serves to clients.
+
+    One to an internal handler is answered as if there were none: a client learns
+    nothing of what nodes say to each other.
+    """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
@@ -158,6 +169,8 @@ class _UnknownRoute:
             self.counts.requests += 1
         else:
             self.counts.notifies += 1
+        if message.route in self._dispatcher.hidden:
+            self._dispatcher.metrics.dropped["client", "internal-route"] += 1
         error = RequestError(NOT_FOUND, f"nobody serves {message.route[:80]!r}")
         answer_error(self._dispatcher, session, message, error)
 
