@@ -43,6 +43,7 @@ from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
 from nano.runtime.greeting import Greeter
 from nano.runtime.groups import Groups
+from nano.runtime.inbox import Inbox
 from nano.runtime.loading import load_components
 from nano.runtime.pipeline import Pipelines
 from nano.runtime.sessions import Sessions, tell_components
@@ -97,15 +98,17 @@ class Node:
         self._threads = Threads()
         self._listener_specs = spec.gates.listeners if options.role is Role.GATE else []
         self._pipelines = Pipelines(item.name for item in self._listener_specs)
+        self._inbox = Inbox(self._metrics)
         info = NodeInfo(
             options.address,
             options.role.value,
             self._kind,
             self._cluster_name,
-            self._groups,
-            self._timers,
-            self._threads,
-            self._pipelines,
+            pipelines=self._pipelines,
+            groups=self._groups,
+            timers=self._timers,
+            threads=self._threads,
+            inbox=self._inbox,
         )
         self._components = load_components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
@@ -232,6 +235,8 @@ class Node:
         undo(self._admin.stop)
         await self._admin.start()
         undo(self._threads.stop)  # last: a component may need it to stop
+        undo(self._inbox.stop)
+        self._inbox.start()
         undo(self._timers.stop)  # should one of them not start
         for component in self._components:
             await component.start()

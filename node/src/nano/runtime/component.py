@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -23,6 +23,7 @@ from typing import (
     NamedTuple,
     ParamSpec,
     TypeVar,
+    TypeVarTuple,
     overload,
 )
 
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     from nano.runtime.greeting import Handshake
     from nano.runtime.group import Group
     from nano.runtime.groups import Groups
+    from nano.runtime.inbox import Inbox
     from nano.runtime.pipeline import Pipeline, Pipelines
     from nano.runtime.session import Session
     from nano.runtime.threads import Threads
-    from nano.runtime.timers import Function, Timer, Timers
+    from nano.runtime.timers import Condition, Function, Timer, Timers
 
 __all__ = [
     "HOOKS",
@@ -67,6 +69,7 @@ HANDSHAKE: Final = "handshake"  # a hook that may be a coroutine function
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -80,9 +83,10 @@ class NodeInfo:
         backend: Which entry of ``spec.backends``; empty on a gate.
         cluster: ``namespace/name`` of the cluster.
         groups: Behind :meth:`group`; the node sets it.
-        timers: Behind :meth:`every` and :meth:`after`; the node sets it.
+        timers: Behind :meth:`every`, :meth:`after` and :meth:`when`; the node sets it.
         threads: Behind :meth:`run_blocking`; the node sets it.
         pipelines: Behind :meth:`pipeline`; the node sets it.
+        inbox: Behind :meth:`call_soon` and :meth:`from_thread`; the node sets it.
     """
 
     name: str
@@ -93,6 +97,7 @@ class NodeInfo:
     timers: Timers | None = field(default=None, compare=False, repr=False)
     threads: Threads | None = field(default=None, compare=False, repr=False)
     pipelines: Pipelines | None = field(default=None, compare=False, repr=False)
+    inbox: Inbox | None = field(default=None, compare=False, repr=False)
 
     def group(self, name: str) -> Group:
         """Return the group *name*: the same set of sessions on every node.
@@ -102,19 +107,26 @@ class NodeInfo:
         """
         return _there(self.groups).group(name)
 
-    def every(self, seconds: float, function: Function) -> Timer:
+    def every(
+        self, seconds: float, function: Function, *, times: int | None = None
+    ) -> Timer:
         """Call *function* every so many *seconds*, until cancelled or the node stops.
 
         The first call is after one interval.  An ``async`` function is awaited before
         it is called again; what it raises is logged, and the timer goes on.
 
+        Args:
+            seconds: The interval, at least a millisecond.
+            function: Called without arguments.
+            times: After so many calls the timer is over; any number if not given.
+
         Returns:
             A handle; its ``cancel()`` ends the calls.
 
         Raises:
-            UsageError: *seconds* is less than a millisecond, or this is no node.
+            UsageError: *seconds* or *times* is too small, or this is no node.
         """
-        return _there(self.timers).every(seconds, function)
+        return _there(self.timers).every(seconds, function, times=times)
 
     def after(self, seconds: float, function: Function) -> Timer:
         """Call *function* once, in so many *seconds*; otherwise as :meth:`every`.
@@ -123,6 +135,78 @@ class NodeInfo:
             UsageError: *seconds* is negative, or this is no node.
         """
         return _there(self.timers).after(seconds, function)
+
+    def when(
+        self,
+        condition: Condition,
+        function: Function,
+        *,
+        every: float = 1.0,
+        times: int | None = None,
+    ) -> Timer:
+        """Call *function* at every interval at which *condition* holds.
+
+        A condition that stays true leads to a call at each interval, as in nano; with
+        ``times=1`` the timer waits for it once.  While an ``async`` function runs, the
+        condition is not asked.  What it raises is logged, and counts as false.
+
+        Args:
+            condition: A plain function, called without arguments.
+            function: As of :meth:`every`.
+            every: Seconds between two looks at the condition; the first is after one.
+            times: After so many calls of *function* the timer is over.
+
+        Raises:
+            UsageError: *every* or *times* is too small, *condition* is ``async``, or
+                this is no node.
+        """
+        timers = _there(self.timers)
+        return timers.when(condition, function, every=every, times=times)
+
+    def call_soon(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Have ``function(*args)`` called in the event loop; from any thread.
+
+        It never waits, and calls are made in the order in which they were handed in.
+        An ``async`` function becomes a task; what is raised is logged.  All else that
+        a node offers may be used in its event loop only.
+
+        Raises:
+            QueueFull: 10,000 calls are not done yet; this one is not taken.
+            UsageError: This is no node, or it does not run.
+        """
+        _there(self.inbox).post(function, *args)
+
+    @overload
+    def from_thread(
+        self,
+        function: Callable[[*Ts], Coroutine[Any, Any, T]],
+        *args: *Ts,
+        timeout: float = ...,
+    ) -> T: ...
+    @overload
+    def from_thread(
+        self, function: Callable[[*Ts], T], *args: *Ts, timeout: float = ...
+    ) -> T: ...
+    def from_thread(
+        self, function: Callable[[*Ts], object], *args: *Ts, timeout: float = 10.0
+    ) -> Any:
+        """Call ``function(*args)`` in the event loop, and wait for it in this thread.
+
+        The way back from :meth:`run_blocking`, and from threads of one's own.
+
+        Args:
+            function: May be ``async``; it is awaited there.
+            args: What it is called with.
+            timeout: Seconds to wait; an ``async`` function is cancelled then.
+
+        Returns:
+            What it returns; what it raises is raised here.
+
+        Raises:
+            TimeoutError: It took longer.
+            UsageError: This is no node, or it stops; or the thread runs an event loop.
+        """
+        return _there(self.inbox).ask(timeout, function, *args)
 
     async def run_blocking(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs

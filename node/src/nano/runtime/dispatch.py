@@ -30,6 +30,7 @@ from nano.runtime.answers import ANSWERED, Answers, Deferred
 from nano.runtime.component import Handler
 from nano.runtime.filters import Filters
 from nano.runtime.session import Session
+from nano.runtime.tasks import end_tasks
 from nano.serializers import Serializer
 
 __all__ = ["Dispatcher", "LocalRoute", "Route", "answer_error", "refusal_of"]
@@ -118,10 +119,7 @@ class Dispatcher:
         client has gone, or is told by its gate.
         """
         self.stopping = True
-        tasks = list(self.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(list(self.tasks))
 
 
 def answer_error(
