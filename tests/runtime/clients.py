@@ -117,7 +117,7 @@ class World:
 
     def __init__(self, *components: Component, timeout: float = PATIENCE) -> None:
         self.metrics = Metrics()
-        self.sessions = Sessions()
+        self.sessions = Sessions(self.metrics)
         self.dispatcher = Dispatcher(JsonSerializer(), self.metrics, timeout)
         self.dispatcher.add(collect_handlers(components), Filters(components))
 

@@ -86,7 +86,7 @@ class Node:
             Role.BACKEND: backend.components if backend else (),
         }[options.role]
         self._metrics = Metrics()
-        self._sessions = Sessions()
+        self._sessions = Sessions(self._metrics)
         serializer = by_name(settings.serializer)
         self._groups = Groups(
             self._sessions,

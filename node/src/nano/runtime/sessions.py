@@ -7,7 +7,9 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from nano.metrics import Metrics
 from nano.runtime.component import Component, overrides
+from nano.runtime.routing import NOWHERE, Routing
 from nano.runtime.session import Session
 
 __all__ = ["Sessions", "new_session_id", "tell_components"]
@@ -27,9 +29,17 @@ class Sessions:
 
     Whoever must know of a session's end is told exactly once, after the session
     has left the table; whoever must know of its beginning, when it has entered.
+
+    Args:
+        metrics: Where messages are counted that a session's end leaves unserved.
+
+    Attributes:
+        routing: Who could serve the sessions; behind ``session.router``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
+        self.routing: Routing = NOWHERE
         self._sessions: dict[int, Session] = {}
         self._openings: list[Callable[[Session], None]] = []
         self._callbacks: list[Callable[[Session], None]] = []
@@ -44,6 +54,7 @@ class Sessions:
 
     def add(self, session: Session) -> None:
         """Take *session* in."""
+        session.routing = self.routing
         self._sessions[session.id] = session
         for callback in self._openings:
             try:
@@ -61,6 +72,8 @@ class Sessions:
             return
         del self._sessions[session.id]
         session.closed = reason
+        if session.waiting:
+            self._metrics.dropped["session", "closed"] += len(session.waiting)
         session.waiting = None
         for callback in self._callbacks:
             try:
