@@ -102,6 +102,11 @@ class Links:
         return self._open.get(address)
 
     @property
+    def hello(self) -> pb.Hello:
+        """What this node says of itself."""
+        return self._hello
+
+    @property
     def open(self) -> list[Link]:
         """The links that are open."""
         return list(self._open.values())

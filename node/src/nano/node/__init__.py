@@ -23,6 +23,8 @@ from functools import partial
 from typing import Final
 
 from nano.admin import AdminServer
+from nano.cluster.bindings import Bindings
+from nano.cluster.calls import CallLinks
 from nano.cluster.groups import GroupLinks
 from nano.cluster.link import make_hello
 from nano.cluster.links import Links
@@ -38,6 +40,7 @@ from nano.metrics import Metrics
 from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
 from nano.protocol.dictionary import RouteDictionary
+from nano.runtime.calls import Calls
 from nano.runtime.component import NodeInfo, collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
@@ -99,6 +102,9 @@ class Node:
         self._listener_specs = spec.gates.listeners if options.role is Role.GATE else []
         self._pipelines = Pipelines(item.name for item in self._listener_specs)
         self._inbox = Inbox(self._metrics)
+        timeout = settings.request_timeout_seconds
+        self._dispatcher = Dispatcher(serializer, self._metrics, timeout)
+        self._calls = Calls(self._dispatcher)
         info = NodeInfo(
             options.address,
             options.role.value,
@@ -109,14 +115,15 @@ class Node:
             timers=self._timers,
             threads=self._threads,
             inbox=self._inbox,
+            calls=self._calls,
         )
         self._components = load_components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
-        timeout = settings.request_timeout_seconds
-        self._dispatcher = Dispatcher(serializer, self._metrics, timeout)
         self._dispatcher.add(self._handlers, Filters(self._components))
+        self._calls.add(self._handlers)
         self._ticker = Ticker()
         self._ticker.add(self._dispatcher.tick)
+        self._ticker.add(self._calls.tick)
         self._stop_wanted = asyncio.Event()
         self._undo = AsyncExitStack()
         self._build_cluster()
@@ -144,11 +151,12 @@ class Node:
     def _build_cluster(self) -> None:
         options = self._options
         settings = options.manifest.spec.settings
+        public = [item for item in self._handlers if not item.internal]
         self._cluster = ClusterServer(
             Member(
                 address=options.address,
                 label=self._kind or options.role.value,
-                services=tuple(sorted({item.service for item in self._handlers})),
+                services=tuple(sorted({it.service for it in public})),
                 role=options.role.value,
                 kind=self._kind,
                 link=options.role is not Role.MASTER,
@@ -161,11 +169,17 @@ class Node:
             calls=NoMessages(),
             extra=[LinkService(lambda stream: self._links.serve(stream)).attach],
         )
-        routes = [item.route for item in self._handlers]
-        self._hello = make_hello(self._cluster_name, self._cluster.me, routes)
+        self._hello = make_hello(
+            self._cluster_name,
+            self._cluster.me,
+            [item.route for item in public],
+            [item.route for item in self._handlers if item.internal],
+        )
         self._links = Links(self._hello, DialledLink, self._metrics, time.monotonic)
         Mirrors(self._dispatcher, self._sessions, self._links)
         GroupLinks(self._groups, self._sessions, self._links, self._metrics)
+        CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
+        Bindings(self._sessions, self._links, self._metrics)
         if options.role is Role.GATE:
             timeout = settings.request_timeout_seconds
             forwarder = Forwarder(

@@ -32,6 +32,7 @@ from nano.protocol.messages import LONGEST_ROUTE
 
 if TYPE_CHECKING:
     from nano.protocol.messages import Message
+    from nano.runtime.calls import Calls
     from nano.runtime.greeting import Handshake
     from nano.runtime.group import Group
     from nano.runtime.groups import Groups
@@ -87,6 +88,7 @@ class NodeInfo:
         threads: Behind :meth:`run_blocking`; the node sets it.
         pipelines: Behind :meth:`pipeline`; the node sets it.
         inbox: Behind :meth:`call_soon` and :meth:`from_thread`; the node sets it.
+        calls: Behind :meth:`call` and :meth:`notify`; the node sets it.
     """
 
     name: str
@@ -98,6 +100,7 @@ class NodeInfo:
     threads: Threads | None = field(default=None, compare=False, repr=False)
     pipelines: Pipelines | None = field(default=None, compare=False, repr=False)
     inbox: Inbox | None = field(default=None, compare=False, repr=False)
+    calls: Calls | None = field(default=None, compare=False, repr=False)
 
     def group(self, name: str) -> Group:
         """Return the group *name*: the same set of sessions on every node.
@@ -207,6 +210,86 @@ class NodeInfo:
             UsageError: This is no node, or it stops; or the thread runs an event loop.
         """
         return _there(self.inbox).ask(timeout, function, *args)
+
+    @overload
+    async def call(
+        self,
+        route: str,
+        payload: Any = ...,
+        *,
+        session: Session | None = ...,
+        timeout: float | None = ...,
+        wanted: type[T],
+    ) -> T: ...
+    @overload
+    async def call(
+        self,
+        route: str,
+        payload: Any = ...,
+        *,
+        session: Session | None = ...,
+        timeout: float | None = ...,
+        wanted: Any = ...,
+    ) -> Any: ...
+    async def call(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        session: Session | None = None,
+        timeout: float | None = None,
+        wanted: Any = Any,
+    ) -> Any:
+        """Ask a handler, of this node or another one, and wait for its result.
+
+        The handler may be internal or not.  Without a session it is this node's own,
+        if it has it, or else that of any member; with one, of the member that the
+        session is bound to, as for a message of its client.  A call does not wait for
+        the messages of the session that are in hand, and no filter sees it.
+
+        Args:
+            route: ``Service.method``.
+            payload: What the handler gets, encoded and decoded on the way.
+            session: Whose call it is; the handler gets it, wherever it runs.
+            timeout: Seconds to wait; at most, and if not given, the setting
+                ``requestTimeoutSeconds``, when the other side gives up as well.
+            wanted: The type of the result, as a handler declares its payload's.
+
+        Returns:
+            What the handler returned; ``None`` if it returned nothing.
+
+        Raises:
+            RequestError: The handler raised it; or 503: no node serves the route, or
+                is out of reach or overloaded; 504: it took too long; 400: it refuses
+                the payload, or needs a session; 404: the session has ended; 500: it
+                failed.
+            PayloadError: The result is not what is *wanted*.
+            TypeError: *payload* cannot be encoded, or nothing becomes *wanted*.
+            EncodeError: *payload* is too long.
+            UsageError: *timeout* is not positive, or this is no node.
+        """
+        return await _there(self.calls).call(route, payload, session, timeout, wanted)
+
+    def notify(
+        self, route: str, payload: Any = None, *, session: Session | None = None
+    ) -> None:
+        """Tell a handler, of this node or another one, something; never waits.
+
+        It goes where :meth:`call` would go.  With a session it has its turn among the
+        messages of that session.  If it cannot be delivered, that is logged and
+        counted (``nano_dropped_total{stage="notify"}``), and nobody is told.
+
+        Args:
+            route: ``Service.method``.
+            payload: What the handler gets, encoded and decoded on the way.
+            session: Whose notify it is.
+
+        Raises:
+            TypeError: *payload* cannot be encoded.
+            EncodeError: *payload* is too long.
+            UsageError: This is no node.
+        """
+        _there(self.calls).notify(route, payload, session)
 
     async def run_blocking(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs

@@ -33,7 +33,14 @@ from nano.runtime.session import Session
 from nano.runtime.tasks import end_tasks
 from nano.serializers import Serializer
 
-__all__ = ["Dispatcher", "LocalRoute", "Route", "answer_error", "refusal_of"]
+__all__ = [
+    "Dispatcher",
+    "LocalRoute",
+    "Route",
+    "answer_error",
+    "make_route",
+    "refusal_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +99,7 @@ class Dispatcher:
                 self.hidden.add(item.route)
                 continue
             try:
-                route = _route(item, self, filters)
+                route = make_route(item, self, filters)
             except TypeError as error:
                 message = (
                     f"{item.route}: cannot decode the payload it declares: {error}"
@@ -366,7 +373,14 @@ class _FilteredAsyncRoute(_FilteredRoute, _AsyncRoute):
         self._filters.ended(session, message)
 
 
-def _route(item: Handler, dispatcher: Dispatcher, filters: Filters) -> LocalRoute:
+def make_route(
+    item: Handler, dispatcher: Dispatcher, filters: Filters = NO_FILTERS
+) -> LocalRoute:
+    """Return the route to *item*, with *filters* around it.
+
+    Raises:
+        TypeError: The payload that it declares cannot be decoded.
+    """
     if filters:
         filtered = _FilteredAsyncRoute if item.is_async else _FilteredRoute
         return filtered(item, dispatcher, filters)

@@ -21,8 +21,8 @@ __all__ = ["NOWHERE", "Router", "Routing"]
 class Routing(Protocol):
     """What is known of the members of the cluster, and of who serves what."""
 
-    def members(self, service: str) -> list[str]:
-        """Return the addresses of the other nodes that serve *service*."""
+    def members(self, session: Session, service: str) -> list[str]:
+        """Return the addresses of members that *session* can be bound to."""
 
     def bind(self, session: Session, service: str, member: str | None) -> None:
         """Bind *session*, at its home, to *member*; ``None``: to nobody.
@@ -50,8 +50,11 @@ class Router:
         return self._session.bindings.get(service)
 
     def members(self, service: str) -> list[str]:
-        """Return the addresses of the other nodes that serve *service*, sorted."""
-        return sorted(self._routing.members(service))
+        """Return the addresses of the members that serve *service*, sorted.
+
+        What the session's own gate serves itself is not bound to anybody.
+        """
+        return sorted(self._routing.members(self._session, service))
 
     def bind(self, service: str, member: str) -> None:
         """Have *member* serve the session's messages to *service* from the next on.
@@ -78,7 +81,7 @@ class Router:
 class _Nowhere:
     """There are no other nodes."""
 
-    def members(self, service: str) -> list[str]:
+    def members(self, session: Session, service: str) -> list[str]:
         """Nobody serves anything."""
         return []
 
