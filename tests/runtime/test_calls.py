@@ -86,6 +86,12 @@ class Wallet(Component):
         return "never"
 
     @handler(internal=True)
+    def ask_the_dead_at_once(self, payload: None) -> str:
+        gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        return gone.result()
+
+    @handler(internal=True)
     def whose(self, session: Session | None, payload: Any) -> str:
         return session.uid if session else "nobody's"
 
@@ -275,6 +281,7 @@ async def test_an_exception_is_a_500_without_its_text_or_the_route_and_logged(
         ("Wallet.both", None, 400),
         ("Wallet.odd", None, 500),
         ("Wallet.ask_the_dead", None, 500),
+        ("Wallet.ask_the_dead_at_once", None, 500),
         ("Wallet.nobody", None, 503),
         ("nonsense", None, 503),
     ],

@@ -262,6 +262,25 @@ async def test_limits_in_an_annotation_hold() -> None:
     assert (refusal.status, "<= 3" in refusal.value["msg"]) == (400, True)
 
 
+class Silent(Base):
+    def inherited(self, session: Session, payload: Any) -> str:
+        return "not marked"
+
+
+class Without(Base):
+    inherited = None  # type: ignore[assignment]
+
+    @handler
+    def other(self, session: Session, payload: Any) -> str:
+        return "other"
+
+
+def test_a_method_does_not_take_a_handlers_route_away_by_mistake() -> None:
+    with pytest.raises(UsageError, match=r"Silent\.inherited replaces a handler"):
+        collect_handlers([Silent()])
+    assert set(routes_of(Without())) == {"Without.other"}
+
+
 def test_two_components_may_not_share_a_route() -> None:
     with pytest.raises(UsageError, match=r"the route Room\.inherited; rename"):
         collect_handlers([Room(), Room()])

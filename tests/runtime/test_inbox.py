@@ -135,7 +135,10 @@ async def test_what_fails_is_logged_and_keeps_nobody_from_its_turn(
         raise LookupError("two")
 
     done = asyncio.Event()
+    gone = asyncio.get_running_loop().create_future()
+    gone.cancel()
     inbox.post(divmod, 1, 0)
+    inbox.post(gone.result)
     inbox.post(broken)
     inbox.post(done.set)
     await done.wait()

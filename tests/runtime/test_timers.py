@@ -9,11 +9,12 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 
 import pytest
 
 from nano import NodeInfo
-from nano.errors import UsageError
+from nano.errors import QueueFull, UsageError
 from nano.runtime import tasks as tasks_module
 from nano.runtime import threads as threads_module
 from nano.runtime.threads import MOST_THREADS, Threads
@@ -126,9 +127,16 @@ async def test_a_timer_goes_on_after_an_exception(
         gone.cancel()
         await gone
 
-    for function in (broken, broken_async, waits_for_the_dead):
+    def asks_the_dead() -> None:
+        calls.append("dead at once")
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        gone.result()
+
+    for function in (broken, broken_async, waits_for_the_dead, asks_the_dead):
         timers.every(SOON, function)
-    await until(lambda: min(map(calls.count, ("plain", "async", "dead"))) >= 2)
+    every = ("plain", "async", "dead", "dead at once")
+    await until(lambda: min(map(calls.count, every)) >= 2)
     assert "LookupError: one" in caplog.text
     assert "LookupError: two" in caplog.text
 
@@ -354,6 +362,26 @@ async def test_a_blocking_function_runs_in_a_thread(threads: Threads) -> None:
     assert name.startswith("nano-blocking")
     with pytest.raises(ZeroDivisionError):
         await threads.run(divmod, 1, 0)
+
+
+async def test_calls_that_wait_for_a_thread_are_bounded(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads_module, "MOST_CALLS", 2)
+    free = threading.Event()
+    running = [asyncio.create_task(threads.run(free.wait, 10.0)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull, match="2 calls run or wait"):
+        await threads.run(int)
+    free.set()
+    assert await asyncio.gather(*running) == [True, True]
+    assert await threads.run(int) == 0
+
+
+async def test_a_thread_sees_the_context_of_who_calls(threads: Threads) -> None:
+    trace: ContextVar[str] = ContextVar("trace")
+    trace.set("abc")
+    assert await threads.run(trace.get) == "abc"
 
 
 async def test_threads_are_few_and_the_loop_goes_on(threads: Threads) -> None:

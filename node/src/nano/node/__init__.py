@@ -50,6 +50,7 @@ from nano.runtime.inbox import Inbox
 from nano.runtime.loading import load_components
 from nano.runtime.pipeline import Pipelines
 from nano.runtime.sessions import Sessions, tell_components
+from nano.runtime.tasks import FAILURES
 from nano.runtime.threads import Threads
 from nano.runtime.ticker import Ticker
 from nano.runtime.timers import Timers
@@ -391,7 +392,10 @@ async def _ended(hook: Callable[[], Awaitable[None]]) -> None:
     """Run a component's *hook* on the way down; its failure stops nothing."""
     try:
         await hook()
-    except Exception:
+    except FAILURES as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+            raise  # not what the hook waits for was cancelled, but who stops the node
         logger.exception("%s failed", hook.__qualname__)
 
 

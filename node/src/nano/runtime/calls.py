@@ -38,6 +38,7 @@ from nano.runtime.component import Handler
 from nano.runtime.deadlines import Deadlines
 from nano.runtime.dispatch import Dispatcher, LocalRoute, make_route
 from nano.runtime.session import CALLED, FromNode, Session
+from nano.runtime.tasks import FAILURES
 from nano.serializers import Serializer
 
 __all__ = ["Calls", "Done", "Elsewhere", "Outcome"]
@@ -371,7 +372,7 @@ class Callee:
         outcome: Outcome
         try:
             outcome = self._result(self._handler.function(session, self._decode(data)))
-        except Exception as error:
+        except FAILURES as error:
             outcome = self._failure(error)
         finally:
             CALLED.reset(token)

@@ -256,7 +256,8 @@ class NodeInfo:
             wanted: The type of the result, as a handler declares its payload's.
 
         Returns:
-            What the handler returned; ``None`` if it returned nothing.
+            What the handler returned, decoded as *wanted*; nothing returned is an
+            empty payload, in JSON ``None``.
 
         Raises:
             RequestError: The handler raised it; or 503: no node serves the route, or
@@ -300,6 +301,7 @@ class NodeInfo:
             What it returns; what it raises is raised here.
 
         Raises:
+            QueueFull: 10,000 calls wait for a thread; this one is not taken.
             UsageError: This is no node, or it has stopped.
         """
         return await _there(self.threads).run(function, *args, **kwargs)
@@ -528,10 +530,23 @@ def _handlers_of(component: Component, service: str) -> Iterable[Handler]:
     for name, function in inspect.getmembers(type(component)):
         mark: _Mark | None = getattr(function, MARK, None)
         if mark is None:
+            _refuse_unmarked(type(component), name, function)
             continue
         method = getattr(component, name)
         suffix = mark.name or component.name_func(name)
         yield _read(method, _route(service, suffix), mark.internal)
+
+
+def _refuse_unmarked(cls: type, name: str, function: object) -> None:
+    """Refuse a method that replaces a handler and would take its route away."""
+    if inspect.isroutine(function) and any(
+        hasattr(vars(base).get(name), MARK) for base in cls.__mro__
+    ):
+        message = (
+            f"{cls.__name__}.{name} replaces a handler of a base class; mark it with "
+            f"@handler too, or write {name} = None to have no such route"
+        )
+        raise UsageError(message)
 
 
 def _route(service: str, suffix: str) -> str:

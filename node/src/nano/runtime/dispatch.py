@@ -30,7 +30,7 @@ from nano.runtime.answers import ANSWERED, Answers, Deferred
 from nano.runtime.component import Handler
 from nano.runtime.filters import Filters
 from nano.runtime.session import Session
-from nano.runtime.tasks import end_tasks
+from nano.runtime.tasks import FAILURES, end_tasks
 from nano.serializers import Serializer
 
 __all__ = [
@@ -230,7 +230,7 @@ class LocalRoute:
                 else:
                     session.home.respond(message.id, self._encode(result), False)
                     self.counts.responses += 1
-        except Exception as error:
+        except FAILURES as error:
             self._fail(session, message, error)
         finally:
             session.asked = None
@@ -351,7 +351,7 @@ class _FilteredRoute(LocalRoute):
                 check(session, message)
                 if session.asked is ANSWERED:
                     return False
-        except Exception as error:
+        except FAILURES as error:
             self._fail(session, message, error)
             return False
         finally:

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVarTuple
 
 from nano.errors import QueueFull, UsageError
 from nano.metrics import Metrics
-from nano.runtime.tasks import end_tasks
+from nano.runtime.tasks import FAILURES, end_tasks
 
 __all__ = ["MOST_WAITING", "Inbox"]
 
@@ -130,7 +130,7 @@ class Inbox:
         for call in waiting:
             try:
                 result = call()
-            except Exception:
+            except FAILURES:
                 logger.exception("%r, posted to the loop, failed", call.func)
                 continue
             if inspect.isawaitable(result):

@@ -11,6 +11,7 @@ from nano.metrics import Metrics
 from nano.runtime.component import Component, overrides
 from nano.runtime.routing import NOWHERE, Routing
 from nano.runtime.session import Session
+from nano.runtime.tasks import FAILURES
 
 __all__ = ["Sessions", "new_session_id", "tell_components"]
 
@@ -59,7 +60,7 @@ class Sessions:
         for callback in self._openings:
             try:
                 callback(session)
-            except Exception:
+            except FAILURES:
                 logger.exception("at the beginning of %r", session)
 
     def get(self, number: int) -> Session | None:
@@ -78,7 +79,7 @@ class Sessions:
         for callback in self._callbacks:
             try:
                 callback(session)
-            except Exception:
+            except FAILURES:
                 logger.exception("after the end of %r", session)
 
     def __iter__(self) -> Iterator[Session]:

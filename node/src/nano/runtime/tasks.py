@@ -1,4 +1,4 @@
-"""How the tasks of a node end when it stops."""
+"""What an application's functions may raise, and how its tasks end with the node."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import logging
 from collections.abc import Collection
 from typing import Any, Final
 
-__all__ = ["end_tasks"]
+__all__ = ["FAILURES", "end_tasks"]
 
 logger = logging.getLogger(__name__)
+
+FAILURES: Final = (Exception, asyncio.CancelledError)
+"""What is caught around plain functions of an application.
+
+One that asks a cancelled future for its result raises ``CancelledError``, which is no
+``Exception``: uncaught, it would end the connection, link or timer that it runs in.
+"""
 
 STOP_TIME: Final = 2.0  # seconds that a cancelled task gets to end
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final
 
 from nano.errors import UsageError
-from nano.runtime.tasks import end_tasks
+from nano.runtime.tasks import FAILURES, end_tasks
 
 __all__ = ["Timer", "Timers"]
 
@@ -75,7 +75,7 @@ class Timer:
         try:
             due = self._condition is None or self._condition()
             result = self._call() if due else None
-        except Exception:
+        except FAILURES:
             logger.exception("the timer of %r failed", self._function)
         else:
             if inspect.isawaitable(result):
