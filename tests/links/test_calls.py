@@ -13,6 +13,7 @@ from nano import Component, RequestError, Session, handler
 from nano.cluster.outbox import CAPACITY
 from nano.cluster.pb import link_pb2 as pb
 from nano.protocol.packets import LARGEST_BODY
+from tests.runtime.clients import Client
 
 from .nodes import GATE, Gate, Node
 from .peers import Network, Raw, hello, until
@@ -235,6 +236,13 @@ async def test_a_notify_that_the_home_cannot_pass_on_is_counted_there(
 ) -> None:
     assert (await city.client.request("Till.tell", "Bank.nothing")).value
     await until(lambda: city.gate.metrics.dropped["notify", "503"] == 3)
+
+
+async def test_a_session_that_has_not_begun_is_not_made_known(city: City) -> None:
+    guest = Client(city.gate.dispatcher).session  # as in a handshake
+    with pytest.raises(RequestError, match="has not begun"):
+        await city.gate.info.call("Bank.who", session=guest)
+    assert guest.mirrors == {}
 
 
 async def test_mirrors_made_for_a_call_end_with_the_session(city: City) -> None:

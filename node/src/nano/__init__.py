@@ -13,7 +13,9 @@ from nano.runtime.component import Component, NodeInfo, handler
 from nano.runtime.greeting import Handshake
 from nano.runtime.group import Group
 from nano.runtime.pipeline import Pipeline
+from nano.runtime.routing import Router
 from nano.runtime.session import Delivery, Session
+from nano.runtime.timers import Timer
 from nano.version import __version__
 
 __all__ = [
@@ -28,7 +30,9 @@ __all__ = [
     "NodeInfo",
     "Pipeline",
     "RequestError",
+    "Router",
     "Session",
+    "Timer",
     "__version__",
     "handler",
 ]

@@ -116,3 +116,46 @@ class Hooks(Component):
 
 class More(Hooks):
     service = "More"
+
+
+class Mover(Component):
+    """Moves its clients about, closes them, and calls from a thread."""
+
+    @handler
+    def where(self, session: Session, _: None) -> str:
+        return self.node.name
+
+    @handler
+    def move(self, session: Session, member: str) -> str | None:
+        session.router.bind("Mover", member)
+        return session.router.find("Mover")
+
+    @handler
+    def members(self, session: Session, _: None) -> list[str]:
+        return session.router.members("Mover")
+
+    @handler
+    def close(self, session: Session, reason: str) -> None:
+        session.respond("closing")
+        session.close(reason)
+
+    @handler
+    async def from_a_thread(self, session: Session, word: str) -> str:
+        return await self.node.run_blocking(self._ask_all, word)
+
+    def _ask_all(self, word: str) -> str:
+        self.node.call_soon(self.heard, word)
+        return self.node.from_thread(self._ask, word)
+
+    async def _ask(self, word: str) -> str:
+        return await self.node.call("Mover.shout", word, wanted=str)
+
+    @handler(internal=True)
+    def shout(self, word: str) -> str:
+        return word.upper() + "".join(self.words)
+
+    def heard(self, word: str) -> None:
+        self.words.append(word)
+
+    async def start(self) -> None:
+        self.words: list[str] = []

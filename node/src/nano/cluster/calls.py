@@ -101,9 +101,11 @@ class CallLinks:
         if session is None:
             link.message(_CALL, 0, number, route, payload)
             return link
-        at_home = not isinstance(session.home, MirrorHome)
-        if at_home and session.mirrors.get(link.address) != session.version:
-            introduce(session, link)
+        if not isinstance(session.home, MirrorHome):
+            if self._sessions.get(session.id) is not session:
+                raise ended()  # nobody would tell the mirror of the end
+            if session.mirrors.get(link.address) != session.version:
+                introduce(session, link)
         link.message(_CALL, session.id, number, route, payload)
         return link
 

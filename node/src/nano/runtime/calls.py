@@ -435,8 +435,8 @@ def overloaded() -> RequestError:
 
 
 def ended() -> RequestError:
-    """Return the error for a call about a session that is no more."""
-    return RequestError(NOT_FOUND, "the session has ended")
+    """Return the error for a call about a session that is no more, or not yet."""
+    return RequestError(NOT_FOUND, "the session has ended, or has not begun")
 
 
 def lacking() -> RequestError:

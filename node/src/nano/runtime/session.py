@@ -343,8 +343,9 @@ class Session:
         """End the session: close the client's connection and tell it why.
 
         Where :meth:`kick` sends a client away, this says nothing against its coming
-        back: it is ``kick(reason, reconnect=True)``, and the client's end of nano's
-        ``Session.Close``, which drops the connection without a word.
+        back: it is ``kick(reason, reconnect=True)``, instead of nano's
+        ``Session.Close``, which drops the connection without a word.  What was sent
+        before still arrives; a handler that has a request in hand answers first.
         """
         self.home.kick(reason, True)
 
