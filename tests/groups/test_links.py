@@ -135,7 +135,7 @@ async def test_clearing_a_group_lets_everybody_go_and_the_handle_stays(
     await houses.settle()
     assert await houses.backends[1].rooms.room().count() == 0
     room.publish("onNews", 1)
-    room.add(members[0].session)
+    room.add(houses.mirror(members[0]))
     assert await room.count() == 1
     room.close()
     with pytest.raises(GroupClosed):

@@ -114,6 +114,8 @@ class Run:
         """Let one thing happen."""
         client = self.clients[at % 2]
         service = self.service
+        if client.session.closed and (what in ROUTES or what == "tell"):
+            return  # nobody is there to send anything
         if what in ROUTES:
             self.count += 1
             self.sent[client.session.id].append(self.count)

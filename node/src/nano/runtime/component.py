@@ -401,13 +401,13 @@ class Component:
         """
 
     def before_handler(self, session: Session, message: Message) -> None:
-        """See every message that a handler of this node is about to get.
+        """See every message of a client that a handler of this node is about to get.
 
         A filter: those of all components run in the manifest's order, whosever the
-        handler is, before the payload is decoded.  It may raise
-        :class:`~nano.errors.RequestError` to refuse the message, or answer a request
-        by ``session.respond``; the handler is not called then, nor are later filters.
-        Any other exception refuses the message as an internal error.
+        handler is, before the payload is decoded; what nodes call passes none.  It may
+        raise :class:`~nano.errors.RequestError` to refuse the message, or answer a
+        request by ``session.respond``; the handler is not called then, nor are later
+        filters.  Any other exception refuses the message as an internal error.
 
         Args:
             session: Whose message it is.
@@ -415,7 +415,7 @@ class Component:
         """
 
     def after_handler(self, session: Session, message: Message) -> None:
-        """See every message that a handler of this node has served, or failed at.
+        """See every message of a client that a handler has served, or failed at.
 
         The counterpart of :meth:`before_handler`; those of all components run in the
         reverse order.  What it raises is logged and changes nothing.

@@ -99,6 +99,7 @@ class Group:
         Raises:
             ConnectionClosed: The session has ended.
             GroupClosed: :meth:`close` was called.
+            UsageError: The session has not begun, as in a handshake.
         """
         self._check()
         if session.closed:

@@ -85,7 +85,7 @@ class Inbox:
             UsageError: The node does not run or stops meanwhile; or this is the
                 loop's own thread, which would wait for itself.
         """
-        if asyncio._get_running_loop() is not None:
+        if _runs_a_loop():
             message = "this thread runs an event loop; await there instead of waiting"
             raise UsageError(message)
         with self._lock:
@@ -137,6 +137,14 @@ class Inbox:
                 task = asyncio.get_running_loop().create_task(_ended(result))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+
+
+def _runs_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _called(function: Callable[[*Ts], object], *args: *Ts) -> object:
