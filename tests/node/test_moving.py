@@ -65,3 +65,32 @@ async def test_a_closed_client_is_told_why_and_its_mirrors_end(
 
 async def test_a_thread_comes_back_to_the_loop_and_calls(client: Client) -> None:
     assert await client.request("Mover.from_a_thread", "hi") == "HIhi"
+
+
+async def test_threads_that_never_rest_hold_up_neither_clients_nor_the_stop() -> None:
+    """nano's defect 2: whoever posts to a full queue stops the whole server."""
+    manifest = NanoCluster(
+        metadata=Metadata(name="restless"),
+        spec=Spec(
+            gates=Gates(
+                replicas=1,
+                components=["nodeapp:Restless"],
+                listeners=[Listener(name="tcp", transport="tcp", port=3251)],
+            ),
+        ),
+    )
+    async with asyncio.timeout(4 * PATIENCE):
+        async with (
+            LocalCluster(manifest, app_dir=APP_DIR) as cluster,
+            await connect(cluster.url("tcp")) as client,
+        ):
+            from nodeapp import Restless  # type: ignore[import-not-found]
+
+            while await client.request("Restless.count", None) < 1000:
+                pass
+        await until(lambda: not any(it.is_alive() for it in Restless.threads))
+    assert len(Restless.threads) == 2
+    assert sorted(Restless.ends) == [
+        "the node does not run: it has not started or has stopped",
+        "the node has stopped meanwhile",
+    ]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from typing import Any, ClassVar
 
 import msgspec
 
 from nano import Component, RequestError, Session, handler
+from nano.errors import QueueFull, UsageError
 
 
 class Words(msgspec.Struct):
@@ -159,3 +162,40 @@ class Mover(Component):
 
     async def start(self) -> None:
         self.words: list[str] = []
+
+
+class Restless(Component):
+    """Has threads of its own that use the node as long as it runs."""
+
+    counted: ClassVar[int] = 0
+    ends: ClassVar[list[str]] = []
+    threads: ClassVar[list[threading.Thread]] = []
+
+    async def start(self) -> None:
+        for work in (self._post, self._wait):
+            thread = threading.Thread(target=work, daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def _post(self) -> None:
+        while True:
+            try:
+                self.node.call_soon(self._count)
+            except QueueFull:
+                time.sleep(0.001)
+            except UsageError as error:
+                self.ends.append(str(error))
+                return
+
+    def _wait(self) -> None:
+        try:
+            self.node.from_thread(asyncio.Event().wait, timeout=60.0)
+        except UsageError as error:
+            self.ends.append(str(error))
+
+    def _count(self) -> None:
+        type(self).counted += 1
+
+    @handler
+    def count(self, session: Session, _: None) -> int:
+        return self.counted
