@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 MOST_OPEN: Final = 10_000  # calls of this node that wait, or that it serves
 MOST_DECODERS: Final = 1000  # kept for the types that callers want
+MOST_WARNINGS: Final = 1000  # of notifies that came to nothing
 PRECISION: Final = 0.1  # seconds; the clock looks no more often
 
 Outcome: TypeAlias = bytes | RequestError
@@ -117,6 +118,7 @@ class Calls:
         self._last = 0
         self._now = 0.0  # as of the last tick: near enough for a deadline
         self._posted = 0  # notifies to this node itself that are not begun
+        self._lost: set[tuple[str, int]] = set()  # notifies, by route and status
         self._served: set[asyncio.Task[None]] = set()
         self._decoders: dict[Any, Callable[[bytes], Any]] = {}
         self._metrics.gauges.append(self._gauges)
@@ -275,9 +277,17 @@ class Calls:
             self.lose(route, outcome)
 
     def lose(self, route: str, error: RequestError) -> None:
-        """Note that a notify to *route* came to nothing; nobody is told of it."""
+        """Note that a notify to *route* came to nothing; nobody is told of it.
+
+        The first one of each kind is a warning: an outage would fill the log.
+        """
+        kind = (route, error.status)
         self._metrics.dropped["notify", str(error.status)] += 1
-        logger.warning("a notify to %s came to nothing: %s", route, error)
+        first = kind not in self._lost and len(self._lost) < MOST_WARNINGS
+        if first:
+            self._lost.add(kind)
+        level = logging.WARNING if first else logging.DEBUG
+        logger.log(level, "a notify to %s came to nothing: %s", route, error)
 
     # ---------------------------------------------------------------- the table
 
