@@ -9,9 +9,10 @@ from __future__ import annotations
 from nano.errors import HandshakeRefused, NanoError, RequestError
 from nano.protocol.messages import Message
 from nano.runtime.answers import Deferred
-from nano.runtime.component import Component, NodeInfo, handler
+from nano.runtime.component import Component, handler
 from nano.runtime.greeting import Handshake
 from nano.runtime.group import Group
+from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipeline
 from nano.runtime.routing import Router
 from nano.runtime.session import Delivery, Session

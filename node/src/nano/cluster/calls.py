@@ -18,7 +18,8 @@ from nano.cluster.mirrors import MirrorHome
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import choose, introduce
 from nano.errors import RequestError
-from nano.runtime.calls import Calls, Done, Outcome, ended, overloaded, unserved
+from nano.runtime.callee import Done, Outcome, ended, overloaded, unserved
+from nano.runtime.calls import Calls
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.session import Session
 from nano.runtime.sessions import Sessions

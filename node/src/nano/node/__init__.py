@@ -41,12 +41,13 @@ from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
 from nano.protocol.dictionary import RouteDictionary
 from nano.runtime.calls import Calls
-from nano.runtime.component import NodeInfo, collect_handlers
+from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
 from nano.runtime.greeting import Greeter
 from nano.runtime.groups import Groups
 from nano.runtime.inbox import Inbox
+from nano.runtime.info import NodeInfo
 from nano.runtime.loading import load_components
 from nano.runtime.pipeline import Pipelines
 from nano.runtime.sessions import Sessions, tell_components

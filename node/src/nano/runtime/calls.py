@@ -16,32 +16,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from nano.errors import (
-    BAD_REQUEST,
-    INTERNAL,
-    NOT_FOUND,
-    TIMEOUT,
-    UNAVAILABLE,
-    EncodeError,
-    PayloadError,
-    RequestError,
-    UsageError,
+from nano.errors import NOT_FOUND, TIMEOUT, UNAVAILABLE, RequestError, UsageError
+from nano.metrics import Gauge
+from nano.runtime.callee import (
+    Callee,
+    Done,
+    Outcome,
+    encoded,
+    ended,
+    lacking,
+    overloaded,
+    unserved,
+    word_of,
 )
-from nano.metrics import Gauge, RouteCounts
-from nano.protocol.messages import NOTIFY
-from nano.protocol.packets import LARGEST_BODY
-from nano.runtime.component import Handler
 from nano.runtime.deadlines import Deadlines
-from nano.runtime.dispatch import Dispatcher, LocalRoute, make_route
-from nano.runtime.session import CALLED, FromNode, Session
-from nano.runtime.tasks import FAILURES
-from nano.serializers import Serializer
+from nano.runtime.dispatch import Dispatcher
+from nano.runtime.handlers import Handler
+from nano.runtime.session import CALLED, Session
 
-__all__ = ["Calls", "Done", "Elsewhere", "Outcome"]
+__all__ = ["Calls", "Elsewhere"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +46,6 @@ MOST_OPEN: Final = 10_000  # calls of this node that wait, or that it serves
 MOST_DECODERS: Final = 1000  # kept for the types that callers want
 MOST_WARNINGS: Final = 1000  # of notifies that came to nothing
 PRECISION: Final = 0.1  # seconds; the clock looks no more often
-
-Outcome: TypeAlias = bytes | RequestError
-"""What a call came to: the encoded result, or why there is none."""
-
-Done: TypeAlias = Callable[[Outcome], None]
 
 
 class Elsewhere(Protocol):
@@ -156,7 +148,7 @@ class Calls:
         if timeout is not None and not timeout > 0:
             raise UsageError(f"a call's time-out is more than 0 s, not {timeout!r}")
         decode = self._decoder(wanted)
-        data = _encoded(payload, self._serializer)
+        data = encoded(payload, self._serializer)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
         def done(outcome: Outcome) -> None:
@@ -168,7 +160,7 @@ class Calls:
             outcome = await future
         finally:
             self._forget(number)
-        self._metrics.calls["out", _word(outcome)] += 1
+        self._metrics.calls["out", word_of(outcome)] += 1
         if isinstance(outcome, RequestError):
             # a new one: the callee's may be a constant, and is raised more than once
             error = RequestError(outcome.status, outcome.message, outcome.code)
@@ -178,7 +170,7 @@ class Calls:
 
     def notify(self, route: str, payload: Any, session: Session | None) -> None:
         """Tell the handler of *route*; see :meth:`NodeInfo.notify`."""
-        data = _encoded(payload, self._serializer)
+        data = encoded(payload, self._serializer)
         self._metrics.calls["out", "notify"] += 1
         try:
             if self._is_for_here(route, session):
@@ -344,134 +336,6 @@ class Calls:
     def _gauges(self) -> list[Gauge]:
         text = "Calls to handlers of nodes that wait for their outcome."
         return [("nano_open_calls", text, {}, len(self._open))]
-
-
-class Callee:
-    """A handler, as nodes reach it.
-
-    Attributes:
-        needs_session: It cannot be called without one.
-    """
-
-    __slots__ = ("_decode", "_dispatcher", "_handler", "_turn", "needs_session")
-
-    def __init__(self, handler: Handler, dispatcher: Dispatcher) -> None:
-        self.needs_session = handler.needs_session
-        self._handler = handler
-        self._dispatcher = dispatcher
-        self._decode = dispatcher.serializer.decoder(handler.payload)
-        self._turn: LocalRoute = make_route(handler, dispatcher)
-        self._turn.counts = RouteCounts()  # those of clients are counted elsewhere
-
-    def notify(self, session: Session, data: bytes) -> None:
-        """Handle a notify for *session*, in its turn."""
-        message = FromNode(NOTIFY, 0, self._handler.route, data)
-        self._turn.deliver(session, message)
-
-    def call(
-        self, session: Session | None, data: bytes, done: Done
-    ) -> asyncio.Task[None] | None:
-        """Handle a call at once, and tell *done* what it came to.
-
-        Returns:
-            The task that does it, if it is not done yet.
-        """
-        if self._handler.is_async:
-            return self._start(session, data, done)
-        token = CALLED.set(session)
-        outcome: Outcome
-        try:
-            outcome = self._result(self._handler.function(session, self._decode(data)))
-        except FAILURES as error:
-            outcome = self._failure(error)
-        finally:
-            CALLED.reset(token)
-        self._end(outcome, done)
-        return None
-
-    def _start(
-        self, session: Session | None, data: bytes, done: Done
-    ) -> asyncio.Task[None]:
-        tasks = self._dispatcher.tasks
-        task = asyncio.get_running_loop().create_task(
-            self._serve(session, data, done), name=f"{self._handler.route} called"
-        )
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        return task
-
-    async def _serve(self, session: Session | None, data: bytes, done: Done) -> None:
-        CALLED.set(session)
-        outcome: Outcome
-        try:
-            async with asyncio.timeout(self._dispatcher.timeout):
-                function = self._handler.function
-                outcome = self._result(await function(session, self._decode(data)))
-        except asyncio.CancelledError as error:
-            if self._dispatcher.stopping:
-                raise
-            outcome = self._failure(error)
-        except Exception as error:
-            outcome = self._failure(error)
-        self._end(outcome, done)
-
-    def _end(self, outcome: Outcome, done: Done) -> None:
-        self._dispatcher.metrics.calls["in", _word(outcome)] += 1
-        done(outcome)
-
-    def _result(self, value: Any) -> bytes:
-        return _encoded(value, self._dispatcher.serializer)
-
-    def _failure(self, error: BaseException) -> RequestError:
-        """Say why there is no result, in words that may travel on to a client."""
-        if isinstance(error, RequestError):
-            return error
-        if isinstance(error, PayloadError):
-            return RequestError(BAD_REQUEST, str(error))
-        if isinstance(error, TimeoutError):
-            return RequestError(TIMEOUT, "what was asked took too long")
-        logger.error("%s failed for a node", self._handler.route, exc_info=error)
-        return RequestError(INTERNAL, "what was asked failed")
-
-
-def unserved() -> RequestError:
-    """Return the error for a route that nobody serves."""
-    return RequestError(UNAVAILABLE, "no node serves what was asked; try again")
-
-
-def overloaded() -> RequestError:
-    """Return the error for a call that finds no room."""
-    return RequestError(UNAVAILABLE, "the node that was asked is overloaded; try again")
-
-
-def ended() -> RequestError:
-    """Return the error for a call about a session that is no more, or not yet."""
-    return RequestError(NOT_FOUND, "the session has ended, or has not begun")
-
-
-def lacking() -> RequestError:
-    """Return the error for a call without the session that the handler declares."""
-    text = "what was asked needs a session; call it with session="
-    return RequestError(BAD_REQUEST, text)
-
-
-def _encoded(value: Any, serializer: Serializer) -> bytes:
-    """Return *value* as it travels; nothing stands for ``None`` in every format.
-
-    Raises:
-        TypeError: It cannot be encoded.
-        EncodeError: No link takes so much.
-    """
-    data = b"" if value is None else serializer.encode(value)
-    if len(data) > LARGEST_BODY:
-        message = f"a payload of {len(data)} bytes; {LARGEST_BODY} is the most"
-        raise EncodeError(message)
-    return data
-
-
-def _word(outcome: Outcome) -> str:
-    """Return what *outcome* is counted as."""
-    return str(outcome.status) if isinstance(outcome, RequestError) else "ok"
 
 
 def _rounded(seconds: float) -> float:

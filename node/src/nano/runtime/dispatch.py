@@ -27,8 +27,8 @@ from nano.errors import (
 from nano.metrics import UNKNOWN, Metrics, RouteCounts
 from nano.protocol.messages import Message
 from nano.runtime.answers import ANSWERED, Answers, Deferred
-from nano.runtime.component import Handler
 from nano.runtime.filters import Filters
+from nano.runtime.handlers import Handler
 from nano.runtime.session import Session
 from nano.runtime.tasks import FAILURES, end_tasks
 from nano.serializers import Serializer
