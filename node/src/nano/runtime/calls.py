@@ -20,7 +20,15 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from nano.errors import NOT_FOUND, TIMEOUT, UNAVAILABLE, RequestError, UsageError
+from nano.errors import (
+    INTERNAL,
+    NOT_FOUND,
+    TIMEOUT,
+    UNAVAILABLE,
+    PayloadError,
+    RequestError,
+    UsageError,
+)
 from nano.metrics import Gauge
 from nano.runtime.callee import (
     Callee,
@@ -163,10 +171,12 @@ class Calls:
         self._metrics.calls["out", word_of(outcome)] += 1
         if isinstance(outcome, RequestError):
             # a new one: the callee's may be a constant, and is raised more than once
-            error = RequestError(outcome.status, outcome.message, outcome.code)
-            error.add_note(f"in a call of {route}")
-            raise error
-        return decode(outcome)
+            raise _of_call(route, outcome.status, outcome.message, outcome.code)
+        try:
+            return decode(outcome)
+        except PayloadError as error:  # not of the client of whoever calls: no 400
+            text = "what was asked answered something else than was wanted"
+            raise _of_call(route, INTERNAL, text) from error
 
     def notify(self, route: str, payload: Any, session: Session | None) -> None:
         """Tell the handler of *route*; see :meth:`NodeInfo.notify`."""
@@ -336,6 +346,13 @@ class Calls:
     def _gauges(self) -> list[Gauge]:
         text = "Calls to handlers of nodes that wait for their outcome."
         return [("nano_open_calls", text, {}, len(self._open))]
+
+
+def _of_call(route: str, status: int, text: str, code: str = "") -> RequestError:
+    """Return an error whose note, which does not travel, names the route."""
+    error = RequestError(status, text, code)
+    error.add_note(f"in a call of {route}")
+    return error
 
 
 def _rounded(seconds: float) -> float:

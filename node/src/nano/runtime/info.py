@@ -214,8 +214,7 @@ class NodeInfo:
             RequestError: The handler raised it; or 503: no node serves the route, or
                 is out of reach or overloaded; 504: it took too long; 400: it refuses
                 the payload, or needs a session; 404: the session has ended; 500: it
-                failed.
-            PayloadError: The result is not what is *wanted*.
+                failed, or its result is not what is *wanted*.
             TypeError: *payload* cannot be encoded, or nothing becomes *wanted*.
             EncodeError: *payload* is too long.
             UsageError: *timeout* is not positive, or this is no node.
