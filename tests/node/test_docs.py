@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -96,7 +97,11 @@ async def test_the_pages_shop_calls_the_wallet_that_clients_cannot_reach(
         assert sample(shop, "nano_calls_total", **labels) == 1
         labels = {"stage": "client", "reason": "internal-route"}
         assert sample(gate, "nano_dropped_total", **labels) == 1
-        await cluster.backends["bank"][0].stop()
+        members = cast("list[dict[str, object]]", cluster.master.status()["members"])
+        told = {member["address"]: member["services"] for member in members}
+        (bank,) = cluster.backends["bank"]  # Go nodes are told of no internal service
+        assert (told[shop.address], told[bank.address]) == (["ShopService"], [])
+        await bank.stop()
         with pytest.raises(RequestError, match="no node serves") as alone:
             await ann.request("ShopService.buy", 1)
         assert alone.value.status == 503

@@ -40,6 +40,7 @@ class Inbox:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        metrics.dropped["thread", "queue-full"] += 0  # no thread may add a key later
         self._lock = threading.Lock()  # held for a few instructions, never for work
         self._waiting: list[functools.partial[object]] = []
         self._awake = False  # the loop has been told
