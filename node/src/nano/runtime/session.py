@@ -96,7 +96,7 @@ class Home(Protocol):
         """Go on taking them."""
 
     def changed(self, session: Session) -> None:
-        """Pass on that the session's uid or data were changed here."""
+        """Pass on that what travels with the session was changed here."""
 
 
 class Session:
