@@ -47,7 +47,9 @@ def test_an_application_finds_what_it_needs_in_nano() -> None:
         "NodeInfo",
         "Pipeline",
         "RequestError",
+        "Router",
         "Session",
+        "Timer",
         "__version__",
         "handler",
     ]

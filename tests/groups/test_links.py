@@ -12,6 +12,7 @@ from nano import Group, Session
 from nano.cluster.groups import KINDS, NAMES_AT_ONCE
 from nano.cluster.outbox import CAPACITY
 from nano.cluster.pb import link_pb2 as pb
+from nano.errors import GroupClosed
 from tests.links.nodes import GATE, ONE, OTHER_GATE
 from tests.links.peers import Raw, until
 from tests.runtime.clients import Client
@@ -123,6 +124,22 @@ async def test_closing_a_group_lets_everybody_go_everywhere(houses: Houses) -> N
     await houses.settle()
     assert [it.pushes for it in members] == [[], []]
     assert all(node.group_links._having == {} for node in houses.nodes)
+
+
+async def test_clearing_a_group_lets_everybody_go_and_the_handle_stays(
+    houses: Houses,
+) -> None:
+    members = [await houses.member(gate) for gate in (0, 1)]
+    room = houses.backends[0].rooms.room()
+    room.clear()
+    await houses.settle()
+    assert await houses.backends[1].rooms.room().count() == 0
+    room.publish("onNews", 1)
+    room.add(houses.mirror(members[0]))
+    assert await room.count() == 1
+    room.close()
+    with pytest.raises(GroupClosed):
+        room.clear()
 
 
 async def test_a_gate_may_add_a_session_of_another_gate_that_it_has_found(

@@ -122,6 +122,13 @@ def test_a_session_that_ends_leaves_all_its_groups(room: Room) -> None:
     assert room.groups.roll.memberships == 1
 
 
+def test_a_session_that_has_not_begun_cannot_join(room: Room) -> None:
+    guest = Client(room.world.dispatcher).session  # as in a handshake
+    with pytest.raises(UsageError, match="has not begun; add it to groups in"):
+        room.group.add(guest)
+    assert room.groups.roll.names == []
+
+
 def test_a_session_that_has_ended_cannot_join(room: Room) -> None:
     client = room.client()
     room.sessions.close(client.session, "client-closed")
@@ -210,6 +217,7 @@ def test_one_member_that_fails_does_not_harm_the_others(room: Room) -> None:
             raise OSError("the socket is gone")
 
     broken = Broken(room.world.dispatcher)
+    room.sessions.add(broken.session)
     room.group.add(broken.session)
     last = room.member()
     room.group.publish("onNews", 1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from nano import Component, RequestError, Session, handler
+from nano import Component, NodeInfo, RequestError, Session, handler
+from nano.cluster.bindings import Bindings
+from nano.cluster.calls import CallLinks
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.mirrors import Mirrors
@@ -13,6 +15,7 @@ from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import Forwarder
 from nano.metrics import Metrics
 from nano.runtime.answers import Deferred
+from nano.runtime.calls import Calls
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
@@ -106,13 +109,24 @@ class Node:
         self.sessions = Sessions()
         self.dispatcher = Dispatcher(JsonSerializer(), self.metrics, 5.0)
         self.dispatcher.add(handlers)
+        self.calls = Calls(self.dispatcher)
+        self.calls.add(handlers)
+        self.info = NodeInfo(address, "", "", "default/demo", calls=self.calls)
+        for component in components:
+            component.node = self.info
         self.links = Links(
-            hello(address, [item.route for item in handlers]),
+            hello(
+                address,
+                [item.route for item in handlers if not item.internal],
+                [item.route for item in handlers if item.internal],
+            ),
             network.dialler(address),
             self.metrics,
             network.clock,
         )
         Mirrors(self.dispatcher, self.sessions, self.links)
+        CallLinks(self.calls, self.dispatcher, self.sessions, self.links)
+        Bindings(self.sessions, self.links, self.metrics)
         network.add(address, self.links)
 
 

@@ -40,9 +40,13 @@ def member(address: str, role: str = "backend") -> Member:
 
 
 def hello(
-    address: str, routes: Iterable[str] = (), *, cluster: str = CLUSTER
+    address: str,
+    routes: Iterable[str] = (),
+    internal: Iterable[str] = (),
+    *,
+    cluster: str = CLUSTER,
 ) -> pb.Hello:
-    return make_hello(cluster, member(address), routes)
+    return make_hello(cluster, member(address), routes, internal)
 
 
 class Raw:

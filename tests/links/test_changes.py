@@ -168,3 +168,29 @@ def test_what_two_nodes_write_together_is_still_limited(
     assert world.mirror(1).data == world.home.data
     assert world.gate.metrics.dropped == {("session", "data-too-large"): 1}
     assert f"{TWO} wrote too much" in caplog.text
+
+
+def test_values_that_are_stored_together_travel_together() -> None:
+    world = World()
+    world.mirror(0).update({"a": 1, "b": 2})
+    (envelope,) = sent_on(world.ways[0].back)
+    assert dict(envelope.change.set) == {"a": b"1", "b": b"2"}
+    assert not envelope.change.cleared
+
+
+def test_who_logs_out_on_one_node_is_forgotten_on_all() -> None:
+    world = World()
+    first, second = world.mirror(0), world.mirror(1)
+    second.bind("ann")
+    second.update({"a": 1, "b": 2})
+    world.settle()
+    assert (first.uid, first.data) == ("ann", {"a": 1, "b": 2})
+    first.clear()
+    first.set("c", 3)
+    world.settle()
+    for session in (world.home, first, second):
+        assert (session.uid, session.data) == ("", {"c": 3})
+    first.clear()
+    first.bind("bob")
+    world.settle()
+    assert (second.uid, second.data) == ("bob", {})

@@ -214,6 +214,24 @@ async def test_what_was_not_started_is_not_stopped(
     assert hooks.lines == ["Hooks.start", "More.start", "Hooks.stop"]
 
 
+async def test_who_fails_when_clients_can_come_is_stopped_in_order(
+    make: Make, master: Node, hooks: Any
+) -> None:
+    hooks.failing.add("Hooks.started")
+    node = with_hooks(make, master)
+    with pytest.raises(LookupError):
+        await node.start()
+    await node.stop()
+    assert hooks.lines == [
+        "Hooks.start",
+        "More.start",
+        "Hooks.started",
+        "Hooks.stopping",
+        "More.stop",
+        "Hooks.stop",
+    ]
+
+
 async def test_a_hook_that_fails_on_the_way_down_keeps_nothing_running(
     make: Make, master: Node, hooks: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

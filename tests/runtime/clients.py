@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nano import Component, Delivery, Session
+from nano import Component, Delivery, NodeInfo, Session
 from nano.metrics import Metrics
 from nano.protocol.messages import NOTIFY, REQUEST, Message
+from nano.runtime.calls import Calls
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
@@ -117,9 +118,15 @@ class World:
 
     def __init__(self, *components: Component, timeout: float = PATIENCE) -> None:
         self.metrics = Metrics()
-        self.sessions = Sessions()
+        self.sessions = Sessions(self.metrics)
         self.dispatcher = Dispatcher(JsonSerializer(), self.metrics, timeout)
-        self.dispatcher.add(collect_handlers(components), Filters(components))
+        handlers = collect_handlers(components)
+        self.dispatcher.add(handlers, Filters(components))
+        self.calls = Calls(self.dispatcher)
+        self.calls.add(handlers)
+        self.info = NodeInfo("a:1", "gate", "", "default/demo", calls=self.calls)
+        for component in components:
+            component.node = self.info
 
     def client(self) -> Client:
         """Return a new client with a session."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import pytest
 
 from nano import Component, Session, handler
@@ -16,6 +18,9 @@ from nano.serializers import JsonSerializer
 
 # hints of methods are resolved among the names of the module
 from .clients import World
+
+if TYPE_CHECKING:
+    from nano import Session as OnlyForTypes
 
 
 class Base(Component):
@@ -109,6 +114,41 @@ class LongName(Component):
     def join(self, session: Session, payload: None) -> None: ...
 
 
+class NoText(Component):
+    @handler("\udc00")
+    def join(self, session: Session, payload: None) -> None: ...
+
+
+class Nameless(Component):
+    def name_func(self, name: str) -> str:
+        return ""
+
+    @handler
+    def join(self, session: Session, payload: None) -> None: ...
+
+
+class Yielding(Component):
+    @handler
+    def join(self, session: Session, payload: None) -> Iterator[int]:
+        yield 1
+
+
+class YieldingAsync(Component):
+    @handler
+    async def join(self, session: Session, payload: None) -> AsyncIterator[int]:
+        yield 1
+
+
+class InternalTooMany(Component):
+    @handler(internal=True)
+    def join(self, session: Session, payload: None, more: int) -> None: ...
+
+
+class InternalTooFew(Component):
+    @handler(internal=True)
+    def join(self) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("component", "text"),
     [
@@ -116,9 +156,15 @@ class LongName(Component):
         (TooFew, "TooFew.join takes 1 parameters besides self; a handler takes two"),
         (TooMany, "TooMany.join takes 3 parameters besides self; a handler takes two"),
         (KeywordOnly, "KeywordOnly.join takes payload by name only"),
-        (Unresolvable, "Unresolvable.join: its annotations cannot be resolved: name"),
+        (Unresolvable, "the annotation of payload cannot be resolved: name 'Missing'"),
         (Twice, "two handlers have the route Twice.join; rename one"),
         (LongName, "has more than 255 bytes"),
+        (NoText, r"the route 'NoText.\udc00' is no text in UTF-8"),
+        (Nameless, "a handler of Nameless has no name for its route to end in"),
+        (Yielding, "Yielding.join yields; a handler returns one value, the answer"),
+        (YieldingAsync, "YieldingAsync.join yields; a handler returns one value"),
+        (InternalTooMany, "an internal handler takes the payload, and the session in"),
+        (InternalTooFew, "InternalTooFew.join takes 0 parameters besides self"),
     ],
 )
 def test_a_wrong_component_is_refused_with_the_cure(
@@ -127,6 +173,112 @@ def test_a_wrong_component_is_refused_with_the_cure(
     with pytest.raises(UsageError) as refused:
         collect_handlers([component()])
     assert text in str(refused.value)
+
+
+class Pascal(Component):
+    def name_func(self, name: str) -> str:
+        return name.title().replace("_", "")
+
+    @handler
+    def join_room(self, session: Session, payload: None) -> None: ...
+
+    @handler("leave")
+    def leave_room(self, session: Session, payload: None) -> None: ...
+
+    @handler()
+    @staticmethod
+    def look(session: Session, payload: None) -> None: ...
+
+    @handler
+    @classmethod
+    def cry(cls, session: Session, payload: None) -> None: ...
+
+
+def test_a_service_may_name_its_routes_in_another_manner() -> None:
+    routes = routes_of(Pascal())
+    assert set(routes) == {
+        "Pascal.JoinRoom",
+        "Pascal.leave",
+        "Pascal.Look",
+        "Pascal.Cry",
+    }
+
+
+class Inner(Component):
+    """Which sessions internal and public handlers take."""
+
+    @handler(internal=True)
+    def alone(self, payload: dict[str, int]) -> None: ...
+
+    @handler("renamed", internal=True)
+    async def either(self, session: Session | None, payload: int) -> None: ...
+
+    @handler(internal=True)
+    def must(self, session: Session, payload: int) -> None: ...
+
+    @handler(internal=True)
+    def untyped(self, session, payload):  # type: ignore[no-untyped-def]
+        return payload
+
+    @handler
+    def both(self, session: Session | None, payload: int) -> None: ...
+
+    @handler
+    def client(self, session: Session, payload: int) -> None: ...
+
+    @handler
+    def guarded(self, session: OnlyForTypes, payload: int) -> None: ...
+
+
+def test_a_handler_says_for_whom_it_is_and_whether_it_needs_a_session() -> None:
+    routes = routes_of(Inner())
+    assert {
+        name: (item.internal, item.needs_session) for name, item in routes.items()
+    } == {
+        "Inner.alone": (True, False),
+        "Inner.renamed": (True, False),
+        "Inner.must": (True, True),
+        "Inner.untyped": (True, False),
+        "Inner.both": (False, False),
+        "Inner.client": (False, True),
+        "Inner.guarded": (False, True),
+    }
+    assert routes["Inner.alone"].payload == dict[str, int]
+    assert routes["Inner.renamed"].is_async
+
+
+class Small(Component):
+    @handler
+    def join(
+        self, session: Session, payload: Annotated[int, msgspec.Meta(ge=1, le=3)]
+    ) -> int:
+        return payload
+
+
+async def test_limits_in_an_annotation_hold() -> None:
+    client = World(Small()).client()
+    assert (await client.request("Small.join", 3)).value == 3
+    refusal = await client.request("Small.join", 4)
+    assert (refusal.status, "<= 3" in refusal.value["msg"]) == (400, True)
+
+
+class Silent(Base):
+    def inherited(self, session: Session, payload: Any) -> str:
+        return "not marked"
+
+
+class Without(Base):
+    inherited = None  # type: ignore[assignment]
+
+    @handler
+    def other(self, session: Session, payload: Any) -> str:
+        return "other"
+
+
+def test_a_method_does_not_take_a_handlers_route_away_by_mistake() -> None:
+    with pytest.raises(UsageError, match=r"Silent\.inherited replaces a handler"):
+        collect_handlers([Silent()])
+    assert set(routes_of(Without())) == {"Without.other"}
 
 
 def test_two_components_may_not_share_a_route() -> None:

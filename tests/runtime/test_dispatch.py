@@ -79,6 +79,12 @@ class Service(Component):
         return "never"
 
     @handler
+    def ask_the_dead_at_once(self, session: Session, payload: Any) -> str:
+        gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        return gone.result()
+
+    @handler
     async def say_badly(self, session: Session, payload: Any) -> str:
         raise RequestError(400, "half a pair: \ud800")
 
@@ -164,10 +170,11 @@ async def test_a_handler_that_takes_too_long_is_cancelled_and_answered_504() -> 
     await until(lambda: not world.dispatcher.tasks)
 
 
-async def test_a_cancelled_future_inside_a_handler_is_answered_500() -> None:
+@pytest.mark.parametrize("suffix", ["", "_at_once"])
+async def test_a_cancelled_future_inside_a_handler_is_answered_500(suffix: str) -> None:
     world = World(Service())
     client = world.client()
-    answer = await client.request("Service.ask_the_dead")
+    answer = await client.request(f"Service.ask_the_dead{suffix}")
     assert answer.status == 500
     assert (await client.request("Service.echo", 1)).status == 200
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
+import msgspec
 import pytest
 
-from nano import Session
+from nano import Component, Session, handler
 from nano.runtime.sessions import Sessions, new_session_id
 
-from .clients import Client, World
+from .clients import Client, World, until
+
+
+class Plain(msgspec.Struct):
+    number: int
 
 
 @pytest.fixture
@@ -27,10 +33,104 @@ def test_bind_says_who_the_client_is(
     assert client.session.version == 2
 
 
-def test_bind_refuses_an_empty_uid(client: Client) -> None:
-    with pytest.raises(ValueError, match="not empty"):
-        client.session.bind("")
-    assert client.session.version == 1
+@pytest.mark.parametrize(
+    ("uid", "text"),
+    [
+        ("", "not empty"),
+        ("é" * 129, "a uid of 258 bytes; 256 is the most"),
+        ("half a pair: \ud800", "surrogates not allowed"),
+    ],
+)
+def test_bind_refuses_what_is_no_uid(client: Client, uid: str, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        client.session.bind(uid)
+    assert (client.session.uid, client.session.version) == ("", 1)
+
+
+def test_what_is_stored_is_what_json_makes_of_it(client: Client) -> None:
+    session = client.session
+    bag = ["sword"]
+    session.set("bag", bag)
+    bag.append("later")
+    session.update({"at": (1, 2), "who": Plain(3)})
+    assert session.data == {"bag": ["sword"], "at": [1, 2], "who": {"number": 3}}
+    assert session.version == 3
+
+
+def test_several_values_are_stored_together_or_not_at_all(client: Client) -> None:
+    session = client.session
+    session.set("a", 1)
+    with pytest.raises(TypeError):
+        session.update({"a": 2, "b": object()})
+    with pytest.raises(TypeError, match="a key of session data is text, not 3"):
+        session.update({"a": 2, 3: 4})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match="16384 is the most"):
+        session.update({"a": 2, "b": "x" * 16_384})
+    assert (session.data, session.version) == ({"a": 1}, 2)
+    session.update({})
+    assert session.data == {"a": 1}
+
+
+def test_clear_forgets_who_the_client_is(client: Client) -> None:
+    session = client.session
+    session.bind("ann")
+    session.set("a", 1)
+    session.local["a"] = 1
+    session.clear()
+    assert (session.uid, session.data, session.local) == ("", {}, {"a": 1})
+    assert session.version == 4
+
+
+def test_close_tells_the_reason_and_that_the_client_may_come_back(
+    client: Client,
+) -> None:
+    client.session.close("maintenance")
+    assert (client.kicked, client.invited) == ("maintenance", True)
+    client.session.close()
+    assert client.kicked == "closed"
+
+
+def test_outside_of_a_handler_there_is_no_origin_and_no_id(client: Client) -> None:
+    assert (client.session.origin, client.session.last_id) == ("", 0)
+
+
+class Numbers(Component):
+    @handler
+    def last(self, session: Session, payload: None) -> list[int]:
+        return [session.last_id]
+
+    @handler
+    def answered(self, session: Session, payload: None) -> None:
+        session.respond(session.last_id)
+        session.push("onLast", session.last_id)
+
+    @handler
+    async def later(self, session: Session, payload: None) -> list[int]:
+        await asyncio.sleep(0)
+        return [session.last_id]
+
+
+async def test_the_last_id_is_that_of_the_request_in_hand() -> None:
+    client = World(Numbers()).client()
+    for route in ("Numbers.last", "Numbers.later"):
+        number = client.send(route)
+        await until(lambda number=number: number in client.answers)  # type: ignore[misc]
+        assert client.answers[number][0].value == [number]
+    number = client.send("Numbers.answered")
+    assert client.answers[number][0].value == number
+    client.notify("Numbers.answered")
+    assert client.pushes == [("onLast", 0)] * 2
+
+
+async def test_what_waits_when_a_session_ends_is_counted() -> None:
+    world = World(Numbers())
+    client = world.client()
+    client.send("Numbers.later")
+    client.send("Numbers.last")
+    client.notify("Numbers.last")
+    world.sessions.close(client.session, "client-closed")
+    assert world.metrics.dropped == {("session", "closed"): 2}
+    await until(lambda: not world.dispatcher.tasks)
 
 
 def test_set_stores_under_keys(client: Client) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 
 import pytest
 
 from nano import NodeInfo
-from nano.errors import UsageError
+from nano.errors import QueueFull, UsageError
+from nano.runtime import tasks as tasks_module
 from nano.runtime import threads as threads_module
 from nano.runtime.threads import MOST_THREADS, Threads
 from nano.runtime.timers import Timers
@@ -122,9 +127,16 @@ async def test_a_timer_goes_on_after_an_exception(
         gone.cancel()
         await gone
 
-    for function in (broken, broken_async, waits_for_the_dead):
+    def asks_the_dead() -> None:
+        calls.append("dead at once")
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        gone.result()
+
+    for function in (broken, broken_async, waits_for_the_dead, asks_the_dead):
         timers.every(SOON, function)
-    await until(lambda: min(map(calls.count, ("plain", "async", "dead"))) >= 2)
+    every = ("plain", "async", "dead", "dead at once")
+    await until(lambda: min(map(calls.count, every)) >= 2)
     assert "LookupError: one" in caplog.text
     assert "LookupError: two" in caplog.text
 
@@ -176,6 +188,168 @@ async def test_an_interval_that_is_none_is_refused(
             timers.after(seconds, list)
 
 
+async def test_a_counted_timer_calls_so_often_and_is_over(timers: Timers) -> None:
+    calls: list[int] = []
+    timer = timers.every(SOON, lambda: calls.append(1), times=3)
+    last = asyncio.Event()
+    await until(lambda: not timer.active)
+    timers.after(5 * SOON, last.set)
+    await last.wait()
+    assert calls == [1, 1, 1]
+
+
+async def test_a_counted_timer_counts_failures_and_awaits_the_last(
+    timers: Timers, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[int] = []
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise LookupError("on purpose")
+        await asyncio.sleep(SOON)
+        ended.set()
+
+    timer = timers.every(SOON, work, times=2)
+    await ended.wait()
+    assert (len(calls), timer.active) == (2, False)
+    assert "LookupError: on purpose" in caplog.text
+
+
+async def test_when_calls_at_each_interval_at_which_the_condition_holds(
+    timers: Timers,
+) -> None:
+    asked: list[bool] = []
+    calls: list[int] = []
+
+    def condition() -> bool:
+        asked.append(len(asked) in (2, 3, 5))
+        return asked[-1]
+
+    timer = timers.when(condition, lambda: calls.append(len(asked)), every=SOON)
+    await until(lambda: len(asked) >= 7)
+    timer.cancel()
+    assert calls == [3, 4, 6]
+
+
+async def test_when_with_times_waits_for_the_condition_once(timers: Timers) -> None:
+    ready = asyncio.Event()
+    called = asyncio.Event()
+    timer = timers.when(ready.is_set, called.set, every=SOON, times=1)
+    asleep = asyncio.Event()
+    timers.after(5 * SOON, asleep.set)
+    await asleep.wait()
+    assert (called.is_set(), timer.active) == (False, True)
+    ready.set()
+    await called.wait()
+    assert not timer.active
+
+
+async def test_a_condition_that_fails_is_logged_and_asked_again(
+    timers: Timers, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[int] = []
+    called = asyncio.Event()
+
+    def condition() -> bool:
+        asked.append(1)
+        if len(asked) < 3:
+            raise LookupError("not yet")
+        return True
+
+    timers.when(condition, called.set, every=SOON, times=1)
+    await called.wait()
+    assert caplog.text.count("LookupError: not yet") == 2
+
+
+async def test_a_condition_is_not_asked_while_the_function_runs(timers: Timers) -> None:
+    busy = False
+    asked: list[bool] = []
+    calls = 0
+
+    async def work() -> None:
+        nonlocal busy, calls
+        busy = True
+        await asyncio.sleep(5 * SOON)
+        busy = False
+        calls += 1
+
+    def condition() -> bool:
+        asked.append(busy)
+        return True
+
+    timers.when(condition, work, every=SOON)
+    await until(lambda: calls >= 2)
+    assert not any(asked)
+
+
+async def test_conditions_and_counts_of_the_wrong_kind_are_refused(
+    timers: Timers,
+) -> None:
+    async def condition() -> bool:
+        return True
+
+    with pytest.raises(UsageError, match="called and not awaited"):
+        timers.when(condition, list, every=1.0)
+    with pytest.raises(UsageError, match="at least once, not 0 times"):
+        timers.every(1.0, list, times=0)
+    with pytest.raises(UsageError, match="at least once, not -1 times"):
+        timers.when(bool, list, every=1.0, times=-1)
+    with pytest.raises(UsageError, match="at least"):
+        timers.when(bool, list, every=0.0)
+
+
+async def test_a_thousand_timers_call_twice_each_and_are_kept(timers: Timers) -> None:
+    """nano's TestNewTimer; there two ticks after 5 ms give exactly 2,000 calls."""
+    calls: Counter[int] = Counter()
+    made = [
+        timers.every(SOON, functools.partial(calls.update, [number]))
+        for number in range(1000)
+    ]
+    await until(lambda: len(calls) == 1000 and min(calls.values()) >= 2)
+    assert all(timer.active for timer in made)
+
+
+async def test_a_thousand_timers_call_once_each_and_are_forgotten(
+    timers: Timers,
+) -> None:
+    """nano's TestNewAfterTimer."""
+    calls: Counter[int] = Counter()
+    made = [
+        timers.after(SOON, functools.partial(calls.update, [number]))
+        for number in range(1000)
+    ]
+    await until(lambda: calls.total() >= 1000)
+    last = asyncio.Event()
+    timers.after(2 * SOON, last.set)
+    await last.wait()
+    assert calls == Counter(range(1000))
+    assert not any(timer.active for timer in made)
+
+
+async def test_what_will_not_end_does_not_keep_a_node_from_stopping(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(tasks_module, "STOP_TIME", 0.01)
+    timers = Timers()
+    begun, free = asyncio.Event(), asyncio.Event()
+
+    async def stubborn() -> None:
+        begun.set()
+        while not free.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await free.wait()
+
+    timers.after(0, stubborn)
+    await begun.wait()
+    await timers.stop()
+    assert "was cancelled and goes on" in caplog.text
+    free.set()
+    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+
 # --------------------------------------------------------------------- threads
 
 
@@ -188,6 +362,26 @@ async def test_a_blocking_function_runs_in_a_thread(threads: Threads) -> None:
     assert name.startswith("nano-blocking")
     with pytest.raises(ZeroDivisionError):
         await threads.run(divmod, 1, 0)
+
+
+async def test_calls_that_wait_for_a_thread_are_bounded(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads_module, "MOST_CALLS", 2)
+    free = threading.Event()
+    running = [asyncio.create_task(threads.run(free.wait, 10.0)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull, match="2 calls run or wait"):
+        await threads.run(int)
+    free.set()
+    assert await asyncio.gather(*running) == [True, True]
+    assert await threads.run(int) == 0
+
+
+async def test_a_thread_sees_the_context_of_who_calls(threads: Threads) -> None:
+    trace: ContextVar[str] = ContextVar("trace")
+    trace.set("abc")
+    assert await threads.run(trace.get) == "abc"
 
 
 async def test_threads_are_few_and_the_loop_goes_on(threads: Threads) -> None:

@@ -15,7 +15,12 @@ from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nano import Component, NodeInfo, handler
 from nano.errors import PayloadError, RequestError, UsageError
+from nano.metrics import Metrics
+from nano.runtime.calls import Calls
+from nano.runtime.component import collect_handlers
+from nano.runtime.dispatch import Dispatcher
 from nano.serializers import Serializer, by_name
 from nano.serializers.pb.error_pb2 import Error
 
@@ -200,3 +205,33 @@ def test_an_error_under_raw_is_the_one_of_json() -> None:
 def test_json_refuses_classes_that_it_never_becomes(wanted: Any) -> None:
     with pytest.raises(TypeError):
         by_name("json").decoder(wanted)
+
+
+# ------------------------------------------------------------------ calls of nodes
+
+
+class Speaker(Component):
+    """Whom nodes call in Protocol Buffers."""
+
+    @handler(internal=True)
+    def shout(self, said: StringValue) -> StringValue:
+        return StringValue(value=said.value.upper())
+
+    @handler(internal=True)
+    def nothing(self, payload: None) -> None: ...
+
+
+async def test_nodes_call_each_other_in_protocol_buffers() -> None:
+    dispatcher = Dispatcher(PROTOBUF, Metrics(), 1.0)
+    calls = Calls(dispatcher)
+    calls.add(collect_handlers([Speaker()]))
+    info = NodeInfo("a:1", "backend", "", "c", calls=calls)
+    said = StringValue(value="hi")
+    result = await info.call("Speaker.shout", said, wanted=StringValue)
+    assert result == StringValue(value="HI")
+    assert await info.call("Speaker.shout", wanted=StringValue) == StringValue()
+    assert await info.call("Speaker.nothing", wanted=None) is None
+    with pytest.raises(TypeError, match="expected a protobuf message or bytes"):
+        await info.call("Speaker.shout", "hi")
+    with pytest.raises(RequestError, match="expected a protobuf"):
+        await info.call("Speaker.shout", b"\xff")

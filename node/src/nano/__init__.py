@@ -9,11 +9,14 @@ from __future__ import annotations
 from nano.errors import HandshakeRefused, NanoError, RequestError
 from nano.protocol.messages import Message
 from nano.runtime.answers import Deferred
-from nano.runtime.component import Component, NodeInfo, handler
+from nano.runtime.component import Component, handler
 from nano.runtime.greeting import Handshake
 from nano.runtime.group import Group
+from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipeline
+from nano.runtime.routing import Router
 from nano.runtime.session import Delivery, Session
+from nano.runtime.timers import Timer
 from nano.version import __version__
 
 __all__ = [
@@ -28,7 +31,9 @@ __all__ = [
     "NodeInfo",
     "Pipeline",
     "RequestError",
+    "Router",
     "Session",
+    "Timer",
     "__version__",
     "handler",
 ]

@@ -12,6 +12,7 @@
     ├── RequestError          a request was answered with an error (seen by who asked)
     ├── ConnectionClosed      there is nobody left to talk to, with the reason
     ├── GroupClosed           a group is used after its close
+    ├── QueueFull             more is handed in than can be done
     └── ClusterError          another node could not be reached or refused
 
 :class:`RequestError` travels: a handler may raise it, the node that runs the
@@ -41,6 +42,7 @@ __all__ = [
     "PacketTooLarge",
     "PayloadError",
     "ProtocolError",
+    "QueueFull",
     "RequestError",
     "UsageError",
 ]
@@ -134,6 +136,10 @@ class ConnectionClosed(NanoError):
 
 class GroupClosed(NanoError):
     """A group is used by a handle on which ``close`` was called."""
+
+
+class QueueFull(NanoError):
+    """What was handed in is not taken: too much waits already."""
 
 
 class ClusterError(NanoError):

@@ -72,6 +72,7 @@ class Metrics:
         listeners: By listener; :meth:`listener` makes the entry.
         failures: Failed answers that this node made, by status.
         dropped: What was thrown away, by (where, why).
+        calls: Calls between nodes, by direction and what they came to.
         link: Traffic on links, by (unit, direction).
         group_publishes: What this node has published to groups.
         group_deliveries: Pushes to this node's clients that came of publishes.
@@ -83,6 +84,7 @@ class Metrics:
         self.listeners: dict[str, ListenerCounts] = {}
         self.failures: Counter[int] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
+        self.calls: Counter[tuple[str, str]] = Counter()
         self.link: Counter[tuple[str, str]] = Counter()
         self.group_publishes = 0
         self.group_deliveries = 0
@@ -141,6 +143,7 @@ class _NodeCollector(Collector):
         yield from self._listeners()
         yield self._failures()
         yield self._dropped()
+        yield self._calls()
         yield from self._link()
         yield from self._groups()
         yield from self._gauges()
@@ -203,6 +206,16 @@ class _NodeCollector(Collector):
         )
         for (stage, reason), number in self._metrics.dropped.items():
             family.add_metric([stage, reason], number)
+        return family
+
+    def _calls(self) -> Metric:
+        family = CounterMetricFamily(
+            "nano_calls",
+            "Calls between nodes, by direction and outcome: ok, a status, or notify.",
+            labels=["direction", "outcome"],
+        )
+        for (direction, outcome), number in self._metrics.calls.items():
+            family.add_metric([direction, outcome], number)
         return family
 
     def _link(self) -> Iterator[Metric]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from typing import Any, ClassVar
 
 import msgspec
 
 from nano import Component, RequestError, Session, handler
+from nano.errors import QueueFull, UsageError
 
 
 class Words(msgspec.Struct):
@@ -116,3 +119,83 @@ class Hooks(Component):
 
 class More(Hooks):
     service = "More"
+
+
+class Mover(Component):
+    """Moves its clients about, closes them, and calls from a thread."""
+
+    @handler
+    def where(self, session: Session, _: None) -> str:
+        return self.node.name
+
+    @handler
+    def move(self, session: Session, member: str) -> str | None:
+        session.router.bind("Mover", member)
+        return session.router.find("Mover")
+
+    @handler
+    def members(self, session: Session, _: None) -> list[str]:
+        return session.router.members("Mover")
+
+    @handler
+    def close(self, session: Session, reason: str) -> None:
+        session.respond("closing")
+        session.close(reason)
+
+    @handler
+    async def from_a_thread(self, session: Session, word: str) -> str:
+        return await self.node.run_blocking(self._ask_all, word)
+
+    def _ask_all(self, word: str) -> str:
+        self.node.call_soon(self.heard, word)
+        return self.node.from_thread(self._ask, word)
+
+    async def _ask(self, word: str) -> str:
+        return await self.node.call("Mover.shout", word, wanted=str)
+
+    @handler(internal=True)
+    def shout(self, word: str) -> str:
+        return word.upper() + "".join(self.words)
+
+    def heard(self, word: str) -> None:
+        self.words.append(word)
+
+    async def start(self) -> None:
+        self.words: list[str] = []
+
+
+class Restless(Component):
+    """Has threads of its own that use the node as long as it runs."""
+
+    counted: ClassVar[int] = 0
+    ends: ClassVar[list[str]] = []
+    threads: ClassVar[list[threading.Thread]] = []
+
+    async def start(self) -> None:
+        for work in (self._post, self._wait):
+            thread = threading.Thread(target=work, daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def _post(self) -> None:
+        while True:
+            try:
+                self.node.call_soon(self._count)
+            except QueueFull:
+                time.sleep(0.001)
+            except UsageError as error:
+                self.ends.append(str(error))
+                return
+
+    def _wait(self) -> None:
+        try:
+            self.node.from_thread(asyncio.Event().wait, timeout=60.0)
+        except UsageError as error:
+            self.ends.append(str(error))
+
+    def _count(self) -> None:
+        type(self).counted += 1
+
+    @handler
+    def count(self, session: Session, _: None) -> int:
+        return self.counted

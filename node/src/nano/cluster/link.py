@@ -49,13 +49,16 @@ class Stream(Protocol):
         """Send *batch*; waits while the peer does not read."""
 
 
-def make_hello(cluster: str, me: Member, routes: Iterable[str]) -> pb.Hello:
+def make_hello(
+    cluster: str, me: Member, routes: Iterable[str], internal: Iterable[str] = ()
+) -> pb.Hello:
     """Return what a node says of itself on its links.
 
     Args:
         cluster: ``namespace/name``; links do not cross clusters.
         me: The node as the member list shows it.
-        routes: What it serves.
+        routes: What it serves to clients and nodes.
+        internal: What it serves to nodes alone.
     """
     return pb.Hello(
         version=VERSION,
@@ -64,7 +67,10 @@ def make_hello(cluster: str, me: Member, routes: Iterable[str]) -> pb.Hello:
         incarnation=me.incarnation,
         role=me.role,
         backend=me.kind,
-        handlers=[pb.Handler(route=route) for route in routes],
+        handlers=[
+            *(pb.Handler(route=route) for route in routes),
+            *(pb.Handler(route=route, internal=True) for route in internal),
+        ],
     )
 
 

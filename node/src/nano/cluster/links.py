@@ -21,6 +21,7 @@ from nano.cluster.members import Member
 from nano.cluster.pb import link_pb2 as pb
 from nano.errors import ClusterError
 from nano.metrics import Gauge, Metrics
+from nano.runtime.tasks import FAILURES
 
 __all__ = ["Act", "Dial", "Links", "Observer"]
 
@@ -100,6 +101,11 @@ class Links:
     def get(self, address: str) -> Link | None:
         """Return the open link to the member at *address*."""
         return self._open.get(address)
+
+    @property
+    def hello(self) -> pb.Hello:
+        """What this node says of itself."""
+        return self._hello
 
     @property
     def open(self) -> list[Link]:
@@ -250,7 +256,7 @@ class Links:
             return
         try:
             act(link, envelope)
-        except Exception:
+        except FAILURES:
             name = pb.Kind.Name(envelope.kind)
             logger.exception("%s from %s failed", name, link.address)
 

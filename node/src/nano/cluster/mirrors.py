@@ -96,14 +96,15 @@ class MirrorHome:
     def changed(self, session: Session) -> None:
         """Ask the home to take what was changed here, and nothing else."""
         session.version += 1  # as the home will count it, unless it has news itself
-        change = pb.SessionChange(version=session.version)
-        key = session.changed_key
-        if key is None:
+        done = session.change
+        change = pb.SessionChange(version=session.version, cleared=done.cleared)
+        if done.uid:
             change.uid = session.uid
-        elif key in session.data:
-            change.set[key] = msgspec.json.encode(session.data[key])
-        else:
-            change.removed.append(key)
+        for key in done.keys:
+            if key in session.data:
+                change.set[key] = msgspec.json.encode(session.data[key])
+            else:
+                change.removed.append(key)
         number = self._number
         envelope = pb.Envelope(kind=pb.SESSION_UPDATE, session=number, change=change)
         self.link.send(envelope)
@@ -167,6 +168,7 @@ class Mirrors:
         data = msgspec.json.decode(state.data) if state.data else {}
         session.remote_address = state.client_address
         session.restore(state.uid, data, state.version)
+        session.bindings = dict(state.bindings)
         if known is None:
             self._sessions.add(session)  # who is told of it can see who it is
 

@@ -28,7 +28,7 @@ from nano.runtime.dispatch import Dispatcher, answer_error
 from nano.runtime.session import LARGEST_DATA, Session
 from nano.runtime.sessions import Sessions
 
-__all__ = ["Forwarder", "RemoteRoute", "introduce"]
+__all__ = ["Forwarder", "RemoteRoute", "choose", "introduce"]
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class RemoteRoute:
             self.counts.notifies += 1
         link = self.links.get(session.bindings.get(self.service, ""))
         if link is None:
-            link = self._bind(session)
+            link = choose(session, self.service, self.links)
         forwarder = self._forwarder
         if link is None or link.outbox.full or len(forwarder.pending) >= MOST_PENDING:
             forwarder.refuse(self, session, message, link)
@@ -83,13 +83,14 @@ class RemoteRoute:
         else:
             link.message(_NOTIFY, session.id, 0, self.name, message.payload)
 
-    def _bind(self, session: Session) -> Link | None:
-        """Choose a member at random and keep to it."""
-        if not self.links:
-            return None
-        address, link = random.choice(list(self.links.items()))
-        session.bindings[self.service] = address
-        return link
+
+def choose(session: Session, service: str, links: dict[str, Link]) -> Link | None:
+    """Bind *session* to any of those that serve *service*; none if there are none."""
+    if not links:
+        return None
+    address, link = random.choice(list(links.items()))
+    session.bindings[service] = address
+    return link
 
 
 def introduce(session: Session, link: Link) -> None:
@@ -98,6 +99,7 @@ def introduce(session: Session, link: Link) -> None:
         version=session.version,
         uid=session.uid,
         data=msgspec.json.encode(session.data) if session.data else b"",
+        bindings=session.bindings,
         client_address=session.remote_address,
     )
     link.send(pb.Envelope(kind=pb.SESSION, session=session.id, state=state))
@@ -244,7 +246,7 @@ class Forwarder:
         if session is None:
             return
         change, address = envelope.change, link.address
-        data = dict(session.data)
+        data = {} if change.cleared else dict(session.data)
         data.update((key, msgspec.json.decode(it)) for key, it in change.set.items())
         for key in change.removed:
             data.pop(key, None)
@@ -254,7 +256,8 @@ class Forwarder:
             session.mirrors[address] = UNKNOWN_VERSION
             return
         was_current = session.mirrors.get(address) == session.version
-        session.restore(change.uid or session.uid, data, session.version + 1)
+        uid = change.uid or ("" if change.cleared else session.uid)
+        session.restore(uid, data, session.version + 1)
         if was_current and change.version == session.version:
             session.mirrors[address] = session.version  # it need not be told again
 

@@ -23,6 +23,8 @@ from functools import partial
 from typing import Final
 
 from nano.admin import AdminServer
+from nano.cluster.bindings import Bindings
+from nano.cluster.calls import CallLinks
 from nano.cluster.groups import GroupLinks
 from nano.cluster.link import make_hello
 from nano.cluster.links import Links
@@ -38,14 +40,18 @@ from nano.metrics import Metrics
 from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
 from nano.protocol.dictionary import RouteDictionary
-from nano.runtime.component import NodeInfo, collect_handlers
+from nano.runtime.calls import Calls
+from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
 from nano.runtime.greeting import Greeter
 from nano.runtime.groups import Groups
+from nano.runtime.inbox import Inbox
+from nano.runtime.info import NodeInfo
 from nano.runtime.loading import load_components
 from nano.runtime.pipeline import Pipelines
 from nano.runtime.sessions import Sessions, tell_components
+from nano.runtime.tasks import FAILURES
 from nano.runtime.threads import Threads
 from nano.runtime.ticker import Ticker
 from nano.runtime.timers import Timers
@@ -85,7 +91,7 @@ class Node:
             Role.BACKEND: backend.components if backend else (),
         }[options.role]
         self._metrics = Metrics()
-        self._sessions = Sessions()
+        self._sessions = Sessions(self._metrics)
         serializer = by_name(settings.serializer)
         self._groups = Groups(
             self._sessions,
@@ -97,23 +103,29 @@ class Node:
         self._threads = Threads()
         self._listener_specs = spec.gates.listeners if options.role is Role.GATE else []
         self._pipelines = Pipelines(item.name for item in self._listener_specs)
+        self._inbox = Inbox(self._metrics)
+        timeout = settings.request_timeout_seconds
+        self._dispatcher = Dispatcher(serializer, self._metrics, timeout)
+        self._calls = Calls(self._dispatcher)
         info = NodeInfo(
             options.address,
             options.role.value,
             self._kind,
             self._cluster_name,
-            self._groups,
-            self._timers,
-            self._threads,
-            self._pipelines,
+            pipelines=self._pipelines,
+            groups=self._groups,
+            timers=self._timers,
+            threads=self._threads,
+            inbox=self._inbox,
+            calls=self._calls,
         )
         self._components = load_components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
-        timeout = settings.request_timeout_seconds
-        self._dispatcher = Dispatcher(serializer, self._metrics, timeout)
         self._dispatcher.add(self._handlers, Filters(self._components))
+        self._calls.add(self._handlers)
         self._ticker = Ticker()
         self._ticker.add(self._dispatcher.tick)
+        self._ticker.add(self._calls.tick)
         self._stop_wanted = asyncio.Event()
         self._undo = AsyncExitStack()
         self._build_cluster()
@@ -141,11 +153,12 @@ class Node:
     def _build_cluster(self) -> None:
         options = self._options
         settings = options.manifest.spec.settings
+        public = [item for item in self._handlers if not item.internal]
         self._cluster = ClusterServer(
             Member(
                 address=options.address,
                 label=self._kind or options.role.value,
-                services=tuple(sorted({item.service for item in self._handlers})),
+                services=tuple(sorted({it.service for it in public})),
                 role=options.role.value,
                 kind=self._kind,
                 link=options.role is not Role.MASTER,
@@ -158,11 +171,17 @@ class Node:
             calls=NoMessages(),
             extra=[LinkService(lambda stream: self._links.serve(stream)).attach],
         )
-        routes = [item.route for item in self._handlers]
-        self._hello = make_hello(self._cluster_name, self._cluster.me, routes)
+        self._hello = make_hello(
+            self._cluster_name,
+            self._cluster.me,
+            [item.route for item in public],
+            [item.route for item in self._handlers if item.internal],
+        )
         self._links = Links(self._hello, DialledLink, self._metrics, time.monotonic)
         Mirrors(self._dispatcher, self._sessions, self._links)
         GroupLinks(self._groups, self._sessions, self._links, self._metrics)
+        CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
+        Bindings(self._sessions, self._links, self._metrics)
         if options.role is Role.GATE:
             timeout = settings.request_timeout_seconds
             forwarder = Forwarder(
@@ -232,6 +251,8 @@ class Node:
         undo(self._admin.stop)
         await self._admin.start()
         undo(self._threads.stop)  # last: a component may need it to stop
+        undo(self._inbox.stop)
+        self._inbox.start()
         undo(self._timers.stop)  # should one of them not start
         for component in self._components:
             await component.start()
@@ -372,7 +393,10 @@ async def _ended(hook: Callable[[], Awaitable[None]]) -> None:
     """Run a component's *hook* on the way down; its failure stops nothing."""
     try:
         await hook()
-    except Exception:
+    except FAILURES as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+            raise  # not what the hook waits for was cancelled, but who stops the node
         logger.exception("%s failed", hook.__qualname__)
 
 

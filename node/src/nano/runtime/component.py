@@ -1,47 +1,43 @@
-"""Components: classes whose methods clients can reach.
+"""Components: classes whose methods clients and other nodes can reach.
 
 A method marked with :func:`handler` is reached by the route ``Class.method``.  It
 takes the session and one payload, and its annotation decides how the payload is
 decoded.  This module reads classes; who calls the methods, and when, is decided in
-:mod:`nano.runtime.dispatch`.
+:mod:`nano.runtime.dispatch` for clients and :mod:`nano.runtime.calls` for nodes.
 """
 
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final, ParamSpec, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    NamedTuple,
+    TypeVar,
+    overload,
+)
 
 from nano.errors import UsageError
-from nano.protocol.messages import LONGEST_ROUTE
+from nano.runtime.handlers import Handler, read_handler, route_of
 
 if TYPE_CHECKING:
     from nano.protocol.messages import Message
     from nano.runtime.greeting import Handshake
-    from nano.runtime.group import Group
-    from nano.runtime.groups import Groups
-    from nano.runtime.pipeline import Pipeline, Pipelines
+    from nano.runtime.info import NodeInfo
     from nano.runtime.session import Session
-    from nano.runtime.threads import Threads
-    from nano.runtime.timers import Function, Timer, Timers
 
 __all__ = [
     "HOOKS",
     "Component",
-    "Handler",
-    "NodeInfo",
     "collect_handlers",
     "handler",
     "overrides",
 ]
 
 MARK: Final = "__nano_handler__"
-BY_POSITION: Final = (
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-)
 
 HOOKS: Final = (
     "session_opened",
@@ -53,98 +49,7 @@ HOOKS: Final = (
 
 HANDSHAKE: Final = "handshake"  # a hook that may be a coroutine function
 
-P = ParamSpec("P")
-T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class NodeInfo:
-    """Where a component runs, and what it can have of its node.
-
-    Attributes:
-        name: The node's name, unique in the cluster: its address.
-        role: ``master``, ``gate`` or ``backend``.
-        backend: Which entry of ``spec.backends``; empty on a gate.
-        cluster: ``namespace/name`` of the cluster.
-        groups: Behind :meth:`group`; the node sets it.
-        timers: Behind :meth:`every` and :meth:`after`; the node sets it.
-        threads: Behind :meth:`run_blocking`; the node sets it.
-        pipelines: Behind :meth:`pipeline`; the node sets it.
-    """
-
-    name: str
-    role: str
-    backend: str
-    cluster: str
-    groups: Groups | None = field(default=None, compare=False, repr=False)
-    timers: Timers | None = field(default=None, compare=False, repr=False)
-    threads: Threads | None = field(default=None, compare=False, repr=False)
-    pipelines: Pipelines | None = field(default=None, compare=False, repr=False)
-
-    def group(self, name: str) -> Group:
-        """Return the group *name*: the same set of sessions on every node.
-
-        Raises:
-            UsageError: *name* is empty or longer than 255 bytes, or this is no node.
-        """
-        return _there(self.groups).group(name)
-
-    def every(self, seconds: float, function: Function) -> Timer:
-        """Call *function* every so many *seconds*, until cancelled or the node stops.
-
-        The first call is after one interval.  An ``async`` function is awaited before
-        it is called again; what it raises is logged, and the timer goes on.
-
-        Returns:
-            A handle; its ``cancel()`` ends the calls.
-
-        Raises:
-            UsageError: *seconds* is less than a millisecond, or this is no node.
-        """
-        return _there(self.timers).every(seconds, function)
-
-    def after(self, seconds: float, function: Function) -> Timer:
-        """Call *function* once, in so many *seconds*; otherwise as :meth:`every`.
-
-        Raises:
-            UsageError: *seconds* is negative, or this is no node.
-        """
-        return _there(self.timers).after(seconds, function)
-
-    async def run_blocking(
-        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Call a *function* that blocks in one of the node's eight threads.
-
-        Returns:
-            What it returns; what it raises is raised here.
-
-        Raises:
-            UsageError: This is no node, or it has stopped.
-        """
-        return await _there(self.threads).run(function, *args, **kwargs)
-
-    def pipeline(self, listener: str) -> Pipeline:
-        """Return what is done to the payloads of the clients of *listener*.
-
-        For ``start`` of a gate's component::
-
-            self.node.pipeline("ws").inbound.push_back(self.decrypt)
-
-        Raises:
-            UsageError: This node has no such listener, or this is no node.
-        """
-        return _there(self.pipelines).of(listener)
-
-
-def _there(part: T | None) -> T:
-    if part is None:
-        message = (
-            "this component is on no node; in a test, nano.testing.LocalCluster is one"
-        )
-        raise UsageError(message)
-    return part
 
 
 class Component:
@@ -196,6 +101,14 @@ class Component:
             RequestError: The same, with its status, and its code and message as body.
         """
 
+    def name_func(self, name: str) -> str:
+        """Return what the route of the method *name* ends with; *name* itself.
+
+        For a service whose routes follow another manner than Python's, as nano's
+        ``WithNameFunc``; a name that ``@handler`` gives goes before.
+        """
+        return name
+
     def session_opened(self, session: Session) -> None:
         """A session has come to this node.
 
@@ -213,13 +126,13 @@ class Component:
         """
 
     def before_handler(self, session: Session, message: Message) -> None:
-        """See every message that a handler of this node is about to get.
+        """See every message of a client that a handler of this node is about to get.
 
         A filter: those of all components run in the manifest's order, whosever the
-        handler is, before the payload is decoded.  It may raise
-        :class:`~nano.errors.RequestError` to refuse the message, or answer a request
-        by ``session.respond``; the handler is not called then, nor are later filters.
-        Any other exception refuses the message as an internal error.
+        handler is, before the payload is decoded; what nodes call passes none.  It may
+        raise :class:`~nano.errors.RequestError` to refuse the message, or answer a
+        request by ``session.respond``; the handler is not called then, nor are later
+        filters.  Any other exception refuses the message as an internal error.
 
         Args:
             session: Whose message it is.
@@ -227,56 +140,41 @@ class Component:
         """
 
     def after_handler(self, session: Session, message: Message) -> None:
-        """See every message that a handler of this node has served, or failed at.
+        """See every message of a client that a handler has served, or failed at.
 
         The counterpart of :meth:`before_handler`; those of all components run in the
         reverse order.  What it raises is logged and changes nothing.
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """A method that a route leads to.
+class _Mark(NamedTuple):
+    """What :func:`handler` writes on a method."""
 
-    Attributes:
-        route: ``Service.method``.
-        function: The bound method.
-        payload: The type that it declares for its payload.
-        is_async: It is an ``async def``.
-    """
-
-    route: str
-    function: Callable[..., Any]
-    payload: Any
-    is_async: bool
-
-    @property
-    def service(self) -> str:
-        """The route up to its last dot, as nano splits it."""
-        return self.route.rpartition(".")[0]
+    name: str  # empty: as Component.name_func has it
+    internal: bool
 
 
 @overload
 def handler(method: F, /) -> F: ...
 @overload
-def handler(name: str, /) -> Callable[[F], F]: ...
-def handler(given: F | str, /) -> F | Callable[[F], F]:
-    """Mark a method as reachable by clients.
+def handler(name: str = "", /, *, internal: bool = False) -> Callable[[F], F]: ...
+def handler(given: F | str = "", /, *, internal: bool = False) -> F | Callable[[F], F]:
+    """Mark a method as reachable by clients, or by other nodes alone.
 
     Args:
         given: The method, as plain ``@handler``; or the name that its route ends
             with, as ``@handler("JoinRoom")``.
+        internal: Only nodes reach it, by :meth:`NodeInfo.call` and
+            :meth:`NodeInfo.notify`; to a client it is a route that nobody serves.
+            Such a method may leave the session out, or declare ``Session | None``.
     """
-    if isinstance(given, str):
-        name = given
+    mark = _Mark(given if isinstance(given, str) else "", internal)
 
-        def mark(method: F) -> F:
-            setattr(method, MARK, name)
-            return method
+    def write(method: F) -> F:
+        setattr(getattr(method, "__func__", method), MARK, mark)  # of a classmethod
+        return method
 
-        return mark
-    setattr(given, MARK, given.__name__)
-    return given
+    return write if isinstance(given, str) else write(given)
 
 
 def collect_handlers(components: Iterable[Component]) -> list[Handler]:
@@ -328,35 +226,23 @@ def overrides(component: Component, name: str, *, may_wait: bool = False) -> boo
 
 
 def _handlers_of(component: Component, service: str) -> Iterable[Handler]:
-    for name, _ in inspect.getmembers(type(component), inspect.isfunction):
-        method = getattr(component, name)
-        suffix = getattr(method, MARK, None)
-        if suffix is None:
+    for name, function in inspect.getmembers(type(component)):
+        mark: _Mark | None = getattr(function, MARK, None)
+        if mark is None:
+            _refuse_unmarked(type(component), name, function)
             continue
-        route = f"{service}.{suffix}"
-        if len(route.encode()) > LONGEST_ROUTE:
-            message = f"the route {route[:40]}… has more than {LONGEST_ROUTE} bytes"
-            raise UsageError(message)
-        payload = _payload_type(method, route)
-        yield Handler(route, method, payload, inspect.iscoroutinefunction(method))
+        method = getattr(component, name)
+        suffix = mark.name or component.name_func(name)
+        yield read_handler(method, route_of(service, suffix), mark.internal)
 
 
-def _payload_type(method: Callable[..., Any], route: str) -> Any:
-    parameters = inspect.signature(method).parameters
-    names = list(parameters)
-    if len(names) != 2:
+def _refuse_unmarked(cls: type, name: str, function: object) -> None:
+    """Refuse a method that replaces a handler and would take its route away."""
+    if inspect.isroutine(function) and any(
+        hasattr(vars(base).get(name), MARK) for base in cls.__mro__
+    ):
         message = (
-            f"{route} takes {len(names)} parameters besides self; a handler takes two, "
-            "the session and the payload"
+            f"{cls.__name__}.{name} replaces a handler of a base class; mark it with "
+            f"@handler too, or write {name} = None to have no such route"
         )
         raise UsageError(message)
-    for name, parameter in parameters.items():
-        if parameter.kind not in BY_POSITION:
-            message = f"{route} takes {name} by name only; a handler's are by position"
-            raise UsageError(message)
-    try:
-        hints = typing.get_type_hints(method)
-    except Exception as error:
-        message = f"{route}: its annotations cannot be resolved: {error}"
-        raise UsageError(message) from error
-    return hints.get(names[1], Any)

@@ -27,12 +27,20 @@ from nano.errors import (
 from nano.metrics import UNKNOWN, Metrics, RouteCounts
 from nano.protocol.messages import Message
 from nano.runtime.answers import ANSWERED, Answers, Deferred
-from nano.runtime.component import Handler
 from nano.runtime.filters import Filters
+from nano.runtime.handlers import Handler
 from nano.runtime.session import Session
+from nano.runtime.tasks import FAILURES, end_tasks
 from nano.serializers import Serializer
 
-__all__ = ["Dispatcher", "LocalRoute", "Route", "answer_error", "refusal_of"]
+__all__ = [
+    "Dispatcher",
+    "LocalRoute",
+    "Route",
+    "answer_error",
+    "make_route",
+    "refusal_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +69,9 @@ class Dispatcher:
         serializer: Decodes payloads and encodes answers.
         metrics: Where messages are counted.
         timeout: Seconds that an ``async`` handler may take for one message.
+
+    Attributes:
+        hidden: Routes that are for nodes, not for clients, here or on other nodes.
     """
 
     def __init__(
@@ -68,6 +79,7 @@ class Dispatcher:
     ) -> None:
         self.serializer = serializer
         self.metrics = metrics
+        self.hidden: set[str] = set()
         self.timeout = timeout
         self.answers = Answers(serializer, metrics, timeout)
         self.routes: dict[str, Route] = {}
@@ -77,14 +89,17 @@ class Dispatcher:
         self.unknown: Route = _UnknownRoute(self)
 
     def add(self, handlers: Iterable[Handler], filters: Filters = NO_FILTERS) -> None:
-        """Serve *handlers* on this node, each with *filters* around it.
+        """Serve *handlers* on this node to clients, each with *filters* around it.
 
         Raises:
             UsageError: A handler's payload type cannot be decoded.
         """
         for item in handlers:
+            if item.internal:
+                self.hidden.add(item.route)
+                continue
             try:
-                route = _route(item, self, filters)
+                route = make_route(item, self, filters)
             except TypeError as error:
                 message = (
                     f"{item.route}: cannot decode the payload it declares: {error}"
@@ -111,10 +126,7 @@ class Dispatcher:
         client has gone, or is told by its gate.
         """
         self.stopping = True
-        tasks = list(self.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(list(self.tasks))
 
 
 def answer_error(
@@ -146,7 +158,11 @@ def refusal_of(error: BaseException, what: str, session: Session) -> RequestErro
 
 
 class _UnknownRoute:
-    """Where messages go that nobody serves."""
+    """Where messages go that nobody serves to clients.
+
+    One to an internal handler is answered as if there were none: a client learns
+    nothing of what nodes say to each other.
+    """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
@@ -158,6 +174,8 @@ class _UnknownRoute:
             self.counts.requests += 1
         else:
             self.counts.notifies += 1
+        if message.route in self._dispatcher.hidden:
+            self._dispatcher.metrics.dropped["client", "internal-route"] += 1
         error = RequestError(NOT_FOUND, f"nobody serves {message.route[:80]!r}")
         answer_error(self._dispatcher, session, message, error)
 
@@ -212,7 +230,7 @@ class LocalRoute:
                 else:
                     session.home.respond(message.id, self._encode(result), False)
                     self.counts.responses += 1
-        except Exception as error:
+        except FAILURES as error:
             self._fail(session, message, error)
         finally:
             session.asked = None
@@ -333,7 +351,7 @@ class _FilteredRoute(LocalRoute):
                 check(session, message)
                 if session.asked is ANSWERED:
                     return False
-        except Exception as error:
+        except FAILURES as error:
             self._fail(session, message, error)
             return False
         finally:
@@ -355,7 +373,14 @@ class _FilteredAsyncRoute(_FilteredRoute, _AsyncRoute):
         self._filters.ended(session, message)
 
 
-def _route(item: Handler, dispatcher: Dispatcher, filters: Filters) -> LocalRoute:
+def make_route(
+    item: Handler, dispatcher: Dispatcher, filters: Filters = NO_FILTERS
+) -> LocalRoute:
+    """Return the route to *item*, with *filters* around it.
+
+    Raises:
+        TypeError: The payload that it declares cannot be decoded.
+    """
     if filters:
         filtered = _FilteredAsyncRoute if item.is_async else _FilteredRoute
         return filtered(item, dispatcher, filters)

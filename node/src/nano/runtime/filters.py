@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from nano.protocol.messages import Message
 from nano.runtime.component import Component, overrides
 from nano.runtime.session import Session
+from nano.runtime.tasks import FAILURES
 
 __all__ = ["Filter", "Filters"]
 
@@ -51,5 +52,5 @@ class Filters:
         for call in self.after:
             try:
                 call(session, message)
-            except Exception:
+            except FAILURES:
                 logger.exception("after %s for %r", message.route, session)

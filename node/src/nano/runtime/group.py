@@ -99,6 +99,7 @@ class Group:
         Raises:
             ConnectionClosed: The session has ended.
             GroupClosed: :meth:`close` was called.
+            UsageError: The session has not begun, as in a handshake.
         """
         self._check()
         if session.closed:
@@ -211,6 +212,15 @@ class Group:
         """
         self._check()
         return await self._groups.find(self.name, str(uid), timeout)
+
+    def clear(self) -> None:
+        """Let all members go, on every gate; the handle stays in use.
+
+        Raises:
+            GroupClosed: :meth:`close` was called.
+        """
+        self._check()
+        self._groups.dissolve(self.name)
 
     def close(self) -> None:
         """Let all members go, on every gate, and use this handle no more.

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from nano.errors import UsageError
 from nano.metrics import Gauge, Metrics
 from nano.runtime.group import Group, Publication
 from nano.runtime.session import Delivery, Session
@@ -199,6 +200,7 @@ class Groups:
     ) -> None:
         self.roll = Roll()
         self.elsewhere: Elsewhere = _Nowhere()
+        self._sessions = sessions
         self._metrics = metrics
         self._deliver = deliver
         self.encode: Callable[[Any], bytes] = serializer.encode
@@ -216,9 +218,17 @@ class Groups:
     # ------------------------------------------------------ used by the handles
 
     def join(self, name: str, session: Session) -> None:
-        """Make *session* a member, wherever it is at home."""
-        if not self.elsewhere.join(name, session):
-            self.roll.join(name, session)
+        """Make *session* a member, wherever it is at home.
+
+        Raises:
+            UsageError: It has not begun: nobody would say when it is over.
+        """
+        if self.elsewhere.join(name, session):
+            return
+        if self._sessions.get(session.id) is not session:
+            message = f"{session!r} has not begun; add it to groups in session_opened"
+            raise UsageError(message)
+        self.roll.join(name, session)
 
     def leave(self, name: str, session: Session) -> None:
         """Let *session* leave, wherever it is at home."""

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nano.errors import UsageError
-from nano.runtime.component import Component, NodeInfo
+from nano.runtime.component import Component
+from nano.runtime.info import NodeInfo
 
 __all__ = ["load_components"]
 

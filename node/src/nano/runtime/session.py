@@ -10,19 +10,39 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+from contextvars import ContextVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+)
 
 import msgspec
 
 from nano.errors import UsageError
+from nano.protocol.messages import Message
+from nano.runtime.routing import NOWHERE, Router, Routing
 
 if TYPE_CHECKING:
-    from nano.protocol.messages import Message
     from nano.runtime.answers import Deferred
     from nano.runtime.dispatch import LocalRoute
     from nano.serializers import Serializer
 
-__all__ = ["DELIVERIES", "LARGEST_DATA", "Delivery", "Home", "Session"]
+__all__ = [
+    "CALLED",
+    "DELIVERIES",
+    "LARGEST_DATA",
+    "LONGEST_UID",
+    "Change",
+    "Delivery",
+    "FromNode",
+    "Home",
+    "Session",
+]
 
 Delivery: TypeAlias = Literal["must", "latest", "drop"]
 """What may happen to a push while its client reads more slowly than it is sent to.
@@ -33,6 +53,28 @@ one of the same route that still waits.  ``drop``: it may be dropped.
 DELIVERIES: Final[tuple[Delivery, ...]] = ("must", "latest", "drop")
 
 LARGEST_DATA: Final = 16 * 1024  # bytes of JSON; it travels with the session
+LONGEST_UID: Final = 256  # bytes in UTF-8; it travels, too
+
+CALLED: Final[ContextVar[Session | None]] = ContextVar("CALLED", default=None)
+"""For whom the handler that runs was called by a node; none if a client asks."""
+
+
+class FromNode(Message, gc=False):
+    """A notify that a node has sent for a session; it waits its turn as a client's."""
+
+
+class Change(NamedTuple):
+    """What a handler has changed about a session.
+
+    Attributes:
+        uid: The uid.
+        keys: These keys of the data.
+        cleared: Everything there was before.
+    """
+
+    uid: bool = False
+    keys: tuple[str, ...] = ()
+    cleared: bool = False
 
 
 class Home(Protocol):
@@ -54,7 +96,7 @@ class Home(Protocol):
         """Go on taking them."""
 
     def changed(self, session: Session) -> None:
-        """Pass on that the session's uid or data were changed here."""
+        """Pass on that what travels with the session was changed here."""
 
 
 class Session:
@@ -79,7 +121,7 @@ class Session:
         "asked_of",
         "bindings",
         "busy",
-        "changed_key",
+        "change",
         "closed",
         "epoch",
         "home",
@@ -87,6 +129,7 @@ class Session:
         "local",
         "mirrors",
         "remote_address",
+        "routing",
         "version",
         "waiting",
     )
@@ -108,7 +151,8 @@ class Session:
         self.version = 1  # of uid and data, counted at the home
         self.bindings: dict[str, str] = {}  # service to the member that serves it
         self.mirrors: dict[str, int] = {}  # member to the version it knows
-        self.changed_key: str | None = None  # of data, by the last change; or the uid
+        self.change = _NOTHING  # the last one
+        self.routing: Routing = NOWHERE
         self.asked: Message | None = None  # what a handler has in hand
         self.asked_of: LocalRoute | None = None  # which handler
         self.busy = False  # an async handler of this session runs
@@ -122,15 +166,20 @@ class Session:
     def bind(self, uid: str | int) -> None:
         """Say who the client is; known on every node from its next message on.
 
+        A session may be bound again, and several may be bound to one uid.
+
         Raises:
-            ValueError: *uid* is empty.
+            ValueError: *uid* is empty, longer than 256 bytes or no text in UTF-8.
         """
         name = str(uid)
         if not name:
             raise ValueError("a session is bound to a uid that is not empty")
+        size = len(name.encode())  # raises ValueError, too
+        if size > LONGEST_UID:
+            message = f"a uid of {size} bytes; {LONGEST_UID} is the most"
+            raise ValueError(message)
         self._uid = name
-        self.changed_key = None
-        self.home.changed(self)
+        self._changed(_THE_UID)
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -144,24 +193,51 @@ class Session:
     def set(self, key: str, value: Any) -> None:
         """Store *value*, JSON-able, under *key*; it follows the session.
 
+        What is stored is what JSON makes of *value*, here as on every other node: a
+        tuple becomes a list, a Struct a dict, and later changes to it do not count.
+
         Raises:
             ValueError: The session's data would exceed 16 KiB of JSON.
             TypeError: *value* has no form in JSON.
         """
-        data = {**self._data, key: value}
+        self.update({key: value})
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Store several values at once; as :meth:`set` does one.
+
+        Raises:
+            ValueError: The session's data would exceed 16 KiB of JSON.
+            TypeError: A value has no form in JSON, or a key is no text.
+        """
+        for key in values:
+            if not isinstance(key, str):
+                raise TypeError(f"a key of session data is text, not {key!r}")
+        stored = msgspec.json.decode(msgspec.json.encode(dict(values)))
+        data = {**self._data, **stored}
         size = len(msgspec.json.encode(data))
         if size > LARGEST_DATA:
             message = f"session data would be {size} bytes; {LARGEST_DATA} is the most"
             raise ValueError(message)
         self._data = data
-        self.changed_key = key
-        self.home.changed(self)
+        self._changed(Change(keys=tuple(values)))
 
     def remove(self, key: str) -> None:
         """Store nothing under *key* any more; it need not be there."""
         self._data = {it: value for it, value in self._data.items() if it != key}
-        self.changed_key = key
-        self.home.changed(self)  # also if it is not here: it may be at the home
+        self._changed(Change(keys=(key,)))  # it may be at the home alone
+
+    def clear(self) -> None:
+        """Forget who the client is, and all data, as when a user logs out.
+
+        Its groups, its bindings and ``local`` stay.
+        """
+        self._uid = ""
+        self._data = {}
+        self._changed(_EVERYTHING)
+
+    def _changed(self, change: Change) -> None:
+        self.change = change
+        self.home.changed(self)
 
     def restore(self, uid: str, data: Mapping[str, Any], version: int) -> None:
         """Take uid and data from another node; for the cluster."""
@@ -223,6 +299,9 @@ class Session:
         return route.defer(self, message)
 
     def _in_hand(self, what: str) -> tuple[LocalRoute, Message]:
+        if CALLED.get() is self:
+            message = f"{what}() is for clients' requests; a call is answered by return"
+            raise UsageError(message)
         if self.asked is None or self.asked_of is None:
             message = (
                 f"{what}() is for a handler while it runs; to answer later, call "
@@ -230,6 +309,45 @@ class Session:
             )
             raise UsageError(message)
         return self.asked_of, self.asked
+
+    @property
+    def origin(self) -> Literal["client", "node", ""]:
+        """Who has sent what a handler of this session has in hand.
+
+        ``node`` if it came by ``node.call`` or ``node.notify``, ``client`` if the
+        client itself has sent it; empty while no handler of this session runs.
+        """
+        if CALLED.get() is self:
+            return "node"
+        if self.asked is None:
+            return ""
+        return "node" if type(self.asked) is FromNode else "client"
+
+    @property
+    def last_id(self) -> int:
+        """The id of the request in hand; 0 for a notify, and once it is answered.
+
+        Unlike others of this session on this node, but on a backend not the client's
+        own number.
+        """
+        if self.asked is None or CALLED.get() is self:
+            return 0
+        return self.asked.id
+
+    @property
+    def router(self) -> Router:
+        """Which members serve the session; it can be changed."""
+        return Router(self, self.routing)
+
+    def close(self, reason: str = "closed") -> None:
+        """End the session: close the client's connection and tell it why.
+
+        Where :meth:`kick` sends a client away, this says nothing against its coming
+        back: it is ``kick(reason, reconnect=True)``, instead of nano's
+        ``Session.Close``, which drops the connection without a word.  What was sent
+        before still arrives; a handler that has a request in hand answers first.
+        """
+        self.home.kick(reason, True)
 
     def kick(self, reason: str = "kicked", *, reconnect: bool = False) -> None:
         """Tell the client to go, and why, and close its connection.
@@ -269,3 +387,8 @@ class Session:
 def unknown_delivery(delivery: object) -> str:
     """Return what to say of a *delivery* that there is not."""
     return f"delivery is must, latest or drop, not {delivery!r}"
+
+
+_NOTHING: Final = Change()
+_THE_UID: Final = Change(uid=True)
+_EVERYTHING: Final = Change(cleared=True)

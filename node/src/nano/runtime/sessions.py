@@ -7,8 +7,11 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from nano.metrics import Metrics
 from nano.runtime.component import Component, overrides
+from nano.runtime.routing import NOWHERE, Routing
 from nano.runtime.session import Session
+from nano.runtime.tasks import FAILURES
 
 __all__ = ["Sessions", "new_session_id", "tell_components"]
 
@@ -27,9 +30,17 @@ class Sessions:
 
     Whoever must know of a session's end is told exactly once, after the session
     has left the table; whoever must know of its beginning, when it has entered.
+
+    Args:
+        metrics: Where messages are counted that a session's end leaves unserved.
+
+    Attributes:
+        routing: Who could serve the sessions; behind ``session.router``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
+        self.routing: Routing = NOWHERE
         self._sessions: dict[int, Session] = {}
         self._openings: list[Callable[[Session], None]] = []
         self._callbacks: list[Callable[[Session], None]] = []
@@ -44,11 +55,12 @@ class Sessions:
 
     def add(self, session: Session) -> None:
         """Take *session* in."""
+        session.routing = self.routing
         self._sessions[session.id] = session
         for callback in self._openings:
             try:
                 callback(session)
-            except Exception:
+            except FAILURES:
                 logger.exception("at the beginning of %r", session)
 
     def get(self, number: int) -> Session | None:
@@ -61,11 +73,13 @@ class Sessions:
             return
         del self._sessions[session.id]
         session.closed = reason
+        if session.waiting:
+            self._metrics.dropped["session", "closed"] += len(session.waiting)
         session.waiting = None
         for callback in self._callbacks:
             try:
                 callback(session)
-            except Exception:
+            except FAILURES:
                 logger.exception("after the end of %r", session)
 
     def __iter__(self) -> Iterator[Session]:

@@ -7,19 +7,21 @@ blocks, a computation that takes longer than clients should wait.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, ParamSpec, TypeVar
 
-from nano.errors import UsageError
+from nano.errors import QueueFull, UsageError
 
 __all__ = ["MOST_THREADS", "Threads"]
 
 logger = logging.getLogger(__name__)
 
 MOST_THREADS: Final = 8
+MOST_CALLS: Final = 10_000  # that run or wait for a thread
 STOP_TIME: Final = 2.0  # seconds that running functions get when the node stops
 
 P = ParamSpec("P")
@@ -42,15 +44,18 @@ class Threads:
         Whoever waits may be cancelled; the function itself runs to its end.
 
         Raises:
+            QueueFull: So many calls wait for a thread that this one is not taken.
             UsageError: The node has stopped.
         """
         if self._stopped:
             raise UsageError("the node has stopped; it runs nothing any more")
+        if len(self._calls) >= MOST_CALLS:
+            raise QueueFull(f"{MOST_CALLS} calls run or wait for a thread already")
         if self._pool is None:
             self._pool = ThreadPoolExecutor(MOST_THREADS, "nano-blocking")
-        loop = asyncio.get_running_loop()
-        call = loop.run_in_executor(
-            self._pool, functools.partial(function, *args, **kwargs)
+        context = contextvars.copy_context()  # as asyncio.to_thread does
+        call = asyncio.get_running_loop().run_in_executor(
+            self._pool, functools.partial(context.run, function, *args, **kwargs)
         )
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from nano.runtime.tasks import FAILURES
+
 __all__ = ["PERIOD", "Ticker"]
 
 logger = logging.getLogger(__name__)
@@ -46,5 +48,5 @@ class Ticker:
         for call in self._calls:
             try:
                 call(now)
-            except Exception:
+            except FAILURES:
                 logger.exception("in %r", call)

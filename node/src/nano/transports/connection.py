@@ -236,6 +236,7 @@ class ClientTransport(Sender):
         if session is None:
             serializer = front.dispatcher.serializer
             session = Session(new_session_id(), self, serializer, self.peer)
+            session.routing = front.sessions.routing  # it may be bound before it begins
             self._guest = session
         hello = asked.hello
         name = self.door.terms.name

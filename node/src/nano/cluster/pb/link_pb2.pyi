@@ -62,6 +62,14 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """id, payload, flags: what REQUEST id came to"""
     PUSH: _Kind.ValueType  # 13
     """session, route, payload, delivery: for the client, by its gate"""
+    CALL: _Kind.ValueType  # 14
+    """What nodes say to each other, and no client: internal handlers act upon it, too.
+    A session, if there is one, was introduced to the receiver or is at home there;
+    its home passes a CALL for it on to the member that the session is bound to.
+    session (0: none), id (0: no answer is wanted), route, payload
+    """
+    RESULT: _Kind.ValueType  # 15
+    """id, payload, flags: what CALL id came to"""
     SESSION: _Kind.ValueType  # 20
     """session, state: read this before what follows for it"""
     SESSION_UPDATE: _Kind.ValueType  # 21
@@ -74,6 +82,8 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """session: its queue is full, read its client no further"""
     RESUME: _Kind.ValueType  # 25
     """session: go on"""
+    BIND: _Kind.ValueType  # 26
+    """session, service, member (empty: nobody): to its home"""
     JOIN: _Kind.ValueType  # 30
     """Groups live at the gates.  A gate that has members of a group says so, PRESENT,
     and a PUBLISH goes to the gates that do.  Whoever sends a JOIN takes the gate for
@@ -129,6 +139,14 @@ RESPONSE: Kind.ValueType  # 12
 """id, payload, flags: what REQUEST id came to"""
 PUSH: Kind.ValueType  # 13
 """session, route, payload, delivery: for the client, by its gate"""
+CALL: Kind.ValueType  # 14
+"""What nodes say to each other, and no client: internal handlers act upon it, too.
+A session, if there is one, was introduced to the receiver or is at home there;
+its home passes a CALL for it on to the member that the session is bound to.
+session (0: none), id (0: no answer is wanted), route, payload
+"""
+RESULT: Kind.ValueType  # 15
+"""id, payload, flags: what CALL id came to"""
 SESSION: Kind.ValueType  # 20
 """session, state: read this before what follows for it"""
 SESSION_UPDATE: Kind.ValueType  # 21
@@ -141,6 +159,8 @@ PAUSE: Kind.ValueType  # 24
 """session: its queue is full, read its client no further"""
 RESUME: Kind.ValueType  # 25
 """session: go on"""
+BIND: Kind.ValueType  # 26
+"""session, service, member (empty: nobody): to its home"""
 JOIN: Kind.ValueType  # 30
 """Groups live at the gates.  A gate that has members of a group says so, PRESENT,
 and a PUBLISH goes to the gates that do.  Whoever sends a JOIN takes the gate for
@@ -206,9 +226,7 @@ class _FlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Flag.ValueType],
     DESCRIPTOR: _descriptor.EnumDescriptor
     FLAG_NONE: _Flag.ValueType  # 0
     FAILED: _Flag.ValueType  # 1
-    """a RESPONSE whose payload is an error body"""
-    FROM_NODE: _Flag.ValueType  # 2
-    """it comes from a node, not from a client: internal handlers may act"""
+    """a RESPONSE or RESULT whose payload is an error body"""
     RECONNECT: _Flag.ValueType  # 4
     """a CLOSE_SESSION whose client may come back at once"""
 
@@ -217,9 +235,7 @@ class Flag(_Flag, metaclass=_FlagEnumTypeWrapper):
 
 FLAG_NONE: Flag.ValueType  # 0
 FAILED: Flag.ValueType  # 1
-"""a RESPONSE whose payload is an error body"""
-FROM_NODE: Flag.ValueType  # 2
-"""it comes from a node, not from a client: internal handlers may act"""
+"""a RESPONSE or RESULT whose payload is an error body"""
 RECONNECT: Flag.ValueType  # 4
 """a CLOSE_SESSION whose client may come back at once"""
 Global___Flag: _TypeAlias = Flag  # noqa: Y015
@@ -268,6 +284,7 @@ class Envelope(_message.Message):
     QUESTION_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
     kind: Global___Kind.ValueType
     session: _builtins.int
     """the gate's id of the session; random, so fixed is shorter"""
@@ -285,6 +302,7 @@ class Envelope(_message.Message):
     """an address"""
     where: _builtins.bytes
     """a JSON object; a PUBLISH is for members whose data has all of it"""
+    service: _builtins.str
     @_builtins.property
     def without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """sessions that a PUBLISH leaves out"""
@@ -322,10 +340,11 @@ class Envelope(_message.Message):
         question: Global___GroupQuestion | None = ...,
         answer: Global___GroupAnswer | None = ...,
         change: Global___SessionChange | None = ...,
+        service: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "hello", b"hello", "question", b"question", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "session", b"session", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -553,10 +572,13 @@ class SessionChange(_message.Message):
     UID_FIELD_NUMBER: _builtins.int
     SET_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
+    CLEARED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """the mirror's own, this change counted"""
     uid: _builtins.str
     """empty: unchanged"""
+    cleared: _builtins.bool
+    """uid and data are forgotten, and then the rest is done"""
     @_builtins.property
     def set(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
         """key to JSON"""
@@ -572,10 +594,11 @@ class SessionChange(_message.Message):
         uid: _builtins.str = ...,
         set: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
         removed: _abc.Iterable[_builtins.str] | None = ...,
+        cleared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed", b"removed", "set", b"set", "uid", b"uid", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cleared", b"cleared", "removed", b"removed", "set", b"set", "uid", b"uid", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,117 @@
+"""Bindings that handlers change: checked, and kept at the session's home.
+
+The home, a gate, applies a binding at once.  On a backend the change is checked by
+what this node knows of the members, applied to the mirror and sent home, where it is
+checked again: a mirror whose gate knows better is told so in front of its next message.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from nano.cluster.link import Link
+from nano.cluster.links import Links
+from nano.cluster.mirrors import MirrorHome
+from nano.cluster.pb import link_pb2 as pb
+from nano.cluster.routes import UNKNOWN_VERSION
+from nano.errors import UsageError
+from nano.metrics import Metrics
+from nano.runtime.session import Session
+from nano.runtime.sessions import Sessions
+
+__all__ = ["Bindings"]
+
+logger = logging.getLogger(__name__)
+
+_BIND: Final = pb.BIND
+
+
+class Bindings:
+    """Who serves what, and who is bound to whom.
+
+    It makes itself the :class:`~nano.runtime.routing.Routing` of *sessions*.
+
+    Args:
+        sessions: The sessions that this node holds.
+        links: The way to other nodes.
+        metrics: Where what is refused is counted.
+    """
+
+    def __init__(self, sessions: Sessions, links: Links, metrics: Metrics) -> None:
+        self._sessions = sessions
+        self._links = links
+        self._metrics = metrics
+        sessions.routing = self
+        links.act(pb.BIND, self._on_bind)
+
+    def members(self, session: Session, service: str) -> list[str]:
+        """Return the addresses of members that *session* can be bound to."""
+        hellos = [link.peer for link in self._links.open]
+        if isinstance(session.home, MirrorHome):
+            hellos.append(self._links.hello)
+        return [hello.address for hello in hellos if _serves(hello, service)]
+
+    def bind(self, session: Session, service: str, member: str | None) -> None:
+        """Bind *session*, at its home, to *member*; ``None``: to nobody.
+
+        Raises:
+            UsageError: *member* does not serve *service*, or the home cannot be told.
+        """
+        if member is not None:
+            self._check(session, service, member)
+        home = session.home
+        if not isinstance(home, MirrorHome):
+            self._apply(session, service, member)
+            return
+        if _BIND not in home.link.peer.features:
+            message = (
+                f"the gate {home.link.address} is of a version that takes no bindings "
+                "of other nodes; upgrade it, or bind in a component of the gates"
+            )
+            raise UsageError(message)
+        _write(session, service, member)
+        home.link.send(
+            pb.Envelope(
+                kind=_BIND, session=session.id, service=service, member=member or ""
+            )
+        )
+
+    def _check(self, session: Session, service: str, member: str) -> None:
+        known = self.members(session, service)
+        if member not in known:
+            those = f"; {', '.join(sorted(known))} do" if known else "; nobody does"
+            message = f"no member {member!r} serves {service!r} now{those}"
+            raise UsageError(message)
+
+    @staticmethod
+    def _apply(session: Session, service: str, member: str | None) -> None:
+        _write(session, service, member)
+        session.home.changed(session)  # mirrors are to know
+
+    def _on_bind(self, link: Link, envelope: pb.Envelope) -> None:
+        session = self._sessions.get(envelope.session)
+        if session is None or isinstance(session.home, MirrorHome):
+            self._metrics.dropped["link", "no-session"] += 1
+            return
+        member = envelope.member or None
+        if member is not None and member not in self.members(session, envelope.service):
+            self._metrics.dropped["session", "unknown-member"] += 1
+            text = "%s bound %r to %s, which serves no %s here; ignored"
+            logger.warning(text, link.address, session, member, envelope.service)
+            session.mirrors[link.address] = UNKNOWN_VERSION
+            return
+        self._apply(session, envelope.service, member)
+
+
+def _serves(hello: pb.Hello, service: str) -> bool:
+    return any(
+        handler.route.rpartition(".")[0] == service for handler in hello.handlers
+    )
+
+
+def _write(session: Session, service: str, member: str | None) -> None:
+    if member is None:
+        session.bindings.pop(service, None)
+    else:
+        session.bindings[service] = member

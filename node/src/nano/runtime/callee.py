@@ -1,0 +1,178 @@
+"""Handlers as other nodes reach them: served at once, or in their turn.
+
+What a call comes to is an :data:`Outcome`.  The texts of errors name no route: a
+handler that does not catch one passes it on to its client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from nano.errors import (
+    BAD_REQUEST,
+    INTERNAL,
+    NOT_FOUND,
+    TIMEOUT,
+    UNAVAILABLE,
+    EncodeError,
+    PayloadError,
+    RequestError,
+)
+from nano.metrics import RouteCounts
+from nano.protocol.messages import NOTIFY
+from nano.protocol.packets import LARGEST_BODY
+from nano.runtime.dispatch import Dispatcher, LocalRoute, make_route
+from nano.runtime.handlers import Handler
+from nano.runtime.session import CALLED, FromNode, Session
+from nano.runtime.tasks import FAILURES
+from nano.serializers import Serializer
+
+__all__ = [
+    "Callee",
+    "Done",
+    "Outcome",
+    "encoded",
+    "ended",
+    "lacking",
+    "overloaded",
+    "unserved",
+    "word_of",
+]
+
+logger = logging.getLogger(__name__)
+
+Outcome: TypeAlias = bytes | RequestError
+"""What a call came to: the encoded result, or why there is none."""
+
+Done: TypeAlias = Callable[[Outcome], None]
+
+
+class Callee:
+    """A handler, as nodes reach it.
+
+    Attributes:
+        needs_session: It cannot be called without one.
+    """
+
+    __slots__ = ("_decode", "_dispatcher", "_handler", "_turn", "needs_session")
+
+    def __init__(self, handler: Handler, dispatcher: Dispatcher) -> None:
+        self.needs_session = handler.needs_session
+        self._handler = handler
+        self._dispatcher = dispatcher
+        self._decode = dispatcher.serializer.decoder(handler.payload)
+        self._turn: LocalRoute = make_route(handler, dispatcher)
+        self._turn.counts = RouteCounts()  # those of clients are counted elsewhere
+
+    def notify(self, session: Session, data: bytes) -> None:
+        """Handle a notify for *session*, in its turn."""
+        message = FromNode(NOTIFY, 0, self._handler.route, data)
+        self._turn.deliver(session, message)
+
+    def call(
+        self, session: Session | None, data: bytes, done: Done
+    ) -> asyncio.Task[None] | None:
+        """Handle a call at once, and tell *done* what it came to.
+
+        Returns:
+            The task that does it, if it is not done yet.
+        """
+        if self._handler.is_async:
+            return self._start(session, data, done)
+        token = CALLED.set(session)
+        outcome: Outcome
+        try:
+            outcome = self._result(self._handler.function(session, self._decode(data)))
+        except FAILURES as error:
+            outcome = self._failure(error)
+        finally:
+            CALLED.reset(token)
+        self._end(outcome, done)
+        return None
+
+    def _start(
+        self, session: Session | None, data: bytes, done: Done
+    ) -> asyncio.Task[None]:
+        tasks = self._dispatcher.tasks
+        task = asyncio.get_running_loop().create_task(
+            self._serve(session, data, done), name=f"{self._handler.route} called"
+        )
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return task
+
+    async def _serve(self, session: Session | None, data: bytes, done: Done) -> None:
+        CALLED.set(session)
+        outcome: Outcome
+        try:
+            async with asyncio.timeout(self._dispatcher.timeout):
+                function = self._handler.function
+                outcome = self._result(await function(session, self._decode(data)))
+        except asyncio.CancelledError as error:
+            if self._dispatcher.stopping:
+                raise
+            outcome = self._failure(error)
+        except Exception as error:
+            outcome = self._failure(error)
+        self._end(outcome, done)
+
+    def _end(self, outcome: Outcome, done: Done) -> None:
+        self._dispatcher.metrics.calls["in", word_of(outcome)] += 1
+        done(outcome)
+
+    def _result(self, value: Any) -> bytes:
+        return encoded(value, self._dispatcher.serializer)
+
+    def _failure(self, error: BaseException) -> RequestError:
+        """Say why there is no result, in words that may travel on to a client."""
+        if isinstance(error, RequestError):
+            return error
+        if isinstance(error, PayloadError):
+            return RequestError(BAD_REQUEST, str(error))
+        if isinstance(error, TimeoutError):
+            return RequestError(TIMEOUT, "what was asked took too long")
+        logger.error("%s failed for a node", self._handler.route, exc_info=error)
+        return RequestError(INTERNAL, "what was asked failed")
+
+
+def unserved() -> RequestError:
+    """Return the error for a route that nobody serves."""
+    return RequestError(UNAVAILABLE, "no node serves what was asked; try again")
+
+
+def overloaded() -> RequestError:
+    """Return the error for a call that finds no room."""
+    return RequestError(UNAVAILABLE, "the node that was asked is overloaded; try again")
+
+
+def ended() -> RequestError:
+    """Return the error for a call about a session that is no more, or not yet."""
+    return RequestError(NOT_FOUND, "the session has ended, or has not begun")
+
+
+def lacking() -> RequestError:
+    """Return the error for a call without the session that the handler declares."""
+    text = "what was asked needs a session; call it with session="
+    return RequestError(BAD_REQUEST, text)
+
+
+def encoded(value: Any, serializer: Serializer) -> bytes:
+    """Return *value* as it travels; nothing stands for ``None`` in every format.
+
+    Raises:
+        TypeError: It cannot be encoded.
+        EncodeError: No link takes so much.
+    """
+    data = b"" if value is None else serializer.encode(value)
+    if len(data) > LARGEST_BODY:
+        message = f"a payload of {len(data)} bytes; {LARGEST_BODY} is the most"
+        raise EncodeError(message)
+    return data
+
+
+def word_of(outcome: Outcome) -> str:
+    """Return what *outcome* is counted as."""
+    return str(outcome.status) if isinstance(outcome, RequestError) else "ok"

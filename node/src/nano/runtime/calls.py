@@ -1,0 +1,361 @@
+"""Calls between nodes: a component asks a handler, here or on another node.
+
+:class:`Calls` is what ``node.call`` and ``node.notify`` speak to.  It serves what is
+to be done on this node, keeps the one table of calls that wait for their outcome, and
+hands everything else to :class:`Elsewhere`, behind which the cluster stands.
+
+What is called may be internal or public, and may be called with a session or without
+one; payloads and results are encoded on this node as well, so that a component does
+the same wherever it runs.  A call runs at once, beside the session's own messages: its
+caller may be the very handler that the session's next message waits for.  A notify for
+a session has its turn among them.  Neither passes filters, which are for clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from nano.errors import (
+    INTERNAL,
+    NOT_FOUND,
+    TIMEOUT,
+    UNAVAILABLE,
+    PayloadError,
+    RequestError,
+    UsageError,
+)
+from nano.metrics import Gauge
+from nano.runtime.callee import (
+    Callee,
+    Done,
+    Outcome,
+    encoded,
+    ended,
+    lacking,
+    overloaded,
+    unserved,
+    word_of,
+)
+from nano.runtime.deadlines import Deadlines
+from nano.runtime.dispatch import Dispatcher
+from nano.runtime.handlers import Handler
+from nano.runtime.session import CALLED, Session
+
+__all__ = ["Calls", "Elsewhere"]
+
+logger = logging.getLogger(__name__)
+
+MOST_OPEN: Final = 10_000  # calls of this node that wait, or that it serves
+MOST_DECODERS: Final = 1000  # kept for the types that callers want
+MOST_WARNINGS: Final = 1000  # of notifies that came to nothing
+PRECISION: Final = 0.1  # seconds; the clock looks no more often
+
+
+class Elsewhere(Protocol):
+    """What the other nodes are for calls."""
+
+    def is_for_home(self, session: Session | None) -> bool:
+        """Whether a call for *session* is to be passed on by its home, not here."""
+
+    def send(
+        self, route: str, session: Session | None, number: int, payload: bytes
+    ) -> object:
+        """Send a call to a member that serves *route*; 0: no answer is wanted.
+
+        Returns:
+            Where it went: what the answer has to come from.
+
+        Raises:
+            RequestError: Nobody serves it, or whoever does is overloaded.
+        """
+
+
+class _Nowhere:
+    """There are no other nodes."""
+
+    def is_for_home(self, session: Session | None) -> bool:
+        """Every session is at home here."""
+        return False
+
+    def send(
+        self, route: str, session: Session | None, number: int, payload: bytes
+    ) -> object:
+        """Nobody serves anything."""
+        raise unserved()
+
+
+class _Open(msgspec.Struct, gc=False):
+    """A call that waits for its outcome."""
+
+    done: Done
+    where: object  # what the outcome comes from; None: this node
+    timeout: float
+
+
+class Calls:
+    """The calls of one node, those that it makes and those that it serves.
+
+    Args:
+        dispatcher: Whose serializer, deadlines and tasks handlers share.
+
+    Attributes:
+        elsewhere: The other nodes.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.elsewhere: Elsewhere = _Nowhere()
+        self._dispatcher = dispatcher
+        self._serializer = dispatcher.serializer
+        self._metrics = dispatcher.metrics
+        self._callees: dict[str, Callee] = {}
+        self._open: dict[int, _Open] = {}
+        self._due: dict[float, Deadlines[int]] = {}  # by the time that each gets
+        self._last = 0
+        self._now = 0.0  # as of the last tick: near enough for a deadline
+        self._posted = 0  # notifies to this node itself that are not begun
+        self._lost: set[tuple[str, int]] = set()  # notifies, by route and status
+        self._served: set[asyncio.Task[None]] = set()
+        self._decoders: dict[Any, Callable[[bytes], Any]] = {}
+        self._metrics.gauges.append(self._gauges)
+
+    def add(self, handlers: Iterable[Handler]) -> None:
+        """Serve *handlers* to nodes.
+
+        Raises:
+            UsageError: A handler's payload type cannot be decoded.
+        """
+        for item in handlers:
+            try:
+                self._callees[item.route] = Callee(item, self._dispatcher)
+            except TypeError as error:
+                message = (
+                    f"{item.route}: cannot decode the payload it declares: {error}"
+                )
+                raise UsageError(message) from error
+
+    def serves(self, route: str) -> bool:
+        """Whether a handler of this node has *route*."""
+        return route in self._callees
+
+    # ------------------------------------------------------------ what nodes make
+
+    async def call(
+        self,
+        route: str,
+        payload: Any,
+        session: Session | None,
+        timeout: float | None,
+        wanted: Any,
+    ) -> Any:
+        """Ask the handler of *route*; see :meth:`NodeInfo.call`."""
+        if timeout is not None and not timeout > 0:
+            raise UsageError(f"a call's time-out is more than 0 s, not {timeout!r}")
+        decode = self._decoder(wanted)
+        data = encoded(payload, self._serializer)
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: Outcome) -> None:
+            if not future.done():  # its caller may have been cancelled
+                future.set_result(outcome)
+
+        number = self.begin(route, session, data, done, timeout)
+        try:
+            outcome = await future
+        finally:
+            self._forget(number)
+        self._metrics.calls["out", word_of(outcome)] += 1
+        if isinstance(outcome, RequestError):
+            # a new one: the callee's may be a constant, and is raised more than once
+            raise _of_call(route, outcome.status, outcome.message, outcome.code)
+        try:
+            return decode(outcome)
+        except PayloadError as error:  # not of the client of whoever calls: no 400
+            text = "what was asked answered something else than was wanted"
+            raise _of_call(route, INTERNAL, text) from error
+
+    def notify(self, route: str, payload: Any, session: Session | None) -> None:
+        """Tell the handler of *route*; see :meth:`NodeInfo.notify`."""
+        data = encoded(payload, self._serializer)
+        self._metrics.calls["out", "notify"] += 1
+        try:
+            if self._is_for_here(route, session):
+                self._post(route, session, data)
+            else:
+                self.elsewhere.send(route, session, 0, data)
+        except RequestError as error:
+            self.lose(route, error)
+
+    def begin(
+        self,
+        route: str,
+        session: Session | None,
+        data: bytes,
+        done: Done,
+        timeout: float | None = None,
+    ) -> int:
+        """Make a call; *done* is told its outcome, once, maybe before this returns.
+
+        Returns:
+            Its number in the table; 0 if its outcome is there already.
+        """
+        longest = self._dispatcher.timeout
+        within = longest if timeout is None else min(timeout, longest)
+        if session is not None and session.closed:
+            done(ended())
+        elif len(self._open) >= MOST_OPEN:
+            self._metrics.dropped["call", "too-many"] += 1
+            done(overloaded())
+        else:
+            self._last = number = self._last + 1
+            entry = self._open[number] = _Open(done, None, _rounded(within))
+            self._deadlines(entry.timeout).add(number, self._now)
+            try:
+                if self._is_for_here(route, session):
+                    self.serve(route, session, data, self._settler(number))
+                else:
+                    entry.where = self.elsewhere.send(route, session, number, data)
+            except RequestError as error:
+                self.settle(number, None, error)
+            return number
+        return 0
+
+    def _is_for_here(self, route: str, session: Session | None) -> bool:
+        return route in self._callees and not self.elsewhere.is_for_home(session)
+
+    def _post(self, route: str, session: Session | None, data: bytes) -> None:
+        """Begin a notify to this node once the handler that sends it has its end."""
+        if self._posted >= MOST_OPEN:
+            raise overloaded()
+        self._posted += 1
+        asyncio.get_running_loop().call_soon(self._posted_one, route, session, data)
+
+    def _posted_one(self, route: str, session: Session | None, data: bytes) -> None:
+        self._posted -= 1
+        CALLED.set(None)  # it is no part of the call that it may have been sent in
+        self.take(route, session, data)
+
+    def _settler(self, number: int) -> Done:
+        return lambda outcome: self.settle(number, None, outcome)
+
+    # ----------------------------------------------------- what nodes are asked for
+
+    def serve(
+        self, route: str, session: Session | None, data: bytes, done: Done
+    ) -> None:
+        """Have a handler of this node answer a call; *done* is told the outcome."""
+        callee = self._callees.get(route)
+        dispatcher = self._dispatcher
+        if callee is None:
+            done(RequestError(NOT_FOUND, "the node that was asked does not serve this"))
+        elif callee.needs_session and session is None:
+            done(lacking())
+        elif dispatcher.stopping or len(self._served) >= MOST_OPEN:
+            self._metrics.dropped["call", "too-many"] += 1
+            done(overloaded())
+        else:
+            task = callee.call(session, data, done)
+            if task is not None:
+                self._served.add(task)
+                task.add_done_callback(self._served.discard)
+
+    def take(self, route: str, session: Session | None, data: bytes) -> None:
+        """Have a handler of this node take a notify."""
+        callee = self._callees.get(route)
+        if session is None or callee is None or self._dispatcher.stopping:
+            self.serve(route, None, data, lambda outcome: self._told(route, outcome))
+        elif session.closed:
+            self.lose(route, ended())
+        else:
+            self._metrics.calls["in", "notify"] += 1
+            callee.notify(session, data)
+
+    def _told(self, route: str, outcome: Outcome) -> None:
+        if isinstance(outcome, RequestError):
+            self.lose(route, outcome)
+
+    def lose(self, route: str, error: RequestError) -> None:
+        """Note that a notify to *route* came to nothing; nobody is told of it.
+
+        The first one of each kind is a warning: an outage would fill the log.
+        """
+        kind = (route, error.status)
+        self._metrics.dropped["notify", str(error.status)] += 1
+        first = kind not in self._lost and len(self._lost) < MOST_WARNINGS
+        if first:
+            self._lost.add(kind)
+        level = logging.WARNING if first else logging.DEBUG
+        logger.log(level, "a notify to %s came to nothing: %s", route, error)
+
+    # ---------------------------------------------------------------- the table
+
+    def settle(self, number: int, where: object, outcome: Outcome) -> None:
+        """Take what the call *number* came to; *where* has to be where it went."""
+        entry = self._open.get(number)
+        if entry is None:
+            self._metrics.dropped["call", "late"] += 1
+        elif entry.where is not where:
+            self._metrics.dropped["call", "stranger"] += 1
+        else:
+            self._forget(number)
+            entry.done(outcome)
+
+    def lost(self, where: object) -> None:
+        """Give up all calls that went to *where*, which cannot be reached any more."""
+        lost = [number for number, it in self._open.items() if it.where is where]
+        for number in lost:
+            error = RequestError(UNAVAILABLE, "the node that was asked went away")
+            self.settle(number, where, error)
+
+    def tick(self, now: float) -> None:
+        """Give up the calls whose time is over."""
+        self._now = now
+        for timeout, deadlines in list(self._due.items()):
+            for number in deadlines.expired(now):
+                entry = self._open.pop(number)
+                entry.done(RequestError(TIMEOUT, "what was asked took too long"))
+            if not deadlines:
+                del self._due[timeout]
+
+    def _forget(self, number: int) -> None:
+        entry = self._open.pop(number, None)
+        if entry is not None:
+            self._deadlines(entry.timeout).discard(number)
+
+    def _deadlines(self, timeout: float) -> Deadlines[int]:
+        found = self._due.get(timeout)
+        if found is None:
+            found = self._due[timeout] = Deadlines(timeout)
+        return found
+
+    def _decoder(self, wanted: Any) -> Callable[[bytes], Any]:
+        try:
+            found = self._decoders.get(wanted)
+        except TypeError:  # an annotation that cannot be hashed
+            return self._serializer.decoder(wanted)
+        if found is None:
+            found = self._serializer.decoder(wanted)
+            if len(self._decoders) < MOST_DECODERS:
+                self._decoders[wanted] = found
+        return found
+
+    def _gauges(self) -> list[Gauge]:
+        text = "Calls to handlers of nodes that wait for their outcome."
+        return [("nano_open_calls", text, {}, len(self._open))]
+
+
+def _of_call(route: str, status: int, text: str, code: str = "") -> RequestError:
+    """Return an error whose note, which does not travel, names the route."""
+    error = RequestError(status, text, code)
+    error.add_note(f"in a call of {route}")
+    return error
+
+
+def _rounded(seconds: float) -> float:
+    """Return *seconds* as a whole number of ticks, so that few times are different."""
+    ticks = max(1, round(seconds / PRECISION))
+    return ticks * PRECISION

@@ -1,0 +1,278 @@
+"""What a component can have of its node, as ``self.node``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple, overload
+
+from nano.errors import UsageError
+
+if TYPE_CHECKING:
+    from nano.runtime.calls import Calls
+    from nano.runtime.group import Group
+    from nano.runtime.groups import Groups
+    from nano.runtime.inbox import Inbox
+    from nano.runtime.pipeline import Pipeline, Pipelines
+    from nano.runtime.session import Session
+    from nano.runtime.threads import Threads
+    from nano.runtime.timers import Condition, Function, Timer, Timers
+
+__all__ = ["NodeInfo"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """Where a component runs, and what it can have of its node.
+
+    Attributes:
+        name: The node's name, unique in the cluster: its address.
+        role: ``master``, ``gate`` or ``backend``.
+        backend: Which entry of ``spec.backends``; empty on a gate.
+        cluster: ``namespace/name`` of the cluster.
+        groups: Behind :meth:`group`; the node sets it.
+        timers: Behind :meth:`every`, :meth:`after` and :meth:`when`; the node sets it.
+        threads: Behind :meth:`run_blocking`; the node sets it.
+        pipelines: Behind :meth:`pipeline`; the node sets it.
+        inbox: Behind :meth:`call_soon` and :meth:`from_thread`; the node sets it.
+        calls: Behind :meth:`call` and :meth:`notify`; the node sets it.
+    """
+
+    name: str
+    role: str
+    backend: str
+    cluster: str
+    groups: Groups | None = field(default=None, compare=False, repr=False)
+    timers: Timers | None = field(default=None, compare=False, repr=False)
+    threads: Threads | None = field(default=None, compare=False, repr=False)
+    pipelines: Pipelines | None = field(default=None, compare=False, repr=False)
+    inbox: Inbox | None = field(default=None, compare=False, repr=False)
+    calls: Calls | None = field(default=None, compare=False, repr=False)
+
+    def group(self, name: str) -> Group:
+        """Return the group *name*: the same set of sessions on every node.
+
+        Raises:
+            UsageError: *name* is empty or longer than 255 bytes, or this is no node.
+        """
+        return _there(self.groups).group(name)
+
+    def every(
+        self, seconds: float, function: Function, *, times: int | None = None
+    ) -> Timer:
+        """Call *function* every so many *seconds*, until cancelled or the node stops.
+
+        The first call is after one interval.  An ``async`` function is awaited before
+        it is called again; what it raises is logged, and the timer goes on.
+
+        Args:
+            seconds: The interval, at least a millisecond.
+            function: Called without arguments.
+            times: After so many calls the timer is over; any number if not given.
+
+        Returns:
+            A handle; its ``cancel()`` ends the calls.
+
+        Raises:
+            UsageError: *seconds* or *times* is too small, or this is no node.
+        """
+        return _there(self.timers).every(seconds, function, times=times)
+
+    def after(self, seconds: float, function: Function) -> Timer:
+        """Call *function* once, in so many *seconds*; otherwise as :meth:`every`.
+
+        Raises:
+            UsageError: *seconds* is negative, or this is no node.
+        """
+        return _there(self.timers).after(seconds, function)
+
+    def when(
+        self,
+        condition: Condition,
+        function: Function,
+        *,
+        every: float = 1.0,
+        times: int | None = None,
+    ) -> Timer:
+        """Call *function* at every interval at which *condition* holds.
+
+        A condition that stays true leads to a call at each interval, as in nano; with
+        ``times=1`` the timer waits for it once.  While an ``async`` function runs, the
+        condition is not asked.  What it raises is logged, and counts as false.
+
+        Args:
+            condition: A plain function, called without arguments.
+            function: As of :meth:`every`.
+            every: Seconds between two looks at the condition; the first is after one.
+            times: After so many calls of *function* the timer is over.
+
+        Raises:
+            UsageError: *every* or *times* is too small, *condition* is ``async``, or
+                this is no node.
+        """
+        timers = _there(self.timers)
+        return timers.when(condition, function, every=every, times=times)
+
+    def call_soon(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Have ``function(*args)`` called in the event loop; from any thread.
+
+        It never waits, and calls are made in the order in which they were handed in.
+        An ``async`` function becomes a task; what is raised is logged.  All else that
+        a node offers may be used in its event loop only.
+
+        Raises:
+            QueueFull: 10,000 calls are not done yet; this one is not taken.
+            UsageError: This is no node, or it does not run.
+        """
+        _there(self.inbox).post(function, *args)
+
+    @overload
+    def from_thread(
+        self,
+        function: Callable[[*Ts], Coroutine[Any, Any, T]],
+        *args: *Ts,
+        timeout: float = ...,
+    ) -> T: ...
+    @overload
+    def from_thread(
+        self, function: Callable[[*Ts], T], *args: *Ts, timeout: float = ...
+    ) -> T: ...
+    def from_thread(
+        self, function: Callable[[*Ts], object], *args: *Ts, timeout: float = 10.0
+    ) -> Any:
+        """Call ``function(*args)`` in the event loop, and wait for it in this thread.
+
+        The way back from :meth:`run_blocking`, and from threads of one's own.
+
+        Args:
+            function: May be ``async``; it is awaited there.
+            args: What it is called with.
+            timeout: Seconds to wait; an ``async`` function is cancelled then.
+
+        Returns:
+            What it returns; what it raises is raised here.
+
+        Raises:
+            TimeoutError: It took longer.
+            UsageError: This is no node, or it stops; or the thread runs an event loop.
+        """
+        return _there(self.inbox).ask(timeout, function, *args)
+
+    @overload
+    async def call(
+        self,
+        route: str,
+        payload: Any = ...,
+        *,
+        session: Session | None = ...,
+        timeout: float | None = ...,
+        wanted: type[T],
+    ) -> T: ...
+    @overload
+    async def call(
+        self,
+        route: str,
+        payload: Any = ...,
+        *,
+        session: Session | None = ...,
+        timeout: float | None = ...,
+        wanted: Any = ...,
+    ) -> Any: ...
+    async def call(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        session: Session | None = None,
+        timeout: float | None = None,
+        wanted: Any = Any,
+    ) -> Any:
+        """Ask a handler, of this node or another one, and wait for its result.
+
+        The handler may be internal or not.  Without a session it is this node's own,
+        if it has it, or else that of any member; with one, of the member that the
+        session is bound to, as for a message of its client.  A call does not wait for
+        the messages of the session that are in hand, and no filter sees it.
+
+        Args:
+            route: ``Service.method``.
+            payload: What the handler gets, encoded and decoded on the way.
+            session: Whose call it is; the handler gets it, wherever it runs.
+            timeout: Seconds to wait; at most, and if not given, the setting
+                ``requestTimeoutSeconds``, when the other side gives up as well.
+            wanted: The type of the result, as a handler declares its payload's.
+
+        Returns:
+            What the handler returned, decoded as *wanted*; nothing returned is an
+            empty payload, in JSON ``None``.
+
+        Raises:
+            RequestError: The handler raised it; or 503: no node serves the route, or
+                is out of reach or overloaded; 504: it took too long; 400: it refuses
+                the payload, or needs a session; 404: the session has ended; 500: it
+                failed, or its result is not what is *wanted*.
+            TypeError: *payload* cannot be encoded, or nothing becomes *wanted*.
+            EncodeError: *payload* is too long.
+            UsageError: *timeout* is not positive, or this is no node.
+        """
+        return await _there(self.calls).call(route, payload, session, timeout, wanted)
+
+    def notify(
+        self, route: str, payload: Any = None, *, session: Session | None = None
+    ) -> None:
+        """Tell a handler, of this node or another one, something; never waits.
+
+        It goes where :meth:`call` would go.  With a session it has its turn among the
+        messages of that session.  If it cannot be delivered, that is logged and
+        counted (``nano_dropped_total{stage="notify"}``), and nobody is told.
+
+        Args:
+            route: ``Service.method``.
+            payload: What the handler gets, encoded and decoded on the way.
+            session: Whose notify it is.
+
+        Raises:
+            TypeError: *payload* cannot be encoded.
+            EncodeError: *payload* is too long.
+            UsageError: This is no node.
+        """
+        _there(self.calls).notify(route, payload, session)
+
+    async def run_blocking(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call a *function* that blocks in one of the node's eight threads.
+
+        Returns:
+            What it returns; what it raises is raised here.
+
+        Raises:
+            QueueFull: 10,000 calls wait for a thread; this one is not taken.
+            UsageError: This is no node, or it has stopped.
+        """
+        return await _there(self.threads).run(function, *args, **kwargs)
+
+    def pipeline(self, listener: str) -> Pipeline:
+        """Return what is done to the payloads of the clients of *listener*.
+
+        For ``start`` of a gate's component::
+
+            self.node.pipeline("ws").inbound.push_back(self.decrypt)
+
+        Raises:
+            UsageError: This node has no such listener, or this is no node.
+        """
+        return _there(self.pipelines).of(listener)
+
+
+def _there(part: T | None) -> T:
+    if part is None:
+        message = (
+            "this component is on no node; in a test, nano.testing.LocalCluster is one"
+        )
+        raise UsageError(message)
+    return part
