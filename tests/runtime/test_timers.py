@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextvars import ContextVar
 
 import pytest
@@ -438,3 +439,23 @@ async def test_without_a_node_the_error_says_what_to_do() -> None:
             call(1.0, list)
     with pytest.raises(UsageError, match=r"nano\.testing\.LocalCluster"):
         await info.run_blocking(int)
+
+
+async def test_a_call_that_is_cancelled_before_it_began_is_closed(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    timers = Timers()
+    called = asyncio.Event()
+
+    async def never() -> None:
+        raise AssertionError("the node has stopped")
+
+    def begin() -> Awaitable[None]:
+        called.set()
+        return never()
+
+    timers.after(0, begin)
+    await called.wait()  # its task has not had a turn
+    await timers.stop()
+    gc.collect()
+    assert not recwarn.list

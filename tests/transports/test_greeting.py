@@ -163,6 +163,17 @@ async def test_a_hook_may_refuse_later() -> None:
     assert hall.is_empty()
 
 
+async def test_a_hook_that_waits_for_something_cancelled_has_failed() -> None:
+    later = Later()
+    hall, _ = hall_with(later.judge)
+    wire = Wire(hall)
+    wire.deliver(wire.client.greet())
+    await turns()
+    later.decided.cancel()
+    await turns()
+    assert answer(wire.events())["code"] == 500
+
+
 async def test_the_handshakes_deadline_bounds_the_hook() -> None:
     later = Later()
     hall, _ = hall_with(later.judge, handshake=5.0, heartbeat=30.0)

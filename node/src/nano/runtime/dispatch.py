@@ -204,18 +204,18 @@ class LocalRoute:
         self._encode: Callable[[Any], bytes] = serializer.encode
 
     def deliver(self, session: Session, message: Message) -> None:
-        """Run the handler now, or let the message wait for its turn."""
-        if message.id:
-            self.counts.requests += 1
-        else:
-            self.counts.notifies += 1
+        """Run the handler to its end and answer; or let the message wait for its turn.
+
+        Whatever waits is given to this method again when its turn has come.
+        """
         if session.busy:
             self._wait(session, message)
+            return
+        number, counts = message.id, self.counts
+        if number:
+            counts.requests += 1
         else:
-            self.run(session, message)
-
-    def run(self, session: Session, message: Message) -> None:
-        """Run the handler to its end and answer."""
+            counts.notifies += 1
         session.asked = message
         session.asked_of = self
         try:
@@ -224,16 +224,22 @@ class LocalRoute:
             except Exception:
                 payload = self._decode(message.payload)
             result = self._function(session, payload)
-            if message.id:
+            if number:
                 if result is None or session.asked is ANSWERED:
                     self._answer(session, message, result)
                 else:
-                    session.home.respond(message.id, self._encode(result), False)
-                    self.counts.responses += 1
+                    session.home.respond(number, self._encode(result), False)
+                    counts.responses += 1
         except FAILURES as error:
             self._fail(session, message, error)
         finally:
             session.asked = None
+
+    def _count(self, message: Message) -> None:
+        if message.id:
+            self.counts.requests += 1
+        else:
+            self.counts.notifies += 1
 
     def respond(self, session: Session, message: Message, value: Any) -> None:
         """Answer *message*, which is in hand; behind ``session.respond``."""
@@ -294,8 +300,12 @@ class _AsyncRoute(LocalRoute):
 
     __slots__ = ()
 
-    def run(self, session: Session, message: Message) -> None:
+    def deliver(self, session: Session, message: Message) -> None:
         """Start the handler; the session's next message waits for its end."""
+        if session.busy:
+            self._wait(session, message)
+            return
+        self._count(message)
         session.busy = True
         session.asked = message
         session.asked_of = self
@@ -337,10 +347,12 @@ class _FilteredRoute(LocalRoute):
         super().__init__(handler, dispatcher)
         self._filters = filters
 
-    def run(self, session: Session, message: Message) -> None:
+    def deliver(self, session: Session, message: Message) -> None:
         """Run the filters, and the handler if they let the message pass."""
-        if self._passes(session, message):
-            super().run(session, message)
+        if session.busy:
+            self._wait(session, message)
+        elif self._passes(session, message):
+            LocalRoute.deliver(self, session, message)
             self._filters.ended(session, message)
 
     def _passes(self, session: Session, message: Message) -> bool:
@@ -350,8 +362,10 @@ class _FilteredRoute(LocalRoute):
             for check in self._filters.before:
                 check(session, message)
                 if session.asked is ANSWERED:
+                    self._count(message)
                     return False
         except FAILURES as error:
+            self._count(message)
             self._fail(session, message, error)
             return False
         finally:
@@ -364,10 +378,12 @@ class _FilteredAsyncRoute(_FilteredRoute, _AsyncRoute):
 
     __slots__ = ()
 
-    def run(self, session: Session, message: Message) -> None:
+    def deliver(self, session: Session, message: Message) -> None:
         """Run the filters, and start the handler if they let the message pass."""
-        if self._passes(session, message):
-            _AsyncRoute.run(self, session, message)
+        if session.busy:
+            self._wait(session, message)
+        elif self._passes(session, message):
+            _AsyncRoute.deliver(self, session, message)
 
     def _ended(self, session: Session, message: Message) -> None:
         self._filters.ended(session, message)
@@ -397,4 +413,4 @@ def _go_on(session: Session) -> None:
             session.busy = True  # what comes at once has its place behind the others
             session.release(HERE)
             session.busy = False
-        route.run(session, message)
+        route.deliver(session, message)

@@ -8,6 +8,7 @@ that it failed.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -24,6 +25,7 @@ from nano.errors import (
     UsageError,
 )
 from nano.runtime.component import HANDSHAKE, Component, overrides
+from nano.runtime.tasks import FAILURES
 
 if TYPE_CHECKING:
     from nano.runtime.session import Session
@@ -89,22 +91,24 @@ class Greeter:
                 raise UsageError(message)
             self._hook = component.handshake
 
-    def judge(
-        self, session: Session, handshake: Handshake
-    ) -> Verdict | Awaitable[Verdict]:
-        """Return what becomes of a handshake; never raises, at once or awaited."""
+    def judge(self, session: Session, handshake: Handshake) -> Verdict | Awaitable[Any]:
+        """Return what becomes of a handshake, or what :meth:`wait` has to wait for."""
         if self._hook is None:
             return WELCOME
         try:
             said = self._hook(session, handshake)
-            return self._wait(said) if inspect.isawaitable(said) else _accept(said)
-        except Exception as error:
+            return said if inspect.isawaitable(said) else _accept(said)
+        except FAILURES as error:
             return _refuse(error)
 
-    async def _wait(self, said: Awaitable[Any]) -> Verdict:
+    async def wait(self, said: Awaitable[Any]) -> Verdict:
+        """Return what becomes of a handshake once the hook has decided."""
         try:
             return _accept(await said)
-        except Exception as error:
+        except FAILURES as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the client has gone
             return _refuse(error)
 
 
@@ -116,7 +120,7 @@ def _accept(user: Any) -> Verdict:
     return Verdict(ACCEPTED, user)
 
 
-def _refuse(error: Exception) -> Verdict:
+def _refuse(error: BaseException) -> Verdict:
     if isinstance(error, HandshakeRefused):
         try:
             msgspec.json.encode(error.body)

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVarTuple
 
 from nano.errors import QueueFull, UsageError
 from nano.metrics import Metrics
-from nano.runtime.tasks import FAILURES, end_tasks
+from nano.runtime.tasks import FAILURES, end_tasks, task_for
 
 __all__ = ["MOST_WAITING", "Inbox"]
 
@@ -135,7 +135,7 @@ class Inbox:
                 logger.exception("%r, posted to the loop, failed", call.func)
                 continue
             if inspect.isawaitable(result):
-                task = asyncio.get_running_loop().create_task(_ended(result))
+                task = task_for(result, _ended(result), f"posted {call.func!r}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 

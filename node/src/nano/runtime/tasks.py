@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection, Coroutine
 from typing import Any, Final
 
-__all__ = ["FAILURES", "end_tasks"]
+__all__ = ["FAILURES", "end_tasks", "task_for"]
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,20 @@ One that asks a cancelled future for its result raises ``CancelledError``, which
 """
 
 STOP_TIME: Final = 2.0  # seconds that a cancelled task gets to end
+
+
+def task_for(
+    result: Awaitable[Any], work: Coroutine[Any, Any, None], name: str
+) -> asyncio.Task[None]:
+    """Return a task that does *work*, which awaits *result* of an application.
+
+    A task that is cancelled before its first step awaits nothing; *result*, if it is a
+    coroutine, is closed then, or Python would complain that nobody ever awaited it.
+    """
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    if inspect.iscoroutine(result):
+        task.add_done_callback(lambda _: result.close())
+    return task
 
 
 async def end_tasks(tasks: Collection[asyncio.Task[Any]]) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from nano.errors import UsageError
-from nano.runtime.tasks import FAILURES, end_tasks
+from nano.runtime.tasks import FAILURES, end_tasks, task_for
 
 __all__ = ["Timer", "Timers"]
 
@@ -79,7 +79,8 @@ class Timer:
             logger.exception("the timer of %r failed", self._function)
         else:
             if inspect.isawaitable(result):
-                self._owner.run(self, self._finish(result))
+                name = f"timer of {self._function!r}"
+                self._owner.keep(task_for(result, self._finish(result), name))
                 return
         self._again()
 
@@ -180,9 +181,8 @@ class Timers:
         """Know *timer* no longer; called by it."""
         self._timers.discard(timer)
 
-    def run(self, timer: Timer, work: Coroutine[object, object, None]) -> None:
-        """Run what a timer's ``async`` function does, in a task of this node."""
-        task = asyncio.get_running_loop().create_task(work, name=f"timer {timer!r}")
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Know of what a timer's ``async`` function does until its end."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

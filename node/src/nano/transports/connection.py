@@ -33,6 +33,7 @@ from nano.runtime.dispatch import answer_error, refusal_of
 from nano.runtime.greeting import Handshake, Verdict
 from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import new_session_id
+from nano.runtime.tasks import FAILURES, task_for
 from nano.transports.admission import Meter
 from nano.transports.context import Doorway
 from nano.transports.resuming import Absent
@@ -183,7 +184,7 @@ class ClientTransport(Sender):
         """Run a message of the client through the listener's pipeline."""
         try:
             self._inbound.process(session, message)
-        except Exception as error:
+        except FAILURES as error:
             refusal = refusal_of(error, f"the pipeline of {message.route}", session)
             answer_error(self._front.dispatcher, session, message, refusal)
             return False
@@ -246,14 +247,13 @@ class ClientTransport(Sender):
             self._decide(session, verdict)
         else:
             front.greetings.add(self, front.time())  # anew, if it is not the first
-            self._asking = front.ask(self._await_verdict(session, verdict))
+            waiting = self._wait(session, verdict)
+            self._asking = front.keep(task_for(verdict, waiting, "handshake"))
 
-    async def _await_verdict(
-        self, session: Session, verdict: Awaitable[Verdict]
-    ) -> None:
-        decided = await verdict
+    async def _wait(self, session: Session, said: Awaitable[Any]) -> None:
+        verdict = await self._front.greeter.wait(said)
         self._asking = None
-        self._decide(session, decided)
+        self._decide(session, verdict)
 
     def _decide(self, session: Session, verdict: Verdict) -> None:
         transport = self._transport
@@ -423,7 +423,7 @@ class ClientTransport(Sender):
         """Run a message for the client through the listener's pipeline."""
         try:
             self._outbound.process(session, message)
-        except Exception:
+        except FAILURES:
             self._front.metrics.dropped["client", "pipeline"] += 1
             logger.exception("outbound pipeline of %s", self.door.terms.name)
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -147,12 +147,11 @@ class Front:
         self.unsent: list[Flushing] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, question: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Wait in a task for whether a client may come in; it is cancelled if it goes.
+    def keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+        """Keep a task that finds out whether a client may come in, until its end.
 
         There are no more of them than connections.
         """
-        task = asyncio.get_running_loop().create_task(question, name="handshake")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
