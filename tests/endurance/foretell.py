@@ -35,7 +35,8 @@ class Foretold:
         working: It comes to the state in which messages count.
         greetings: How many handshakes are answered.
         answers: The ids of the requests that are answered, in order.
-        certain: All of them are; else the connection may end before the last.
+        certain: All of them are; else some wait behind an ``async`` handler, and may
+            find the connection ended when their turn comes.
         kick: The reason that it is kicked for; empty if it is not.
         close: The code of our close frame; 0 if the stream just ends.
     """
@@ -56,7 +57,7 @@ def _packets(data: bytes, told: Foretold) -> None:
         for event in events:
             if isinstance(event, Message):
                 told.working = True
-                if event.route == LEAVE:
+                if event.route == LEAVE and told.certain:
                     told.kick = "you wanted to go"
                     break
                 told.certain &= event.route not in LATE

@@ -85,8 +85,8 @@ class Figures:
         return (
             f"{self.connections.total()} connections ({kinds}): "
             f"{self.share:.1%} worked, {self.answered} were answered, "
-            f"{self.kicked} kicked; others were answered {self.served} times meanwhile; "
-            f"{len(self.complaints)} complaints"
+            f"{self.kicked} kicked; others were answered {self.served} times "
+            f"meanwhile; {len(self.complaints)} complaints"
         )
 
 

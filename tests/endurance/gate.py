@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,24 +41,17 @@ class Gate:
         pid: Its process.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], tcp: int, websocket: int, log: Path
-    ) -> None:
+    def __init__(self, pid: int, ports: Sequence[int], log: Path) -> None:
+        tcp, websocket = ports
         self.tcp = ("127.0.0.1", tcp)
         self.websocket = ("127.0.0.1", websocket)
-        self.pid = process.pid
-        self._process = process
+        self.pid = pid
         self._log = log
 
     @property
     def log(self) -> str:
         """All that it has logged; at this level a healthy gate says nothing."""
         return self._log.read_text()
-
-    @property
-    def ended(self) -> bool:
-        """It runs no more."""
-        return self._process.poll() is not None
 
     async def client(self, transport: str = "tcp") -> Client:
         """Connect a client that behaves."""
@@ -111,18 +104,23 @@ def running_gate(**settings: float) -> Iterator[Gate]:
             stack.callback(_stop, process)
             return process
 
-        start("master", "--address", master, "--observe", watch)
-        process = start(
+        first = start("master", "--address", master, "--observe", watch)
+        _wait(watch, first, folder / "master")
+        second = start(
             *("gate", "--master", master, "--address", address, "--observe", observe)
         )
-        gate = Gate(process, *ports[4:], folder / "gate")
-        deadline = time.monotonic() + SECONDS_TO_START
-        while not _ready(observe):
-            if gate.ended or time.monotonic() > deadline:
-                message = f"the gate did not start:\n{gate.log}"
-                raise AssertionError(message)
-            time.sleep(0.05)
-        yield gate
+        _wait(observe, second, folder / "gate")
+        yield Gate(second.pid, ports[4:], folder / "gate")
+
+
+def _wait(observe: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the node is ready."""
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not _ready(observe):
+        if process.poll() is not None or time.monotonic() > deadline:
+            message = f"a node did not start:\n{log.read_text()}"
+            raise AssertionError(message)
+        time.sleep(0.05)
 
 
 def _ready(observe: str) -> bool:

@@ -111,9 +111,11 @@ class Yard(Component):
     @handler
     async def census(self, _: Session, _data: None) -> dict[str, int]:
         """Count what there is of each kind, members and bytes of memory too."""
-        members = await self.crowd.count()
-        gc.collect()
-        found = Counter(type(it).__name__ for it in gc.get_objects())
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        counts = {name: found[name] for name in WATCHED}
-        return {**counts, "members": members, "rss": pages * PAGE}
+        return {**_counted(), "members": await self.crowd.count()}
+
+
+def _counted() -> dict[str, int]:
+    gc.collect()
+    found = Counter(type(it).__name__ for it in gc.get_objects())
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {name: found[name] for name in WATCHED} | {"rss": pages * PAGE}
