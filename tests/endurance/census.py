@@ -10,23 +10,10 @@ from nano.client import Client
 
 from .gate import Gate
 
-__all__ = ["WITNESS", "census", "settled", "slope"]
+__all__ = ["census", "settled", "slope", "witness"]
 
 SECONDS_TO_SETTLE: Final = 30.0
-
-# what one connection by TCP consists of: the one that asks
-WITNESS: Final = {
-    "Session": 1,
-    "TcpTransport": 1,
-    "WebSocketTransport": 0,
-    "Connection": 1,
-    "FrameReader": 0,
-    "ServerProtocol": 0,
-    "Meter": 0,
-    "Deferred": 0,
-    "members": 0,
-}
-
+MEMORY: Final = "rss"  # which never comes back to what it was
 
 async def census(client: Client) -> dict[str, int]:
     """Have the gate count, its memory in bytes too."""
@@ -34,24 +21,30 @@ async def census(client: Client) -> dict[str, int]:
     return counts
 
 
-def _left(counts: dict[str, int]) -> dict[str, int]:
-    return {
-        name: counts[name] - number
-        for name, number in WITNESS.items()
-        if counts[name] != number
-    }
+async def witness(gate: Gate) -> dict[str, int]:
+    """Count what there is when nobody is there but who asks, by TCP.
+
+    To be called before anybody else comes: it is what must be left at the end.
+    """
+    async with await gate.client() as client:
+        counts = await census(client)
+    assert counts["Session"] == counts["TcpTransport"] == counts["TCPTransport"] == 1
+    assert counts["WebSocketTransport"] == counts["members"] == counts["Deferred"] == 0
+    return counts
 
 
-async def settled(gate: Gate) -> dict[str, int]:
-    """Wait until nothing is left but the witness; return what is nevertheless."""
+async def settled(gate: Gate, before: dict[str, int]) -> dict[str, int]:
+    """Wait until there is no more than *before*; return what there is nevertheless."""
     async with await gate.client() as client:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SECONDS_TO_SETTLE
-        while left := _left(await census(client)):
-            if loop.time() > deadline:
+        while True:
+            now = await census(client)
+            more = {it: now[it] - before[it] for it in now if it != MEMORY}
+            left = {it: number for it, number in more.items() if number}
+            if not left or loop.time() > deadline:
                 return left
             await asyncio.sleep(0.1)
-    return {}
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

@@ -40,7 +40,7 @@ from nano.errors import ProtocolError
 from nano.protocol.client import Accepted, ClientConnection, ClientEvent, Kicked
 from nano.protocol.messages import RESPONSE, Message
 
-from .census import settled
+from .census import settled, witness
 from .foretell import Foretold, foretell
 from .gate import Gate, running_gate
 from .guest import ENDLESS, Guest
@@ -293,8 +293,9 @@ async def main() -> int:
     print(f"seed {args.seed}", flush=True)
     began = time.monotonic()
     with running_gate() as gate:
+        before = await witness(gate)
         figures = await fuzz(gate, args.seed, [] if cases else numbers, cases)
-        left = await settled(gate)
+        left = await settled(gate, before)
         log = gate.log
     print(figures)
     print(f"left behind: {left or 'nothing'}; seconds: {time.monotonic() - began:.0f}")

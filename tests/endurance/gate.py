@@ -9,9 +9,12 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from nano.client import Client, connect
 from nano.local.ports import free_ports
@@ -41,17 +44,31 @@ class Gate:
         pid: Its process.
     """
 
-    def __init__(self, pid: int, ports: Sequence[int], log: Path) -> None:
+    def __init__(
+        self, pid: int, ports: Sequence[int], observe: str, log: Path
+    ) -> None:
         tcp, websocket = ports
         self.tcp = ("127.0.0.1", tcp)
         self.websocket = ("127.0.0.1", websocket)
         self.pid = pid
+        self._observe = observe
         self._log = log
 
     @property
     def log(self) -> str:
         """All that it has logged; at this level a healthy gate says nothing."""
         return self._log.read_text()
+
+    def closed(self) -> Counter[str]:
+        """Return how many connections have ended, by reason."""
+        counts: Counter[str] = Counter()
+        with urllib.request.urlopen(f"http://{self._observe}/metrics") as answer:
+            text = answer.read().decode()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name == "nano_connections_closed_total":
+                    counts[sample.labels["reason"]] += int(sample.value)
+        return counts
 
     async def client(self, transport: str = "tcp") -> Client:
         """Connect a client that behaves."""
@@ -110,7 +127,7 @@ def running_gate(**settings: float) -> Iterator[Gate]:
             *("gate", "--master", master, "--address", address, "--observe", observe)
         )
         _wait(observe, second, folder / "gate")
-        yield Gate(second.pid, ports[4:], folder / "gate")
+        yield Gate(second.pid, ports[4:], observe, folder / "gate")
 
 
 def _wait(observe: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -19,7 +19,7 @@ HANDSHAKE: Final = encode_packet(PacketType.HANDSHAKE, b'{"sys":{"type":"guest"}
 ACK: Final = encode_packet(PacketType.HANDSHAKE_ACK)
 GREETING: Final = HANDSHAKE + ACK
 UPGRADE: Final = (
-    b"GET /any HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"GET /nano HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 
@@ -136,6 +136,18 @@ class Guest(asyncio.Protocol):
                     raise ConnectionError(message)
                 self._changed.clear()
                 await self._changed.wait()
+
+    async def nag(self, data: bytes) -> None:
+        """Send *data* again and again, reading or not, until the connection is reset.
+
+        Who does not read cannot see the end of the stream, but whether it may write.
+        What is heard meanwhile is forgotten.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while not self._over:
+                self._transport.write(data)
+                await asyncio.sleep(0.05)
+                self.heard.clear()
 
     async def ended(self) -> bytes:
         """Wait until the server has ended the connection; return all it has said."""
