@@ -15,6 +15,7 @@ __all__ = ["census", "settled", "slope", "witness"]
 SECONDS_TO_SETTLE: Final = 30.0
 MEMORY: Final = "rss"  # which never comes back to what it was
 
+
 async def census(client: Client) -> dict[str, int]:
     """Have the gate count, its memory in bytes too."""
     counts: dict[str, int] = await client.request("Yard.census", None, timeout=60)

@@ -44,9 +44,7 @@ class Gate:
         pid: Its process.
     """
 
-    def __init__(
-        self, pid: int, ports: Sequence[int], observe: str, log: Path
-    ) -> None:
+    def __init__(self, pid: int, ports: Sequence[int], observe: str, log: Path) -> None:
         tcp, websocket = ports
         self.tcp = ("127.0.0.1", tcp)
         self.websocket = ("127.0.0.1", websocket)

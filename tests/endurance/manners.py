@@ -16,7 +16,16 @@ from nano.protocol.messages import NOTIFY, REQUEST, Message, encode_message
 from .gate import Gate
 from .guest import GREETING, HANDSHAKE, UPGRADE, Guest, frame
 
-__all__ = ["MANNERS", "SETTINGS", "Crowd", "Manner", "notify", "request", "visit"]
+__all__ = [
+    "MANNERS",
+    "REASONS",
+    "SETTINGS",
+    "Crowd",
+    "Manner",
+    "notify",
+    "request",
+    "visit",
+]
 
 # of a gate at which the clock ends connections too, and soon
 SETTINGS: Final[dict[str, float]] = {
@@ -27,6 +36,21 @@ SETTINGS: Final[dict[str, float]] = {
     "max_connections_per_address": 40,
     "messages_per_second": 10_000,
 }
+# why a gate counts connections as over, if clients leave in all these manners
+REASONS: Final = frozenset(
+    {
+        "client-closed",
+        "connection-lost",
+        "handshake-timeout",
+        "heartbeat-timeout",
+        "kicked",
+        "no-upgrade",
+        "packet-too-large",
+        "protocol-error",
+        "slow-client",
+        "too-many-of-address",
+    }
+)
 CROWDED: Final = "127.9.9.9"  # the address of which there are as many as may be
 ACCEPTED: Final = b'"code":200'
 SMALL: Final = 4096  # bytes; what a client's kernel takes in that reads slowly
@@ -228,7 +252,7 @@ async def silent(visit: Visit) -> None:
 async def reading_too_slowly(visit: Visit) -> None:
     guest = await visit.work(SMALL)
     guest.stop_reading()
-    guest.say(visit.packed(notify("Yard.flood", b"200000")))
+    guest.say(visit.packed(notify("Yard.flood", b"20000")))
     await guest.nag(visit.packed(b"\x03\0\0\0"))
 
 

@@ -37,12 +37,14 @@ class Soaked:
         memory: The gate's memory in bytes, by how many cycles there had been.
         failures: What went otherwise than its manner says.
         left: What there is too much of at the end.
+        reasons: How many connections the gate says to have ended, by reason.
     """
 
     cycles: Counter[str] = field(default_factory=Counter)
     memory: list[tuple[float, float]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     left: dict[str, int] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     @property
     def slope(self) -> float:
@@ -76,6 +78,7 @@ async def soak(gate: Gate, cycles: int) -> Soaked:
                 counts = await census(client)
             seen.memory.append((stop, counts["rss"]))
     seen.left = await settled(gate, before)
+    seen.reasons = await asyncio.to_thread(gate.closed)
     return seen
 
 
@@ -98,6 +101,7 @@ async def main() -> int:
     total = seen.cycles.total()
     print(f"{total} cycles, {time.monotonic() - began:.0f} s")
     print(f"slope of the memory: {seen.slope:.1f} bytes a cycle")
+    print("the gate's reasons:", *(f"{it[0]} {it[1]}" for it in seen.reasons.items()))
     print(f"left behind: {seen.left or 'nothing'}")
     print(f"logged: {log or 'nothing'}")
     print(f"failures: {len(seen.failures)}", *seen.failures[:20], sep="\n")

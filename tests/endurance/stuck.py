@@ -70,6 +70,7 @@ async def cost_of_stopping(gate: Gate, readers: int) -> float:
     async with await gate.client() as client:
         await census(client)
     before = peak = memory(gate.pid)
+    looked = 0
     guests = [await _flooded(gate, PUSH, reading=False) for _ in range(readers)]
 
     def all_cut() -> bool:
@@ -78,7 +79,6 @@ async def cost_of_stopping(gate: Gate, readers: int) -> float:
         looked += 1
         return not looked % 50 and gate.closed()[SLOW] >= readers
 
-    looked = 0
     await _until(all_cut)
     for guest in guests:
         guest.reset()
