@@ -1,11 +1,11 @@
 """Feed the protocol with what a gate is fuzzed with, and no socket in between.
 
 ``python -m tests.endurance.feed [--number N] [--seed N]``.  The server's end reads the
-cases as they are cut, and is played as a transport plays it; the client's end reads what
-comes of it, and mutations of that.  Nothing but ``ProtocolError`` may come out of what
-was read, and nothing but ``EncodeError`` out of what was to be written; whatever else
-does ends the program.  ``test_coverage.py`` runs it to see how much of the protocol the
-cases reach.
+cases as they are cut, and is played as a transport plays it; the client's end reads
+what comes of it, and mutations of that.  Nothing but ``ProtocolError`` may come out of
+what was read, and nothing but ``EncodeError`` out of what was to be written; whatever
+else does ends the program.  ``test_coverage.py`` runs it to see how much of the
+protocol the cases reach.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import random
 import secrets
-import sys
 from typing import Final
 
 from nano.errors import EncodeError, ProtocolError
@@ -137,4 +136,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,13 +1,13 @@
 """Send a gate what no client should, and see that it does what the protocol foretells.
 
-``python -m tests.endurance.fuzz [--number 200000] [--seed N]``, or ``make fuzz``.
-A gate runs as a process with its two listeners.  Every case is a valid transcript that
-was mutated (:mod:`~tests.endurance.transcripts`), sent on a connection of its own; what
-comes back is compared with what the protocol alone makes of the same bytes
-(:mod:`~tests.endurance.foretell`), read by other eyes: those of the client's protocol
-and of the ``websockets`` library.  Meanwhile clients that behave are served, and at the
-end nothing is left of anybody, and the gate has logged nothing: what a client's bytes
-raise is a ``ProtocolError``, and that is no event for a log.
+``python -m tests.endurance.fuzz [--number 200000] [--seed N]``, some four minutes, or
+``make endurance``.  A gate runs as a process with its two listeners.  Every case is a
+valid transcript that was mutated (:mod:`~tests.endurance.transcripts`), sent on a
+connection of its own; what comes back is compared with what the protocol alone makes of
+the same bytes (:mod:`~tests.endurance.foretell`), read by other eyes: those of the
+client's protocol and of the ``websockets`` library.  Meanwhile clients that behave are
+served, and at the end nothing is left of anybody, and the gate has logged nothing: what
+a client's bytes raise is a ``ProtocolError``, and that is no event for a log.
 
 A case that fails is written to ``.build/fuzz`` as a file; ``--replay FILE`` sends it
 again, and ``--seed N --only NUMBER`` makes it again.  Half of the connections and more

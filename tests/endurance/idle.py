@@ -1,9 +1,9 @@
 """Hold many connections that do nothing, and see what each costs a gate.
 
-``python -m tests.endurance.idle [--connections 10000]``, or ``make idle``.  Clients
-shake hands by TCP and then are quiet; what a gate's resident memory has grown by is
-divided by their number, and must be at most 6 KiB.  The same is printed for WebSocket,
-and for a Go nano node by both, if the Go toolchain is there to build one.
+``python -m tests.endurance.idle [--connections 10000]``, or ``make endurance``.
+Clients shake hands by TCP and then are quiet; what a gate's resident memory has grown
+by is divided by their number, and must be at most 6 KiB.  The same is printed for
+WebSocket, and for a Go nano node by both, if the Go toolchain is there to build one.
 
 What the kernel holds for a socket is not part of it: it belongs to no process.
 """

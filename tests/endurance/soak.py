@@ -1,11 +1,12 @@
 """Let clients come and go in every manner there is, and see that nothing stays.
 
-``python -m tests.endurance.soak [--cycles 50000]``, or ``make soak``.  A gate runs as a
-process, and clients leave it as :mod:`~tests.endurance.manners` says, a thousand at a
-time.  After each thousand the gate is asked for its memory; at the end nothing may be
-left of any connection: no session, transport, group member, promise or task, as its
-garbage collector counts them.  The memory may grow by less than 64 bytes a cycle: the
-slope of a straight line through the second half of the measurements.
+``python -m tests.endurance.soak [--cycles 50000]``, some four minutes, or ``make
+endurance``.  A gate runs as a process, and clients leave it as
+:mod:`~tests.endurance.manners` says, a thousand at a time.  After each thousand the
+gate is asked for its memory; at the end nothing may be left of any connection: no
+session, transport, group member, promise or task, as its garbage collector counts them.
+The memory may grow by less than 64 bytes a cycle: the slope of a straight line through
+the second half of the measurements.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Let clients stop reading, and see what that costs: memory, and other clients' time.
 
-``python -m tests.endurance.stuck``, or ``make stuck``.  Two questions:
+``python -m tests.endurance.stuck``, or ``make endurance``.  Two questions:
 
 *Memory.*  Many clients stop reading while a gate pushes to them without pause.  Each
 may cost the gate its backlog and the one write that found it too large, and then is cut

@@ -23,10 +23,8 @@ def covered(folder: Path, module: str, *args: str) -> dict[str, float]:
     """Run a module and return what coverage says of ``nano.protocol`` in all."""
     data = f"--data-file={folder / 'data'}"
     python = [sys.executable, "-m", "coverage"]
-    _run(
-        [*python, "run", data, "--branch", "--source=nano.protocol", "-m", module]
-        + list(args)
-    )
+    options = "--branch", "--source=nano.protocol"
+    _run([*python, "run", data, *options, "-m", module, *args])
     report = folder / "report.json"
     _run([*python, "json", data, "-q", "-o", str(report)])
     totals: dict[str, float] = json.loads(report.read_text())["totals"]

@@ -1,4 +1,4 @@
-"""The short form of ``make fuzz``, and that its judge is not asleep."""
+"""The short form of the fuzzing, and that its judge is not asleep."""
 
 from __future__ import annotations
 

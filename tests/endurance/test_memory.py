@@ -1,4 +1,4 @@
-"""The short forms of ``make idle`` and ``make stuck``: memory, and no times."""
+"""The short forms of ``idle.py`` and ``stuck.py``: memory, and no times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short form of ``make soak``: in 2,000 cycles memory says nothing, but counts do."""
+"""The short form of the soak: in 2,000 cycles memory says nothing, but counts do."""
 
 from __future__ import annotations
 
