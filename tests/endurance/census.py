@@ -49,8 +49,13 @@ async def settled(gate: Gate, before: dict[str, int]) -> dict[str, int]:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Return the slope of the straight line through *points*, by least squares."""
+    """Return the slope of the straight line through *points*, by least squares.
+
+    Through fewer than two there is none; it is 0 then.
+    """
     count = len(points)
+    if count < 2:
+        return 0.0
     mean_x = sum(x for x, _ in points) / count
     mean_y = sum(y for _, y in points) / count
     across = sum((x - mean_x) * (y - mean_y) for x, y in points)

@@ -28,3 +28,4 @@ async def test_nothing_stays_of_clients_that_left_in_every_manner() -> None:
 def test_the_slope_is_that_of_the_line() -> None:
     assert slope([(x, 3 * x + 7) for x in range(10)]) == pytest.approx(3)
     assert slope([(0, 1), (1, 5), (2, 1)]) == pytest.approx(0)
+    assert slope([(1, 5)]) == 0

@@ -39,7 +39,8 @@ def test_the_table_has_the_cases_of_the_suite() -> None:
 def read(case: FrameCase) -> tuple[bytes, tuple[bytes, ...], int | None]:
     """Return data, pings, and the code of the close frame that we would send."""
     reader = FrameReader(LIMIT)
-    data, pings = bytearray(), []
+    data = bytearray()
+    pings: list[bytes] = []
     for chunk in case.chunks():
         frames = reader.receive(chunk)
         data += frames.data
