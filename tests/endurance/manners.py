@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nano.protocol.messages import NOTIFY, REQUEST, Message, encode_message
+from nano.protocol.packets import PacketType, encode_packet
 
 from .gate import Gate
 from .guest import GREETING, HANDSHAKE, UPGRADE, Guest, frame
@@ -47,6 +48,7 @@ REASONS: Final = frozenset(
         "no-upgrade",
         "packet-too-large",
         "protocol-error",
+        "refused",
         "slow-client",
         "too-many-of-address",
     }
@@ -94,6 +96,14 @@ class Visit:
         guest = await self.come(receive_buffer)
         guest.say((UPGRADE if self.websocket else b"") + self.packed(GREETING))
         await guest.hear(ACCEPTED)
+        return guest
+
+    async def introduced(self, user: str) -> Guest:
+        """Connect, upgrade, and say who one is; the answer may take its time."""
+        guest = await self.come()
+        body = b'{"user":"%s"}' % user.encode()
+        hello = self.packed(encode_packet(PacketType.HANDSHAKE, body))
+        guest.say((UPGRADE if self.websocket else b"") + hello)
         return guest
 
     async def ask(self, guest: Guest, packet: bytes, answer: bytes) -> None:
@@ -194,6 +204,27 @@ async def go_during_pushes(visit: Visit) -> None:
     guest.reset()
 
 
+async def go_while_it_is_decided(visit: Visit) -> None:
+    guest = await visit.introduced("undecided")
+    guest.say(visit.packed(notify("Yard.push")))
+    await asyncio.sleep(0.01)  # for it to be asked; whether it was makes no difference
+    guest.reset()
+
+
+async def go_once_it_was_decided(visit: Visit) -> None:
+    guest = await visit.introduced("somebody")
+    await guest.hear(ACCEPTED)
+    guest.close()
+
+
+async def go_with_the_latest_kept(visit: Visit) -> None:
+    guest = await visit.work(SMALL)
+    guest.stop_reading()
+    guest.say(visit.packed(notify("Yard.scene", b"20000")))
+    await asyncio.sleep(0.05)  # for some of it to be kept; more or less is as good
+    guest.reset()
+
+
 # --------------------------------------------------------- the server ends it
 
 
@@ -236,6 +267,16 @@ async def too_large(visit: Visit) -> None:
     guest = await visit.work()
     guest.say(visit.packed(b"\x04\x01\0\x01"))
     await _sent_away(guest, b"a packet of 65537 bytes")
+
+
+async def refused_by_the_application(visit: Visit) -> None:
+    guest = await visit.introduced("nobody")
+    await _sent_away(guest, b"nobody comes in")
+
+
+async def decided_too_late(visit: Visit) -> None:
+    guest = await visit.introduced("undecided")
+    await _sent_away(guest, b"no handshake came in time")
 
 
 async def greeting_too_late(visit: Visit) -> None:
@@ -309,9 +350,12 @@ _OFTEN: Final[tuple[Manner, ...]] = (
     *(go_from_a_group_while_it_speaks, go_during_pushes, go_with_a_handler_running),
     *(go_with_a_queue, kicked_in_a_handler, kicked_by_the_server),
     *(kicked_and_does_not_hear_it, breaking_the_protocol, working_too_early, too_large),
-    one_of_an_address_too_many,
+    *(one_of_an_address_too_many, refused_by_the_application),
+    *(go_while_it_is_decided, go_once_it_was_decided, go_with_the_latest_kept),
 )
-_SELDOM: Final[tuple[Manner, ...]] = (greeting_too_late, silent, reading_too_slowly)
+_SELDOM: Final[tuple[Manner, ...]] = (
+    *(greeting_too_late, decided_too_late, silent, reading_too_slowly),
+)
 _WEBSOCKET: Final[tuple[Manner, ...]] = (
     *(websocket_close_frame, websocket_breaking_frames, websocket_half_an_upgrade),
     *(websocket_no_upgrade, websocket_pinging_to_the_end),

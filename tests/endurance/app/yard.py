@@ -9,12 +9,21 @@ import asyncio
 import gc
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from nano import Component, Group, RequestError, Session, handler
+from nano import (
+    Component,
+    Group,
+    Handshake,
+    HandshakeRefused,
+    RequestError,
+    Session,
+    handler,
+)
 from nano.runtime.answers import Deferred
+from nano.runtime.session import Delivery
 
 # what a connection is made of; by name, since asyncio's transports have uvloop's types
 WATCHED: Final = frozenset(
@@ -31,6 +40,7 @@ WATCHED: Final = frozenset(
         "Task",
     }
 )
+NEED_NOT_ARRIVE: Final[tuple[Delivery, ...]] = ("latest", "drop")
 PAGE: Final = 4096  # bytes of a page in /proc
 
 
@@ -45,6 +55,17 @@ class Yard(Component):
     async def start(self) -> None:
         self.crowd: Group = self.node.group("crowd")
         self.promises: list[Deferred] = []
+
+    def handshake(self, _: Session, handshake: Handshake) -> Any:
+        """Let everybody in at once, but for those who ask for something else."""
+        match handshake.user:
+            case "nobody":
+                raise HandshakeRefused(403, {"msg": "nobody comes in"})
+            case "somebody":
+                return asyncio.sleep(0.01)
+            case "undecided":
+                return asyncio.Event().wait()
+        return None
 
     @handler
     def hello(self, _: Session, said: Hello) -> Hello:
@@ -105,6 +126,20 @@ class Yard(Component):
                 timer.cancel()
             else:
                 session.push("onNoise", noise)
+
+        timer = self.node.every(0.001, more)
+
+    @handler
+    def scene(self, session: Session, size: int) -> None:
+        """Push as :meth:`flood`, but what need not arrive."""
+        noise = b" " * size
+
+        def more() -> None:
+            if session.closed:
+                timer.cancel()
+                return
+            for delivery in NEED_NOT_ARRIVE:
+                session.push(f"on.{delivery}", noise, delivery=delivery)
 
         timer = self.node.every(0.001, more)
 
