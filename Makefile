@@ -34,6 +34,7 @@ e2e: $(VENV)/.dev ## test on a kind cluster made for it (E2E_CLUSTER=existing: o
 	$(BIN)/pytest -m e2e -o log_cli=true -o log_cli_level=INFO tests/e2e
 
 endurance: $(VENV)/.dev ## fuzz, soak, idle and stuck clients against a gate: ten minutes
+	$(BIN)/python -m tests.endurance.feed
 	$(BIN)/python -m tests.endurance.fuzz
 	$(BIN)/python -m tests.endurance.soak
 	$(BIN)/python -m tests.endurance.idle

@@ -60,7 +60,9 @@ class Gate:
     def closed(self) -> Counter[str]:
         """Return how many connections have ended, by reason."""
         counts: Counter[str] = Counter()
-        with urllib.request.urlopen(f"http://{self._observe}/metrics") as answer:
+        with urllib.request.urlopen(
+            f"http://{self._observe}/metrics", timeout=10
+        ) as answer:
             text = answer.read().decode()
         for family in text_string_to_metric_families(text):
             for sample in family.samples:

@@ -25,7 +25,7 @@ __all__ = [
     "Manner",
     "notify",
     "request",
-    "visit",
+    "visit_of",
 ]
 
 # of a gate at which the clock ends connections too, and soon
@@ -403,6 +403,6 @@ class Crowd:
             guest.close()
 
 
-def visit(gate: Gate, number: int, websocket: bool) -> Visit:
-    """Return a visit from an address that no other one of its time has."""
+def visit_of(gate: Gate, number: int, websocket: bool) -> Visit:
+    """Return visit *number*, from an address that few others of its time have."""
     return Visit(gate, websocket, f"127.0.{number % 200 + 1}.{number // 200 % 200 + 1}")

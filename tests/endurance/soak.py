@@ -21,7 +21,7 @@ from typing import Final
 
 from .census import census, settled, slope, witness
 from .gate import Gate, running_gate
-from .manners import MANNERS, SETTINGS, Crowd, visit
+from .manners import MANNERS, SETTINGS, Crowd, visit_of
 
 __all__ = ["Soaked", "soak"]
 
@@ -65,7 +65,7 @@ async def soak(gate: Gate, cycles: int) -> Soaked:
         async with free:
             seen.cycles[name] += 1
             try:
-                await manner(visit(gate, number, websocket))
+                await manner(visit_of(gate, number, websocket))
             except (OSError, AssertionError, TimeoutError) as error:
                 seen.failures.append(f"{name}, {number}: {error!r}")
 
