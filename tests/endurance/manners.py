@@ -7,6 +7,7 @@ Those without a transport in their name are tried on both.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,7 @@ from nano.protocol.messages import NOTIFY, REQUEST, Message, encode_message
 from nano.protocol.packets import PacketType, encode_packet
 
 from .gate import Gate
-from .guest import GREETING, HANDSHAKE, UPGRADE, Guest, frame
+from .guest import ACK, GREETING, HANDSHAKE, UPGRADE, Guest, frame
 
 __all__ = [
     "MANNERS",
@@ -36,6 +37,7 @@ SETTINGS: Final[dict[str, float]] = {
     "backlog_bytes": 65_536,
     "max_connections_per_address": 40,
     "messages_per_second": 10_000,
+    "resume_seconds": 1.0,
 }
 # why a gate counts connections as over, if clients leave in all these manners
 REASONS: Final = frozenset(
@@ -49,6 +51,7 @@ REASONS: Final = frozenset(
         "packet-too-large",
         "protocol-error",
         "refused",
+        "resumed",
         "slow-client",
         "too-many-of-address",
     }
@@ -98,13 +101,25 @@ class Visit:
         await guest.hear(ACCEPTED)
         return guest
 
-    async def introduced(self, user: str) -> Guest:
-        """Connect, upgrade, and say who one is; the answer may take its time."""
+    async def introduced(self, hello: bytes) -> Guest:
+        """Connect, upgrade, and greet with *hello*; the answer may take its time."""
         guest = await self.come()
-        body = b'{"user":"%s"}' % user.encode()
-        hello = self.packed(encode_packet(PacketType.HANDSHAKE, body))
-        guest.say((UPGRADE if self.websocket else b"") + hello)
+        greeting = self.packed(encode_packet(PacketType.HANDSHAKE, hello))
+        guest.say((UPGRADE if self.websocket else b"") + greeting)
         return guest
+
+    async def resumable(self, token: bytes = b"") -> tuple[Guest, bytes]:
+        """Connect as a client that may come back, or does by *token*.
+
+        Returns:
+            The connection, and the token by which its session can be taken up.
+        """
+        guest = await self.introduced(b'{"sys":{"resume":"%s"}}' % token)
+        await guest.hear(ACCEPTED)
+        guest.say(self.packed(ACK))
+        found = re.search(rb'"resume":"(.+?)"', guest.heard)
+        assert found is not None, bytes(guest.heard)
+        return guest, found[1]
 
     async def ask(self, guest: Guest, packet: bytes, answer: bytes) -> None:
         """Send *packet* and wait for *answer*."""
@@ -205,16 +220,45 @@ async def go_during_pushes(visit: Visit) -> None:
 
 
 async def go_while_it_is_decided(visit: Visit) -> None:
-    guest = await visit.introduced("undecided")
+    guest = await visit.introduced(b'{"user":"undecided"}')
     guest.say(visit.packed(notify("Yard.push")))
     await asyncio.sleep(0.01)  # for it to be asked; whether it was makes no difference
     guest.reset()
 
 
 async def go_once_it_was_decided(visit: Visit) -> None:
-    guest = await visit.introduced("somebody")
+    guest = await visit.introduced(b'{"user":"somebody"}')
     await guest.hear(ACCEPTED)
     guest.close()
+
+
+async def break_and_come_back(visit: Visit) -> None:
+    guest, token = await visit.resumable()
+    await visit.ask(guest, notify("Yard.join"), b"onJoin")
+    guest.reset()
+    guest, _ = await visit.resumable(token)
+    await visit.ask(guest, request("Yard.hello", b'{"name":"ann"}'), b"hello ann")
+    guest.close()
+
+
+async def break_and_never_come_back(visit: Visit) -> None:
+    guest, _ = await visit.resumable()
+    await visit.ask(guest, request("Yard.promise"), b"onWait")
+    guest.reset()
+
+
+async def break_while_pushes_come(visit: Visit) -> None:
+    """They are kept for its return until they are too many."""
+    guest, _ = await visit.resumable()
+    await visit.ask(guest, notify("Yard.flood", b"5000"), b"onNoise")
+    guest.reset()
+
+
+async def come_back_in_place_of_oneself(visit: Visit) -> None:
+    guest, token = await visit.resumable()
+    again, _ = await visit.resumable(token)
+    await _sent_away(guest, b"goes on by another connection")
+    again.reset()
 
 
 async def go_with_the_latest_kept(visit: Visit) -> None:
@@ -270,12 +314,12 @@ async def too_large(visit: Visit) -> None:
 
 
 async def refused_by_the_application(visit: Visit) -> None:
-    guest = await visit.introduced("nobody")
+    guest = await visit.introduced(b'{"user":"nobody"}')
     await _sent_away(guest, b"nobody comes in")
 
 
 async def decided_too_late(visit: Visit) -> None:
-    guest = await visit.introduced("undecided")
+    guest = await visit.introduced(b'{"user":"undecided"}')
     await _sent_away(guest, b"no handshake came in time")
 
 
@@ -352,6 +396,8 @@ _OFTEN: Final[tuple[Manner, ...]] = (
     *(kicked_and_does_not_hear_it, breaking_the_protocol, working_too_early, too_large),
     *(one_of_an_address_too_many, refused_by_the_application),
     *(go_while_it_is_decided, go_once_it_was_decided, go_with_the_latest_kept),
+    *(break_and_come_back, break_and_never_come_back, break_while_pushes_come),
+    come_back_in_place_of_oneself,
 )
 _SELDOM: Final[tuple[Manner, ...]] = (
     *(greeting_too_late, decided_too_late, silent, reading_too_slowly),
