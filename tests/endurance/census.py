@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 from collections.abc import Sequence
 from typing import Final
 
@@ -53,10 +54,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
     Through fewer than two there is none; it is 0 then.
     """
-    count = len(points)
-    if count < 2:
+    if len(points) < 2:
         return 0.0
-    mean_x = sum(x for x, _ in points) / count
-    mean_y = sum(y for _, y in points) / count
-    across = sum((x - mean_x) * (y - mean_y) for x, y in points)
-    return across / sum((x - mean_x) ** 2 for x, _ in points)
+    found = statistics.linear_regression([x for x, _ in points], [y for _, y in points])
+    return found.slope

@@ -292,7 +292,7 @@ async def main() -> int:
     cases = [_kept(args.replay)] if args.replay else []
     print(f"seed {args.seed}", flush=True)
     began = time.monotonic()
-    with running_gate() as gate:
+    with running_gate(resume_seconds=1) as gate:
         before = await witness(gate)
         figures = await fuzz(gate, args.seed, [] if cases else numbers, cases)
         left = await settled(gate, before)

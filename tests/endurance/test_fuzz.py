@@ -25,7 +25,7 @@ CASES = 4000
 async def test_a_gate_does_with_anything_what_the_protocol_foretells() -> None:
     seed = 1 if os.environ.get("NANO_REQUIRE_ALL") else secrets.randbits(32)
     print(f"seed {seed}")  # shown if it fails
-    with running_gate() as gate:
+    with running_gate(resume_seconds=1) as gate:
         before = await witness(gate)
         figures = await fuzz(gate, seed, range(CASES))
         assert figures.complaints == []

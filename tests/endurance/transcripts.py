@@ -96,6 +96,7 @@ def _made() -> list[Transcript]:
     ids = (1, 127, 128, 300, 16_383, 16_384, 1 << 31, (1 << 64) - 1)
     short = (HANDSHAKE, ACK)
     user = b'{"sys":{"type":"js","version":"1","errors":true},"user":{"a":[1,null]}}'
+    again = b'{"sys":{"resume":""}}'
     long = (encode_packet(PacketType.HANDSHAKE, user), HEARTBEAT, ACK)
     odd = (encode_packet(PacketType.HANDSHAKE, b"\xff{"), ACK)
     return [
@@ -122,7 +123,7 @@ def _made() -> list[Transcript]:
             ),
         ),
         Transcript(
-            short,
+            (encode_packet(PacketType.HANDSHAKE, again), ACK),
             (
                 HANDSHAKE,
                 ACK,
