@@ -18,7 +18,7 @@ export KUBEBUILDER_ASSETS ?= $(CURDIR)/.build/assets
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help tools install run test e2e bench lint types format proto crd images kind clean
+.PHONY: help tools install run test e2e endurance bench lint types format proto crd images kind clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -32,6 +32,13 @@ test: $(VENV)/.dev ## run every test that needs no cluster of pods (TESTS=tests/
 
 e2e: $(VENV)/.dev ## test on a kind cluster made for it (E2E_CLUSTER=existing: on the one of KUBECONFIG)
 	$(BIN)/pytest -m e2e -o log_cli=true -o log_cli_level=INFO tests/e2e
+
+endurance: $(VENV)/.dev ## fuzz, soak, idle and stuck clients against a gate: ten minutes
+	$(BIN)/python -m tests.endurance.feed
+	$(BIN)/python -m tests.endurance.fuzz
+	$(BIN)/python -m tests.endurance.soak
+	$(BIN)/python -m tests.endurance.idle
+	$(BIN)/python -m tests.endurance.stuck
 
 bench: $(VENV)/.dev ## measure beside Go nano (ROWS='ws-*': only those)
 	$(BIN)/python -m bench --rows '$(ROWS)'

@@ -11,8 +11,12 @@ from hypothesis import settings
 
 # No deadlines: the machine may be busy.  CI tries the same examples each time, so
 # that a change is judged by what it did; everybody else tries new ones.
+# tests/endurance/test_coverage.py asks for fewer.
 settings.register_profile(
-    "nano", deadline=None, derandomize=bool(os.environ.get("NANO_REQUIRE_ALL"))
+    "nano",
+    deadline=None,
+    derandomize=bool(os.environ.get("NANO_REQUIRE_ALL")),
+    max_examples=int(os.environ.get("NANO_EXAMPLES", "100")),
 )
 settings.load_profile("nano")
 

@@ -131,6 +131,28 @@ async def test_closing_ends_what_waits_and_leaves_no_task(server: Server) -> Non
     assert "nano client reader" not in names
 
 
+async def test_closing_does_not_wait_for_pushes_that_nobody_takes(
+    server: Server,
+) -> None:
+    begun = asyncio.Event()
+
+    @server.behave
+    async def _(peer: Peer) -> None:
+        await let_in(peer)
+        begun.set()
+        for _ in range(2000):
+            await peer.push("onNoise", b"1")
+        await peer.receive()
+
+    client = await nano.client.connect(server.url)
+    async with asyncio.timeout(PATIENCE):
+        await begun.wait()
+    async with asyncio.timeout(5):  # the library gives up after ten
+        await client.close()
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    assert "closing" not in names
+
+
 # ------------------------------------------------------------- connecting
 
 

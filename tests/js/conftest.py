@@ -22,7 +22,14 @@ kind: NanoCluster
 metadata: {name: parlour}
 spec:
   settings: {clientHeartbeatSeconds: 1, logLevel: warning, resumeSeconds: 0}
-  gates: {replicas: 1, listeners: [{name: ws, transport: websocket, port: 3250}]}
+  gates:
+    replicas: 1
+    listeners:
+      - {name: ws, transport: websocket, port: 3250}
+      - name: coded
+        transport: websocket
+        port: 3251
+        dictionary: {Parlour.echo: 1, onShout: 300}
   backends: [{name: parlour, replicas: 2, components: ["parlour:Parlour"]}]
 """
 

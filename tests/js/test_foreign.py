@@ -23,7 +23,9 @@ HERE = Path(__file__).parent
 FOREIGN = HERE / "foreign"
 GO_MODULE = HERE.parent / "peers"  # its go.mod pins the version of nano
 NANO = "github.com/lonng/nano"
-CONVERSATION = "pass 8"
+CONVERSATION = "pass 9"
+LISTENERS = pytest.mark.parametrize("listener", ["ws", "coded"])
+CODED = {"NANO_CODED": "yes"}  # the listener has a dictionary
 
 
 @pytest.fixture(scope="session")
@@ -44,18 +46,22 @@ def nano_web() -> Path:
 
 
 @pytest.mark.peers
+@LISTENERS
 async def test_nanos_own_browser_client_works(
-    node: NodeJs, nano_web: Path, cluster: LocalCluster
+    node: NodeJs, nano_web: Path, cluster: LocalCluster, listener: str
 ) -> None:
-    env = {"NANO_URL": cluster.url("ws"), "NANO_WEB": str(nano_web)}
+    env = {"NANO_URL": cluster.url(listener), "NANO_WEB": str(nano_web)}
+    env |= CODED if listener == "coded" else {}
     said = await node.run("--test", FOREIGN / "nano.test.mjs", env=env)
     assert CONVERSATION in said
 
 
+@LISTENERS
 async def test_pomelos_browser_client_works(
-    node: NodeJs, modules: Path, cluster: LocalCluster
+    node: NodeJs, modules: Path, cluster: LocalCluster, listener: str
 ) -> None:
-    env = {"NANO_URL": cluster.url("ws"), "NODE_MODULES": str(modules)}
+    env = {"NANO_URL": cluster.url(listener), "NODE_MODULES": str(modules)}
+    env |= CODED if listener == "coded" else {}
     said = await node.run("--test", FOREIGN / "pomelo.test.mjs", env=env)
     assert CONVERSATION in said
 

@@ -36,6 +36,12 @@ def test_the_greeting_carries_the_user_even_if_it_is_false() -> None:
     assert json.loads(packet[HEADER_SIZE:])["user"] == 0
 
 
+@pytest.mark.parametrize("token", ["", "token"])
+def test_the_greeting_asks_for_a_session_to_come_back_to(token: str) -> None:
+    packet = ClientConnection().greet(resume=token)
+    assert json.loads(packet[HEADER_SIZE:])["sys"]["resume"] == token
+
+
 def test_requests_are_numbered_from_one() -> None:
     client = ClientConnection()
     assert [client.request("r", b"")[0] for _ in range(3)] == [1, 2, 3]

@@ -323,3 +323,15 @@ def test_who_is_refused_is_told_and_nothing_counts_any_more() -> None:
     assert not client.accepted
     assert connection.state is State.CLOSED
     assert connection.receive(ACK) == []
+
+
+@pytest.mark.parametrize(
+    "wrong", ["09000000", "04000002ffff", "040000030201ff", "0400000401020000"]
+)
+def test_an_error_does_not_hold_the_frames_it_was_raised_in(wrong: str) -> None:
+    """They hold it in turn: a circle that would keep the connection for a while."""
+    connection = connection_in(State.WORKING)
+    (error,) = connection.receive(bytes.fromhex(wrong))
+    assert isinstance(error, ProtocolError)
+    assert error.__traceback__ is None
+    assert error.__context__ is None

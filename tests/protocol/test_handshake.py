@@ -54,6 +54,12 @@ def test_an_answer_tells_what_the_application_says() -> None:
     assert answer.endswith(b'"servertime":7},"user":{"room":5}}')
 
 
+def test_an_answer_tells_how_to_come_back_beside_what_nano_says() -> None:
+    answer = write_hello(ServerHello(30, 7, resume="token", epoch=2))
+    sys = b'"sys":{"epoch":2,"heartbeat":30,"resume":"token","servertime":7}'
+    assert answer == b'{"code":200,' + sys + b"}"
+
+
 @pytest.mark.parametrize(
     ("body", "hello"),
     [
@@ -66,6 +72,9 @@ def test_an_answer_tells_what_the_application_says() -> None:
             ClientHello("", "", True, {"a": [1]}),
         ),
         (b'{"user":"ann"}', ClientHello(user="ann")),
+        (b'{"sys":{"resume":""}}', ClientHello(resume="")),
+        (b'{"sys":{"resume":"token"}}', ClientHello(resume="token")),
+        (b'{"sys":{"resume":7}}', ClientHello()),
         (b"{}", ClientHello()),
         (b"", ClientHello()),
         (b"\xff\x00", ClientHello()),

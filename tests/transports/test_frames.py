@@ -239,6 +239,18 @@ def test_what_came_in_front_of_a_broken_frame_counts() -> None:
     assert frames.error is not None
 
 
+@pytest.mark.parametrize(
+    "wire",
+    [client_frame(3), client_frame(1, b"\xff"), client_frame(8, b"\x03\xe8\xff")],
+)
+def test_an_error_does_not_hold_the_frames_it_was_raised_in(wire: bytes) -> None:
+    """Or a circle would keep the connection, and the collector does not see it."""
+    error = FrameReader(LIMIT).receive(wire).error
+    assert error is not None
+    assert error.__traceback__ is None
+    assert error.__context__ is None
+
+
 def test_nothing_counts_behind_a_close() -> None:
     wire = client_frame(8, b"\x03\xe8") + client_frame(2, b"late") + client_frame(3)
     assert FrameReader(LIMIT).receive(wire) == Frames(b"", [], 1000)

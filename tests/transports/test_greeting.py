@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable
 from typing import Any
@@ -218,6 +219,18 @@ async def test_the_hook_is_cancelled_when_the_client_goes() -> None:
     await turns()
     assert later.cancelled
     assert hall.is_empty()
+
+
+async def test_a_client_may_go_in_the_moment_in_which_the_hook_is_asked() -> None:
+    later = Later()
+    hall, _ = hall_with(later.judge)
+    wire = Wire(hall)
+    wire.deliver(wire.client.greet())
+    wire.lose()
+    await turns()
+    gc.collect()  # a coroutine that was never begun would complain: an error here
+    assert hall.is_empty()
+    assert not hall.front._tasks
 
 
 async def test_a_verdict_that_comes_behind_the_end_changes_nothing() -> None:

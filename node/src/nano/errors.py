@@ -23,7 +23,7 @@ pitaya's error body, so clients that know that body can read ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 __all__ = [
     "ACCEPTED",
@@ -45,7 +45,10 @@ __all__ = [
     "QueueFull",
     "RequestError",
     "UsageError",
+    "detached",
 ]
+
+_Error = TypeVar("_Error", bound=Exception)
 
 ACCEPTED: Final = 200
 BAD_REQUEST: Final = 400
@@ -144,3 +147,14 @@ class QueueFull(NanoError):
 
 class ClusterError(NanoError):
     """Another node refused, could not be reached, or did not answer in time."""
+
+
+def detached(error: _Error) -> _Error:
+    """Return *error* without the way on which it was raised, for it to be kept.
+
+    An error holds the frames that it went through, and they hold it where it becomes a
+    value: a circle that keeps a client's connection, and which the collector does not
+    see if it runs through an object that it was told not to follow.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)

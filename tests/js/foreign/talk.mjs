@@ -3,7 +3,14 @@
 import assert from "node:assert/strict";
 import { afterEach, test as plainTest } from "node:test";
 
+import { traffic } from "./window.mjs";
+
 const { hostname: host, port } = new URL(process.env.NANO_URL);
+
+const coded = Number(process.env.NANO_CODED !== undefined); // a dictionary was agreed upon
+
+/** The first byte of each message among packets: its type, and whether its route is a code. */
+const flags = (packets) => packets.filter((it) => it[0] === 4).map((it) => it[4]);
 
 /** Values made by the page's own realm compare by what they are. */
 const plain = (value) => JSON.parse(JSON.stringify(value));
@@ -67,6 +74,17 @@ export function conversation(open) {
       numbers.map((number) => ask(client, "Parlour.echo", number)),
     );
     assert.deepEqual(answers, numbers);
+  });
+
+  test("routes of the dictionary go as codes both ways, all others by name", async () => {
+    const client = await connected();
+    traffic.sent.length = traffic.heard.length = 0;
+    const heard = next(client, "onShout"); // 300 in the dictionary
+    client.notify("Parlour.shout", { text: "not in it" });
+    await heard;
+    assert.deepEqual(await ask(client, "Parlour.echo", { text: "1 in it" }), { text: "1 in it" });
+    assert.deepEqual(flags(traffic.sent), [2, 0 | coded]);
+    assert.deepEqual(flags(traffic.heard), [6 | coded, 4]);
   });
 
   test("a kick is told with its reason, and the connection is closed", async () => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -92,8 +93,16 @@ class WebSocketStream:
             raise ConnectionClosed(str(error)) from None
 
     async def close(self) -> None:
-        """Close and wait until it is."""
-        await self._websocket.close()
+        """Close and wait until it is.
+
+        What comes meanwhile is read and dropped: the server's close frame lies behind
+        it, and the library reads no further than somebody takes it.
+        """
+        closing = asyncio.create_task(self._websocket.close(), name="closing")
+        with contextlib.suppress(WebSocketClosed):
+            while not closing.done():
+                await self._websocket.recv()
+        await closing
 
 
 async def open_stream(url: str) -> Stream:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct as Record
 from msgspec import json
 
-from nano.errors import ProtocolError
+from nano.errors import ProtocolError, detached
 from nano.protocol.dictionary import EMPTY, RouteDictionary
 from nano.protocol.handshake import (
     ClientHello,
@@ -116,7 +116,7 @@ class Connection:
                     self._read(joined, offset, events)
         except ProtocolError as error:
             self.state = State.CLOSED
-            events.append(error)
+            events.append(detached(error))
         return events
 
     def _read(self, data: bytes, offset: int, events: list[Event]) -> None:

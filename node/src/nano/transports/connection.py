@@ -334,7 +334,9 @@ class ClientTransport(Sender):
         self._held = None
         self._protocol.close()
         if self._asking is not None:
-            self._asking.cancel()
+            # in its turn: cancelled before it has begun, it leaves coroutines behind
+            # that complain of never having been awaited
+            asyncio.get_running_loop().call_soon(self._asking.cancel)
         front.wheel.remove(self)
         front.greetings.discard(self)
         front.closings.discard(self)

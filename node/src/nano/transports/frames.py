@@ -20,6 +20,8 @@ from msgspec import Struct as Record
 from websockets.exceptions import ProtocolError as CloseError
 from websockets.frames import Close
 
+from nano.errors import detached
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # a platform for which websockets has no compiled wheel
@@ -173,7 +175,7 @@ class FrameReader:
                 elif opcode == CLOSE:
                     close = _close_code(payload)
         except FrameError as error:
-            broken = error
+            broken = detached(error)
         joined = parts[0] if len(parts) == 1 else b"".join(parts)
         return Frames(joined, pings, close, broken)
 
