@@ -33,6 +33,7 @@ from nano.runtime.dispatch import answer_error, refusal_of
 from nano.runtime.greeting import Handshake, Verdict
 from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import new_session_id
+from nano.transports.addresses import Address, counted_as, read_address, written
 from nano.transports.admission import Meter
 from nano.transports.context import Doorway
 from nano.transports.resuming import Absent
@@ -47,10 +48,16 @@ SILENT: Final = "heartbeat-timeout"
 BROKE_OFF: Final = "client-broke-off"  # it has closed, and means to come back
 BREAKS: Final = (SILENT, BROKE_OFF)
 TOO_FAST: Final = "rate"  # who holds a session whose client sends too fast
+LONGEST_GREETING: Final = 16 * 1024  # bytes of one packet of a client not yet greeted
+MOST_OF_A_STRANGER: Final = 64 * 1024  # bytes that mean nothing yet
+MOST_FAREWELLS: Final = 1000  # refused clients that get time to read why
 REFUSALS: Final = {
     "too-many-connections": "too many connections",
     "too-many-of-address": "too many connections from your address",
+    "too-many-new": "too many new connections at this moment",
+    "too-many-new-of-address": "too many new connections from your address",
 }
+FOR_NOW: Final = frozenset(REFUSALS) - {"too-many-of-address"}  # may come back
 
 
 class ClientTransport(Sender):
@@ -73,6 +80,8 @@ class ClientTransport(Sender):
         "_protocol",
         "_receive",
         "_routes",
+        "_source",
+        "_strange",
         "_unknown",
         "door",
         "heard",
@@ -85,7 +94,8 @@ class ClientTransport(Sender):
         front, terms = door.front, door.terms
         super().__init__(front)
         self.door = door
-        self._protocol = Connection(terms.dictionary, limit=front.limits.packet)
+        limit = min(front.limits.packet, LONGEST_GREETING)
+        self._protocol = Connection(terms.dictionary, limit)
         self._receive = self._protocol.receive
         self._routes = front.dispatcher.routes
         self._unknown = front.dispatcher.unknown
@@ -94,7 +104,9 @@ class ClientTransport(Sender):
         self._held: deque[Event] | None = None  # read before the session was paused
         self._errors = True  # the client can tell an error from an answer
         self._paused = False  # the session's queue is full
-        self._host: str | None = None  # whence, once it counts as a connection
+        self._host: str | None = None  # counted as whose, once in; empty: nobody's yet
+        self._source = ""  # the client's address, where it is not the socket's peer
+        self._strange = 0  # bytes without a meaning, of a client not yet greeted
         self._meter: Meter | None = None  # how fast it sends, if that is limited
         self._guest: Session | None = None  # the session, until it is let in
         self._asking: asyncio.Task[None] | None = None  # whether it is
@@ -105,22 +117,64 @@ class ClientTransport(Sender):
 
     # ------------------------------------------------------------ the socket
 
+    def let_in(self, host: str, source: str) -> None:
+        """Note that this connection has been counted before it became a client's.
+
+        Args:
+            host: As whose; empty: a proxy's, which may still tell.
+            source: The client's address for people; empty: the socket's peer.
+        """
+        self._host = host
+        self._source = source
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the greeting."""
-        front = self._front
+        front, door = self._front, self.door
         self._transport = cast("asyncio.Transport", transport)
-        self.door.enter(self)
+        known = self._host is not None
+        if not known:
+            door.enter(self)
         front.wheel.add(self)
         front.greetings.add(self, front.time())
-        if self.door.shut:
+        if door.shut:
             self.stop()  # accepted in the moment in which the listener stopped
-            return
-        host = self.peer.rpartition(":")[0] if front.limits.per_address else ""
-        refusal = front.admission.enter(host)
-        if refusal:
-            self._refuse(refusal, REFUSALS[refusal])
-        else:
+        elif not known:
+            self._count_in()
+
+    def _count_in(self) -> None:
+        """Count this connection as its address's, or refuse it.
+
+        Whoever is refused is not counted among the connections, so only some get the
+        time to read why; a flood of them is cut off.
+        """
+        front, proxies = self._front, self.door.terms.proxies
+        host = ""
+        if front.admission.by_address or proxies:
+            address = self._address()
+            if address is not None and address not in proxies:
+                host = counted_as(address)
+        refusal = front.admission.enter(host, front.time())
+        if not refusal:
             self._host = host
+            return
+        self._refuse(refusal, REFUSALS[refusal])
+        if len(front.closings) > MOST_FAREWELLS:
+            self.abort()
+
+    def _address(self) -> Address | None:
+        """Return the IP address of the socket's peer, if it has one."""
+        assert self._transport is not None
+        name = self._transport.get_extra_info("peername")
+        return read_address(name[0]) if isinstance(name, tuple) else None
+
+    def _identify(self, address: Address) -> str:
+        """Take *address* for the client's; return why it may not stay, if so."""
+        self._source = written(address)
+        front, host = self._front, counted_as(address)
+        refusal = front.admission.identify(host, front.time())
+        if not refusal:
+            self._host = host
+        return refusal
 
     def data_received(self, data: bytes) -> None:
         """Take what the socket has read; behind our farewell nothing counts."""
@@ -142,6 +196,8 @@ class ClientTransport(Sender):
         events = self._receive(data)
         session = self.session
         if session is None or self._meter is not None or self._inbound.stages:
+            if not events and session is None:
+                self._note_noise(len(data))
             self._inspect(events)
             return
         if self._paused:
@@ -188,6 +244,13 @@ class ClientTransport(Sender):
             answer_error(self._front.dispatcher, session, message, refusal)
             return False
         return True
+
+    def _note_noise(self, size: int) -> None:
+        """Note that a stranger has sent *size* bytes, and still not its greeting."""
+        self._strange += size
+        if self._strange > MOST_OF_A_STRANGER:
+            text = "too much was sent before the handshake"
+            self._end("protocol-error", text)
 
     def _count(self, meter: Meter, number: int) -> None:
         """Note how fast the client sends; do not read it for a while if too fast."""
@@ -319,9 +382,14 @@ class ClientTransport(Sender):
         self._send(self._protocol.accept(answer))
         self.door.counts.handshakes[outcome] += 1
         front.greetings.discard(self)
+        self._widen(front.limits.packet)
         self._errors = hello.errors or front.dispatcher.serializer.self_describing
         if front.limits.messages and self._meter is None:
             self._meter = Meter(front.limits.messages, front.time())
+
+    def _widen(self, limit: int) -> None:
+        """Take packets of up to *limit* bytes: the client is no stranger any more."""
+        self._protocol.allow(limit)
 
     # --------------------------------------------------------------------- the end
 
@@ -356,7 +424,12 @@ class ClientTransport(Sender):
 
     @property
     def peer(self) -> str:
-        """The client's address, ``host:port``, for people."""
+        """The client's address, ``host:port``, for people.
+
+        The host alone, where only a proxy knows it and does not tell the port.
+        """
+        if self._source:
+            return self._source
         if self._transport is None:
             return "gone"
         name = self._transport.get_extra_info("peername")
@@ -507,7 +580,7 @@ class ClientTransport(Sender):
 
     def _refuse(self, reason: str, text: str) -> None:
         """Close: there are too many already."""
-        self._end(reason, text, reconnect=reason == "too-many-connections")
+        self._end(reason, text, reconnect=reason in FOR_NOW)
 
     def _end(self, reason: str, text: str, reconnect: bool = False) -> None:
         """Kick and close; *reason* is counted, the rest is what the client reads."""
@@ -532,14 +605,16 @@ class ClientTransport(Sender):
         if self.session is not None:
             part = partial(self._part, reason, broken=reason in BREAKS)
             asyncio.get_running_loop().call_soon(part)
+        if self._paused:
+            transport.resume_reading()
+        self._paused = True  # the rest of this read does not count either
+        if not transport.can_write_eof():
+            transport.close()  # TLS: it sends what waits, and reads until both are done
+            return
         try:
             transport.write_eof()
         except OSError:  # asyncio's: the client was quicker
             transport.abort()
-            return
-        if self._paused:
-            transport.resume_reading()
-        self._paused = True  # the rest of this read does not count either
 
     def _farewell(self, reason: str, text: str) -> bytes:
         """Return all that still goes out, in front of the end of the stream."""
