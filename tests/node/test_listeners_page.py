@@ -23,6 +23,7 @@ MORE_REASONS = {
     "client-closed",
     "connection-lost",
     "kicked",
+    "resumed",
     "slow-client",
     "no-upgrade",
     "no-tls",
