@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from nano.testing import LocalCluster
-from nano.transports.connection import FOR_NOW, REFUSALS
+from nano.transports.arrival import FOR_NOW, REFUSALS
 from nano.transports.websocket import CLOSE_CODES
 from nano_manifest import SETTINGS, loads
 
@@ -20,6 +20,7 @@ from .clusters import PATIENCE
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "listeners.md").read_text()
 MORE_REASONS = {
+    "client-broke-off",
     "client-closed",
     "connection-lost",
     "kicked",

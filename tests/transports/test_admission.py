@@ -145,7 +145,7 @@ async def test_a_flood_of_refused_connections_gets_no_farewell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each of them holds a socket for as long as it may read why it is refused."""
-    monkeypatch.setattr("nano.transports.connection.MOST_FAREWELLS", 3)
+    monkeypatch.setattr("nano.transports.arrival.MOST_FAREWELLS", 3)
     hall = Hall(connections=1)
     Wire(hall)
     refused = [Wire(hall) for _ in range(5)]

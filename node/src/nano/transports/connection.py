@@ -33,11 +33,10 @@ from nano.runtime.dispatch import answer_error, refusal_of
 from nano.runtime.greeting import Handshake, Verdict
 from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import new_session_id
-from nano.transports.addresses import Address, counted_as, read_address, written
 from nano.transports.admission import Meter
+from nano.transports.arrival import FOR_NOW, Arrival
 from nano.transports.context import Doorway
 from nano.transports.resuming import Absent
-from nano.transports.sending import Sender
 
 __all__ = ["ClientTransport", "TcpTransport"]
 
@@ -50,17 +49,9 @@ BREAKS: Final = (SILENT, BROKE_OFF)
 TOO_FAST: Final = "rate"  # who holds a session whose client sends too fast
 LONGEST_GREETING: Final = 16 * 1024  # bytes of one packet of a client not yet greeted
 MOST_OF_A_STRANGER: Final = 64 * 1024  # bytes that mean nothing yet
-MOST_FAREWELLS: Final = 1000  # refused clients that get time to read why
-REFUSALS: Final = {
-    "too-many-connections": "too many connections",
-    "too-many-of-address": "too many connections from your address",
-    "too-many-new": "too many new connections at this moment",
-    "too-many-new-of-address": "too many new connections from your address",
-}
-FOR_NOW: Final = frozenset(REFUSALS) - {"too-many-of-address"}  # may come back
 
 
-class ClientTransport(Sender):
+class ClientTransport(Arrival):
     """A client's connection; subclasses say how packets lie in the stream.
 
     It is its session's :class:`~nano.runtime.session.Home`, and every method of
@@ -72,7 +63,6 @@ class ClientTransport(Sender):
         "_errors",
         "_guest",
         "_held",
-        "_host",
         "_inbound",
         "_meter",
         "_outbound",
@@ -80,10 +70,8 @@ class ClientTransport(Sender):
         "_protocol",
         "_receive",
         "_routes",
-        "_source",
         "_strange",
         "_unknown",
-        "door",
         "heard",
         "session",
         "silent",
@@ -92,8 +80,7 @@ class ClientTransport(Sender):
 
     def __init__(self, door: Doorway) -> None:
         front, terms = door.front, door.terms
-        super().__init__(front)
-        self.door = door
+        super().__init__(door)
         limit = min(front.limits.packet, LONGEST_GREETING)
         self._protocol = Connection(terms.dictionary, limit)
         self._receive = self._protocol.receive
@@ -104,8 +91,6 @@ class ClientTransport(Sender):
         self._held: deque[Event] | None = None  # read before the session was paused
         self._errors = True  # the client can tell an error from an answer
         self._paused = False  # the session's queue is full
-        self._host: str | None = None  # counted as whose, once in; empty: nobody's yet
-        self._source = ""  # the client's address, where it is not the socket's peer
         self._strange = 0  # bytes without a meaning, of a client not yet greeted
         self._meter: Meter | None = None  # how fast it sends, if that is limited
         self._guest: Session | None = None  # the session, until it is let in
@@ -116,16 +101,6 @@ class ClientTransport(Sender):
         self.spoke = 0
 
     # ------------------------------------------------------------ the socket
-
-    def let_in(self, host: str, source: str) -> None:
-        """Note that this connection has been counted before it became a client's.
-
-        Args:
-            host: As whose; empty: a proxy's, which may still tell.
-            source: The client's address for people; empty: the socket's peer.
-        """
-        self._host = host
-        self._source = source
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the greeting."""
@@ -140,41 +115,6 @@ class ClientTransport(Sender):
             self.stop()  # accepted in the moment in which the listener stopped
         elif not known:
             self._count_in()
-
-    def _count_in(self) -> None:
-        """Count this connection as its address's, or refuse it.
-
-        Whoever is refused is not counted among the connections, so only some get the
-        time to read why; a flood of them is cut off.
-        """
-        front, proxies = self._front, self.door.terms.proxies
-        host = ""
-        if front.admission.by_address or proxies:
-            address = self._address()
-            if address is not None and address not in proxies:
-                host = counted_as(address)
-        refusal = front.admission.enter(host, front.time())
-        if not refusal:
-            self._host = host
-            return
-        self._refuse(refusal, REFUSALS[refusal])
-        if len(front.closings) > MOST_FAREWELLS:
-            self.abort()
-
-    def _address(self) -> Address | None:
-        """Return the IP address of the socket's peer, if it has one."""
-        assert self._transport is not None
-        name = self._transport.get_extra_info("peername")
-        return read_address(name[0]) if isinstance(name, tuple) else None
-
-    def _identify(self, address: Address) -> str:
-        """Take *address* for the client's; return why it may not stay, if so."""
-        self._source = written(address)
-        front, host = self._front, counted_as(address)
-        refusal = front.admission.identify(host, front.time())
-        if not refusal:
-            self._host = host
-        return refusal
 
     def data_received(self, data: bytes) -> None:
         """Take what the socket has read; behind our farewell nothing counts."""
@@ -422,22 +362,6 @@ class ClientTransport(Sender):
         if resumptions is None or not resumptions.wait(session, reason, front.time()):
             front.sessions.close(session, reason)
 
-    @property
-    def peer(self) -> str:
-        """The client's address, ``host:port``, for people.
-
-        The host alone, where only a proxy knows it and does not tell the port.
-        """
-        if self._source:
-            return self._source
-        if self._transport is None:
-            return "gone"
-        name = self._transport.get_extra_info("peername")
-        if isinstance(name, tuple):
-            host = f"[{name[0]}]" if ":" in name[0] else name[0]
-            return f"{host}:{name[1]}"
-        return str(name or "local")
-
     # ------------------------------------------------- the home of a session
 
     def respond(self, number: int, payload: bytes, failed: bool) -> None:
@@ -620,11 +544,6 @@ class ClientTransport(Sender):
         """Return all that still goes out, in front of the end of the stream."""
         del reason, text
         return b"".join(self._out)
-
-    def abort(self) -> None:
-        """Close without waiting for the client to read."""
-        if self._transport is not None:
-            self._transport.abort()
 
 
 class TcpTransport(ClientTransport):

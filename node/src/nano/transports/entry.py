@@ -19,7 +19,8 @@ from collections.abc import Callable
 from ssl import SSLContext
 from typing import Final, cast
 
-from nano.transports.addresses import Address, counted_as, read_address, written
+from nano.transports.addresses import counted_as, written
+from nano.transports.arrival import address_of
 from nano.transports.connection import ClientTransport
 from nano.transports.context import CLOSING_TIME, Doorway
 from nano.transports.proxy import ProxyError, ProxyHeader, read_header
@@ -72,7 +73,7 @@ class Entry(asyncio.Protocol):
         if door.shut:
             self._end("server-stopping")
             return
-        peer = self._peer()
+        peer = address_of(self._transport)
         trusted = peer in door.terms.proxies if peer else self._is_local()
         host = counted_as(peer) if peer and not trusted else ""
         refusal = front.admission.enter(host, front.time())
@@ -98,7 +99,9 @@ class Entry(asyncio.Protocol):
         try:
             header = read_header(bytes(self._early))
         except ProxyError as error:
-            logger.info("%s sent no good PROXY header: %s", self._peer(), error)
+            logger.info(
+                "%s sent no good PROXY header: %s", address_of(self._transport), error
+            )
             self._refuse("bad-proxy-header")
             return
         if header is not None:
@@ -114,12 +117,6 @@ class Entry(asyncio.Protocol):
         self._leave(self._reason or "client-closed")
 
     # ------------------------------------------------------------ who it is
-
-    def _peer(self) -> Address | None:
-        """Return the IP address of the socket's peer, if it has one."""
-        assert self._transport is not None
-        name = self._transport.get_extra_info("peername")
-        return read_address(name[0]) if isinstance(name, tuple) else None
 
     def _is_local(self) -> bool:
         """Return whether the socket is a file, which says who may use it."""

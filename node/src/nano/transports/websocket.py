@@ -16,12 +16,8 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from nano.protocol.messages import ANSWER, DATA_3, encode_response
-from nano.transports.connection import (
-    BROKE_OFF,
-    LONGEST_GREETING,
-    REFUSALS,
-    ClientTransport,
-)
+from nano.transports.arrival import REFUSALS
+from nano.transports.connection import BROKE_OFF, LONGEST_GREETING, ClientTransport
 from nano.transports.context import Doorway
 from nano.transports.frames import (
     GOING_AWAY,
