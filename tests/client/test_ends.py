@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 
 import pytest
 
@@ -261,11 +262,24 @@ async def test_a_web_server_is_not_a_nano_server() -> None:
         "ws://",
         "ws://here:99999/",
         "ws://[::1/",
+        "tls://here",
+        "unix://here/nano.sock",
+        "unix://",
     ],
 )
 async def test_a_url_of_another_form_is_the_users_error(url: str) -> None:
     with pytest.raises(UsageError, match="tcp://host:port"):
         await nano.client.connect(url)
+
+
+async def test_what_does_not_go_with_a_url_is_the_users_error() -> None:
+    context = ssl.create_default_context()
+    with pytest.raises(UsageError, match="tcp:// speaks no TLS; use tls:// or wss://"):
+        await nano.client.connect("tcp://here:3250", ssl=context)
+    with pytest.raises(UsageError, match="exclude each other"):
+        await nano.client.connect("tls://here:3250", ssl=context, ca="ca.pem")
+    with pytest.raises(UsageError, match=r"ca='nowhere\.pem' cannot be used: No such"):
+        await nano.client.connect("tls://here:3250", ca="nowhere.pem")
 
 
 async def test_debug_logs_hold_no_surprises(

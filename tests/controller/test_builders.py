@@ -295,8 +295,72 @@ def test_what_a_template_says_is_added_to_the_pod() -> None:
     assert not {"imagePullSecrets", "affinity", "serviceAccountName"} & plain.keys()
 
 
+def secure(name: str, secret: str, port: int = 4000) -> Object:
+    tls = {"secretName": secret}
+    return {"name": name, "transport": "websocket", "port": port, "tls": tls}
+
+
+def test_gates_have_the_secrets_of_their_listeners_each_in_a_folder() -> None:
+    gates = {
+        "listeners": [
+            secure("a", "game-tls", 4000),
+            secure("b", "game-tls", 4001),
+            secure("c", "other.tls", 4002),
+            {"name": "d", "transport": "tcp", "port": 4003},
+        ]
+    }
+    pod = inner(deployment("arena-gate", gates=gates), "spec.template.spec")
+    volumes = cast("list[Object]", inner(pod, "volumes"))
+    (volume,) = (entry for entry in volumes if entry["name"] == "tls")
+
+    def source(name: str) -> Object:
+        items = [
+            {"key": key, "path": f"{name}/{key}"} for key in ("tls.crt", "tls.key")
+        ]
+        return {"secret": {"name": name, "items": items}}
+
+    assert volume["projected"] == {
+        "sources": [source("game-tls"), source("other.tls")],
+        "defaultMode": 0o440,
+    }
+    mounts = cast("list[Object]", inner(pod, "containers.0.volumeMounts"))
+    assert {"name": "tls", "mountPath": "/etc/nano-tls", "readOnly": True} in mounts
+    assert env("arena-gate", gates=gates)["NANO_TLS_DIR"]["value"] == "/etc/nano-tls"
+    for name in ("arena-master", "arena-room"):
+        others = cast(
+            "list[Object]",
+            inner(deployment(name, gates=gates), "spec.template.spec.volumes"),
+        )
+        assert "tls" not in {entry["name"] for entry in others}
+        assert "NANO_TLS_DIR" not in env(name, gates=gates)
+
+
+def test_a_listener_of_files_mounts_nothing() -> None:
+    listener = secure("a", "x") | {"tls": {"certFile": "a.crt", "keyFile": "a.key"}}
+    made = deployment("arena-gate", gates={"listeners": [listener]})
+    volumes = cast("list[Object]", inner(made, "spec.template.spec.volumes"))
+    assert "tls" not in {entry["name"] for entry in volumes}
+
+
+def test_a_unix_listener_is_no_port_of_pods_or_services() -> None:
+    gates: Object = {
+        "listeners": [
+            {"name": "ws", "transport": "websocket", "port": 4000},
+            {"name": "local", "transport": "unix", "socket": "/tmp/nano.sock"},
+        ]
+    }
+    ports = cast("list[Object]", container("arena-gate", gates=gates)["ports"])
+    names = ["cluster", "observe", "control", "ws"]
+    assert [port["name"] for port in ports] == names
+    published = of_kind(built(gates=gates), "Service", "arena-gate")
+    entries = cast("list[Object]", inner(published, "spec.ports"))
+    assert [entry["name"] for entry in entries] == ["ws"]
+
+
 def test_the_operators_volumes_are_those_that_the_manifest_reserves() -> None:
-    volumes = inner(deployment("arena-gate"), "spec.template.spec.volumes")
+    secured = {"listeners": [secure("ws", "game-tls")]}
+    made = deployment("arena-gate", gates=secured)
+    volumes = inner(made, "spec.template.spec.volumes")
     names = [entry["name"] for entry in cast("list[Object]", volumes)]
     assert names == list(RESERVED_VOLUMES)
 
@@ -390,6 +454,11 @@ def test_the_config_map_holds_a_manifest_that_reads_back_as_the_resource() -> No
     assert read.status == {}
 
 
+def websocket(**more: object) -> Object:
+    """Return the listener that a cluster has by default, with *more*."""
+    return {"name": "ws", "transport": "websocket", "port": 3250, **more}
+
+
 ROLES = {"arena-master", "arena-room", "arena-gate"}
 
 
@@ -402,6 +471,31 @@ ROLES = {"arena-master", "arena-room", "arena-gate"}
         (
             {"gates": {"listeners": [{"name": "t", "transport": "tcp", "port": 4000}]}},
             {"arena-gate"},
+        ),
+        (
+            {"gates": {"listeners": [websocket(path="/nano")]}},
+            {"arena-gate"},
+        ),
+        (
+            {"gates": {"listeners": [websocket(origins=["https://a.example"])]}},
+            {"arena-gate"},
+        ),
+        (
+            {"gates": {"listeners": [websocket(tls={"secretName": "x"})]}},
+            {"arena-gate"},
+        ),
+        (
+            {"gates": {"listeners": [websocket(trustedProxies=["10.0.0.1"])]}},
+            {"arena-gate"},
+        ),
+        (
+            {
+                "gates": {
+                    "service": {"type": "NodePort"},
+                    "listeners": [websocket(nodePort=30_250)],
+                }
+            },
+            set(),
         ),
         ({"gates": {"components": ["a:B"]}}, {"arena-gate"}),
         ({"backends": [{"name": "room", "components": ["a:B"]}]}, {"arena-room"}),

@@ -223,8 +223,17 @@ def test_the_operators_image_serves_clusters_that_name_none(
 def test_a_look_without_a_change_writes_nothing(
     server: ApiServer, operator: OperatorProcess, make: Make
 ) -> None:
-    # quantities that the API server writes in its own way
-    make(gates={"resources": {"requests": {"cpu": 0.5, "memory": "1024Mi"}}})
+    # quantities and volumes, which the API server writes in its own way
+    secure = {"transport": "websocket", "tls": {"secretName": "game-tls"}}
+    make(
+        gates={
+            "resources": {"requests": {"cpu": 0.5, "memory": "1024Mi"}},
+            "listeners": [
+                {"name": "wss", "port": 3250, **secure},
+                {"name": "local", "transport": "unix", "socket": "/tmp/nano.sock"},
+            ],
+        }
+    )
     become_ready(server)
     before, asked = versions(server), len(server.audit())
     done = 'reconciles_total{result="done"}'

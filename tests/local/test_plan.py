@@ -41,13 +41,16 @@ CLUSTER = NanoCluster(
 )
 
 
-def planned(cluster: NanoCluster = CLUSTER) -> dict[str, ProcessSpec]:
+def planned(
+    cluster: NanoCluster = CLUSTER, tls_dir: Path | None = None
+) -> dict[str, ProcessSpec]:
     here = Surroundings(
         manifest_file=Path("/run/cluster.yaml"),
         app_dir=Path("/home/me/chat"),
         run_dir=Path("/run"),
         host="0.0.0.0",
         next_port=itertools.count(20_000).__next__,
+        tls_dir=tls_dir,
     )
     return {spec.name: spec for spec in plan(cluster, here)}
 
@@ -131,7 +134,7 @@ def test_a_port_in_use_is_named_with_its_listener() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as stack:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError) as caught:
-            Doors(listening_on(port), "127.0.0.1", stack)
+            Doors(listening_on(port), "127.0.0.1", Path(), stack)
     assert str(caught.value) == (
         f"listener ws cannot use port {port} of 127.0.0.1: Address already in use; "
         "stop what uses it, or choose another port in spec.gates.listeners"
@@ -141,23 +144,23 @@ def test_a_port_in_use_is_named_with_its_listener() -> None:
 def test_an_address_of_another_machine_is_refused() -> None:
     (port,) = free_ports(1)
     with ExitStack() as stack, pytest.raises(UsageError, match=r"of 192\.0\.2\.1: "):
-        Doors(listening_on(port), "192.0.2.1", stack)
+        Doors(listening_on(port), "192.0.2.1", Path(), stack)
 
 
 def test_a_port_that_another_run_has_claimed_is_in_use() -> None:
     (port,) = free_ports(1)
     with ExitStack() as stack:
-        Doors(listening_on(port), "127.0.0.1", stack)
+        Doors(listening_on(port), "127.0.0.1", Path(), stack)
         with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1"):
-            Doors(listening_on(port), "127.0.0.1", stack)
+            Doors(listening_on(port), "127.0.0.1", Path(), stack)
     with ExitStack() as stack:
-        Doors(listening_on(port), "127.0.0.1", stack)
+        Doors(listening_on(port), "127.0.0.1", Path(), stack)
 
 
 def test_every_gate_has_sockets_of_its_own_on_the_same_port() -> None:
     (port,) = free_ports(1)
     with ExitStack() as stack:
-        doors = Doors(listening_on(port), "127.0.0.1", stack)
+        doors = Doors(listening_on(port), "127.0.0.1", Path(), stack)
         sockets = [doors.open()["ws"] for _ in range(3)]
         for opened in sockets:
             stack.enter_context(opened)
@@ -167,13 +170,55 @@ def test_every_gate_has_sockets_of_its_own_on_the_same_port() -> None:
 def test_a_door_is_closed_until_its_gate_listens() -> None:
     (port,) = free_ports(1)
     with ExitStack() as stack:
-        doors = Doors(listening_on(port), "127.0.0.1", stack)
+        doors = Doors(listening_on(port), "127.0.0.1", Path(), stack)
         opened = stack.enter_context(doors.open()["ws"])
         with socket.socket() as client, pytest.raises(ConnectionRefusedError):
             client.connect(("127.0.0.1", port))
         opened.listen()
         with socket.create_connection(("127.0.0.1", port)):
             pass
+
+
+# ----------------------------------------------------------- sockets of files
+
+
+def listening_at(socket_file: str) -> NanoCluster:
+    listeners = [Listener(name="local", transport="unix", socket=socket_file)]
+    return NanoCluster(
+        metadata=Metadata(name="a"), spec=Spec(gates=Gates(listeners=listeners))
+    )
+
+
+def test_all_gates_accept_from_one_socket_which_goes_at_the_end(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "nano.sock"
+    with ExitStack() as stack:
+        doors = Doors(listening_at("nano.sock"), "127.0.0.1", tmp_path, stack)
+        sockets = [stack.enter_context(doors.open()["local"]) for _ in range(2)]
+        with socket.socket(socket.AF_UNIX) as client:
+            with pytest.raises(ConnectionRefusedError):
+                client.connect(str(path))
+            sockets[0].listen()
+            client.connect(str(path))
+        sockets[1].accept()[0].close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_socket_in_use_is_named_with_its_listener(tmp_path: Path) -> None:
+    path = tmp_path / "nano.sock"
+    with socket.socket(socket.AF_UNIX) as taken, ExitStack() as stack:
+        taken.bind(str(path))
+        taken.listen()
+        with pytest.raises(UsageError, match=r"cannot use .*nano\.sock"):
+            Doors(listening_at("nano.sock"), "127.0.0.1", tmp_path, stack)
+
+
+def test_gates_are_told_what_stands_for_secrets() -> None:
+    assert all("--tls-dir" not in spec.args for spec in planned().values())
+    told = planned(tls_dir=Path("/home/me/tls"))
+    assert flags(told["gate-1"])["--tls-dir"] == "/home/me/tls"
+    assert "--tls-dir" not in told["master"].args
 
 
 # ----------------------------------------------------------------- console

@@ -272,3 +272,20 @@ def test_a_dictionary_is_checked_where_the_api_server_does_not(
             }
         )
     assert f"spec.gates.listeners[0].dictionary{problem}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [("10.0.0.1/8", "has host bits set"), ("1.2.3", "does not appear to be")],
+)
+def test_a_range_of_addresses_is_tried_beyond_its_letters(
+    given: str, says: str
+) -> None:
+    """What the API server leaves to us: it knows no addresses."""
+    listener = (
+        f"{{name: a, transport: websocket, port: 4000, trustedProxies: [{given}]}}"
+    )
+    said = refused(f"{HEAD}spec: {{gates: {{listeners: [{listener}]}}}}\n")
+    assert "spec.gates.listeners[0].trustedProxies[0]: is no range of addresses" in said
+    assert says in said
+    assert "expected one as 10.0.0.0/8" in said

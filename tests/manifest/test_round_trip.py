@@ -19,6 +19,7 @@ from nano_manifest import (
     Settings,
     Spec,
     Template,
+    Tls,
     dumps,
     from_object,
     loads,
@@ -78,6 +79,9 @@ listeners = st.lists(
         name=safe_names,
         transport=st.sampled_from(["tcp", "websocket"]),
         port=st.integers(1024, 7649),
+        tls=st.none()
+        | st.builds(Tls, secret_name=names)
+        | st.builds(Tls, cert_file=names, key_file=names),
     ),
     min_size=1,
     max_size=3,

@@ -23,6 +23,7 @@ from nano.runtime.dispatch import Dispatcher
 from nano.runtime.greeting import Greeter
 from nano.runtime.sessions import Sessions
 from nano.serializers import SerializerName, by_name
+from nano.transports.certificate import Certificate
 from nano.transports.connection import ClientTransport, TcpTransport
 from nano.transports.context import Doorway, Front, Limits, Terms
 from nano.transports.listener import Listener
@@ -136,6 +137,8 @@ class Hall:
         per_address: int = 0,
         messages: int = 0,
         handshakes: int = 0,
+        rate: int = 0,
+        rate_per_address: int = 0,
         greeter: Greeter | None = None,
         resume: float = 0,
     ) -> None:
@@ -160,6 +163,8 @@ class Hall:
                 messages,
                 handshakes,
                 resume,
+                rate,
+                rate_per_address,
             ),
             time=lambda: self.now,
             wall=lambda: self.wall,
@@ -195,8 +200,13 @@ class Hall:
         resumptions = self.front.resumptions
         return len(resumptions._waiting) if resumptions is not None else 0
 
-    async def listener(self, transport: str, terms: Terms | None = None) -> Listener:
-        listener = Listener(transport, transport, self.front, terms)
+    async def listener(
+        self,
+        transport: str,
+        terms: Terms | None = None,
+        certificate: Certificate | None = None,
+    ) -> Listener:
+        listener = Listener(transport, transport, self.front, terms, certificate)
         await listener.start("127.0.0.1", 0)
         return listener
 

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import InvalidStatus
-from websockets.frames import Close
+from websockets.frames import Close, Opcode
 
 from nano.protocol.client import Kicked
-from nano.transports.admission import Admission, Bucket, Meter
+from nano.transports.admission import Admission, Arrivals, Bucket, Meter
 
-from .room import Hall, Wire, notify, turns, until
+from .room import HEARTBEAT, Hall, Wire, notify, turns, until
 from .test_websocket import WebSocketWire
 
 # --------------------------------------------------------------- connections
@@ -20,10 +20,11 @@ from .test_websocket import WebSocketWire
 
 def test_connections_are_counted_in_all_and_by_address() -> None:
     admission = Admission(3, 2)
-    assert [admission.enter("a") for _ in range(3)] == ["", "", "too-many-of-address"]
-    assert [admission.enter(it) for it in "bc"] == ["", "too-many-connections"]
+    answers = [admission.enter("a", 0) for _ in range(3)]
+    assert answers == ["", "", "too-many-of-address"]
+    assert [admission.enter(it, 0) for it in "bc"] == ["", "too-many-connections"]
     admission.leave("a")
-    assert admission.enter("a") == ""
+    assert admission.enter("a", 0) == ""
     for address in "aab":
         admission.leave(address)
     assert not admission._addresses
@@ -66,6 +67,146 @@ async def test_one_websocket_too_many_is_answered_503() -> None:
     await until(hall.is_empty)
     assert hall.counts("websocket").closed["too-many-connections"] == 1
     await listener.stop()
+
+
+# ------------------------------------------------------------ new connections
+
+
+def test_new_connections_come_at_a_rate() -> None:
+    admission = Admission(100, 0, rate=2)
+    assert [admission.enter("a", 0) for _ in range(5)] == [""] * 4 + ["too-many-new"]
+    assert [admission.enter("b", 1) for _ in range(3)] == [""] * 2 + ["too-many-new"]
+
+
+def test_new_connections_of_an_address_come_at_a_rate() -> None:
+    admission = Admission(100, 0, rate_per_address=1)
+    answers = [admission.enter("a", 0) for _ in range(3)]
+    assert answers == ["", "", "too-many-new-of-address"]
+    assert admission.enter("b", 0) == ""
+    assert [admission.enter("", 0) for _ in range(9)] == [""] * 9
+    assert admission.identify("a", 0.5) == "too-many-new-of-address"
+    assert admission.identify("a", 2) == ""
+
+
+def test_who_floods_from_one_address_leaves_room_for_others() -> None:
+    admission = Admission(100, 0, rate=5, rate_per_address=1)
+    for _ in range(1000):
+        admission.enter("flood", 0)
+    assert admission.enter("somebody", 0) == ""
+
+
+def test_addresses_are_forgotten_when_their_time_is_over() -> None:
+    arrivals = Arrivals(1)
+    for number in range(50):
+        assert arrivals.allow(f"a{number}", 0)
+    assert len(arrivals) == 50
+    assert arrivals.allow("late", 2.5)
+    assert len(arrivals) == 1
+
+
+def test_there_are_never_more_addresses_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nano.transports.admission.MOST_ADDRESSES", 10)
+    arrivals = Arrivals(0.1)
+    for number in range(100):
+        assert arrivals.allow(f"a{number}", 0)
+    assert len(arrivals) == 10
+    assert not arrivals.allow("a99", 0)  # the latest are known still
+
+
+def test_a_connection_that_was_nobodys_counts_as_whose_it_is() -> None:
+    admission = Admission(3, 1)
+    assert [admission.enter("", 0) for _ in range(3)] == ["", "", ""]
+    assert admission.enter("", 0) == "too-many-connections"
+    assert admission.identify("a", 0) == ""
+    assert admission.identify("a", 0) == "too-many-of-address"
+    admission.leave("a")
+    assert admission.identify("a", 0) == ""
+    for address in ("a", ""):
+        admission.leave(address)
+    assert (admission._open, dict(admission._addresses)) == (0, {})
+
+
+async def test_connections_over_the_rate_are_sent_away_and_may_come_back() -> None:
+    hall = Hall(rate=1)
+    for _ in range(2):
+        Wire(hall).greet()
+    late = Wire(hall)
+    text = "too many new connections at this moment"
+    assert late.events() == [Kicked(text, reconnect=True)]
+    hall.pass_time(1.1)
+    Wire(hall).greet()
+    await turns()
+    assert hall.counts("wire").closed == {"too-many-new": 1}
+
+
+async def test_a_flood_of_refused_connections_gets_no_farewell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them holds a socket for as long as it may read why it is refused."""
+    monkeypatch.setattr("nano.transports.arrival.MOST_FAREWELLS", 3)
+    hall = Hall(connections=1)
+    Wire(hall)
+    refused = [Wire(hall) for _ in range(5)]
+    assert [wire.ended for wire in refused] == ["close"] * 3 + ["abort"] * 2
+    for wire in refused:
+        wire.lose()
+    assert hall.counts("wire").closed == {"too-many-connections": 5}
+
+
+async def test_a_stranger_cannot_make_us_keep_more_than_a_greeting() -> None:
+    hall = Hall(packet=1 << 20)
+    wire = Wire(hall)
+    wire.deliver(bytes.fromhex("01 0040 01"))  # a greeting of 16 KiB and a byte
+    (kicked,) = wire.events()
+    assert isinstance(kicked, Kicked)
+    assert "at most 16384" in kicked.reason
+    assert hall.counts("wire").closed == {} or wire.ended
+    known = Wire(hall)
+    known.greet()
+    known.request("Room.Raw", b"x" * 100_000)
+    assert len(known.events()) == 1
+
+
+async def test_the_same_holds_for_frames() -> None:
+    hall = Hall(packet=1 << 20)
+    wire = WebSocketWire(hall)
+    wire.upgrade()
+    wire.deliver(bytes.fromhex("82ff 0000000000005000 00000000"))
+    (frame,) = wire.take()
+    assert frame.opcode == Opcode.CLOSE
+    assert Close.parse(frame.data).code == 1009
+    known = WebSocketWire(hall)
+    known.greet()
+    _, packet = known.client.request("Room.Raw", b"x" * 100_000)
+    known.say(packet)
+    assert len(known.events()) == 1
+
+
+@pytest.mark.parametrize("kind", [Wire, WebSocketWire])
+async def test_a_stranger_cannot_keep_us_busy_with_what_means_nothing(
+    kind: type[Wire],
+) -> None:
+    hall = Hall()
+    wire = kind(hall)
+    if isinstance(wire, WebSocketWire):
+        wire.upgrade()
+        nothing = bytes.fromhex("8280 00000000") * 1000  # empty frames
+    else:
+        nothing = HEARTBEAT * 1500
+    for _ in range(10):
+        assert wire.protocol.session is None
+        wire.deliver(nothing)
+    assert not wire.ended
+    wire.deliver(nothing)
+    (kicked,) = (it for it in wire.events() if isinstance(it, Kicked))
+    assert kicked.reason == "too much was sent before the handshake"
+    known = kind(hall)
+    known.greet()
+    for _ in range(20):
+        known.deliver(nothing)
+    assert not known.ended
 
 
 # ---------------------------------------------------------------- handshakes

@@ -8,16 +8,19 @@ import pytest
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from nano.metrics import Metrics
 from nano.protocol.dictionary import RouteDictionary
 from nano.protocol.messages import PUSH, Message
+from nano.transports.addresses import Proxies
 from nano.transports.broadcast import broadcast
 from nano.transports.context import Doorway, Terms
 from nano.transports.websocket import WebSocketTransport
 
-from .room import Hall, Wire
+from .room import Hall, Wire, turns
+from .test_websocket import WebSocketWire
 
 CODES = RouteDictionary({"Room.Hello": 1, "onNoise": 300})
 
@@ -101,3 +104,81 @@ async def test_a_client_may_ask_by_code_and_by_name() -> None:
     by_code = bytes.fromhex("04000006000500017b7d")
     wire.deliver(by_code + b"\x04\0\0\x0f\0\x06\x0aRoom.Hello{}")
     assert len(wire.events()) == 2
+
+
+# -------------------------------------------------------- whom a proxy asks for
+
+BEHIND = Terms(proxies=Proxies(["127.0.0.1", "10.0.0.0/8"]))
+
+
+def forwarded(
+    hall: Hall, *values: str, terms: Terms = BEHIND, greet: bool = True
+) -> WebSocketWire:
+    """Come by a wire from 127.0.0.1, with headers of the name X-Forwarded-For."""
+    wire = WebSocketWire(hall, door(hall, terms))
+    request = wire.browser.connect()
+    headers = Headers(request.headers)
+    for value in values:
+        headers["X-Forwarded-For"] = value
+    request.headers = headers
+    wire.browser.send_request(request)
+    wire.flush()
+    wire.take()
+    if greet:
+        wire.greet()
+    return wire
+
+
+@pytest.mark.parametrize(
+    ("terms", "values", "address"),
+    [
+        (BEHIND, ["203.0.113.9"], "203.0.113.9"),
+        (BEHIND, ["198.51.100.1, 203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+        (BEHIND, ["198.51.100.1", "203.0.113.9"], "203.0.113.9"),
+        (BEHIND, ["2001:db8::9"], "[2001:db8::9]"),
+        (BEHIND, [], "127.0.0.1:4711"),
+        (BEHIND, ["garbage"], "127.0.0.1:4711"),
+        (Terms(), ["203.0.113.9"], "127.0.0.1:4711"),
+        (Terms(proxies=Proxies(["10.0.0.0/8"])), ["203.0.113.9"], "127.0.0.1:4711"),
+    ],
+)
+async def test_a_proxy_that_is_trusted_tells_whose_the_session_is(
+    terms: Terms, values: list[str], address: str
+) -> None:
+    hall = Hall()
+    wire = forwarded(hall, *values, terms=terms)
+    assert wire.protocol.session is not None
+    assert wire.protocol.session.remote_address == wire.protocol.peer == address
+    wire.lose()
+    assert hall.is_empty()
+
+
+async def test_websockets_are_limited_by_the_address_that_the_proxy_tells() -> None:
+    hall = Hall(per_address=2)
+    wires = [forwarded(hall, f"203.0.113.{it}") for it in (1, 1, 2)]
+    late = forwarded(hall, "10.9.9.9, 203.0.113.1, 10.0.0.2", greet=False)
+    assert late.browser.state is not State.OPEN
+    await turns()
+    assert hall.counts("door").closed == {"too-many-of-address": 1}
+    assert hall.front.admission._addresses == {"203.0.113.1": 2, "203.0.113.2": 1}
+    for wire in wires:
+        wire.lose()
+    assert hall.is_empty()
+
+
+async def test_a_proxys_own_connections_are_nobodys() -> None:
+    hall = Hall(per_address=1)
+    for wire in [forwarded(hall) for _ in range(3)]:
+        wire.lose()
+    assert hall.is_empty()
+
+
+async def test_a_stranger_cannot_pass_for_somebody_else() -> None:
+    hall = Hall(per_address=2)
+    strangers = Terms(proxies=Proxies(["10.0.0.0/8"]))
+    for number in range(2):
+        forwarded(hall, f"203.0.113.{number}", terms=strangers)
+    with pytest.raises(AssertionError):
+        forwarded(hall, "203.0.113.99", terms=strangers)
+    assert hall.counts("door").closed == {}
+    assert hall.front.admission._addresses == {"127.0.0.1": 2}

@@ -51,10 +51,11 @@ class RouteCounts:
 class ListenerCounts:
     """What one listener has seen."""
 
-    __slots__ = ("closed", "handshakes", "opened")
+    __slots__ = ("certificates", "closed", "handshakes", "opened")
 
     def __init__(self) -> None:
         self.opened = 0
+        self.certificates: Counter[str] = Counter()  # new ones, by what became of them
         self.closed: Counter[str] = Counter()  # by reason
         self.handshakes: Counter[str] = Counter()  # by outcome
 
@@ -181,14 +182,21 @@ class _NodeCollector(Collector):
             "Handshakes, by listener and outcome.",
             labels=["listener", "outcome"],
         )
+        certificates = CounterMetricFamily(
+            "nano_certificates",
+            "New certificates found by listeners: taken, or refused as unusable.",
+            labels=["listener", "outcome"],
+        )
         for name, counts in self._metrics.listeners.items():
+            for outcome, number in counts.certificates.items():
+                certificates.add_metric([name, outcome], number)
             now.add_metric([name], counts.open)
             opened.add_metric([name], counts.opened)
             for reason, number in counts.closed.items():
                 closed.add_metric([name, reason], number)
             for outcome, number in counts.handshakes.items():
                 handshakes.add_metric([name, outcome], number)
-        yield from (now, opened, closed, handshakes)
+        yield from (now, opened, closed, handshakes, certificates)
 
     def _failures(self) -> Metric:
         family = CounterMetricFamily(

@@ -29,6 +29,7 @@ from nano_manifest.model import (
     RoleFields,
     Spec,
     Template,
+    Tls,
 )
 from nano_manifest.parse import dumps, from_object, load, loads, to_object
 from nano_manifest.problems import ManifestError
@@ -62,6 +63,7 @@ __all__ = [
     "Settings",
     "Spec",
     "Template",
+    "Tls",
     "crd",
     "dumps",
     "from_object",

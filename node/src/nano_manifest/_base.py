@@ -19,7 +19,9 @@ from msgspec import Meta
 
 __all__ = [
     "MAX_ITEMS",
+    "AddressRange",
     "Component",
+    "FilePath",
     "Image",
     "ListenerName",
     "Name",
@@ -27,6 +29,8 @@ __all__ = [
     "Origin",
     "Passed",
     "RouteCode",
+    "SecretName",
+    "SocketPath",
     "StringMap",
     "UrlPath",
     "VariableName",
@@ -96,6 +100,37 @@ Origin = Annotated[
         pattern=r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$",
         max_length=253,
         extra={"says": "scheme, host and maybe port, as in 'https://example.com'"},
+    ),
+]
+
+# The kernel keeps 108 bytes for the whole path, which the folder is a part of.
+SocketPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9._/-]*$",
+        max_length=100,
+        extra={"says": "a path of letters, digits, '.', '_', '-' and '/'"},
+    ),
+]
+
+FilePath = Annotated[str, Meta(max_length=1024)]
+
+SecretName = Annotated[
+    str,
+    Meta(
+        pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$",
+        max_length=253,
+        extra={"says": "the name of a Secret, as in 'game-tls'"},
+    ),
+]
+
+# Roughly: whether it is a range of addresses is tried by the rules.
+AddressRange = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$",
+        max_length=49,
+        extra={"says": "an address or a range of them, as in '10.0.0.0/8'"},
     ),
 ]
 

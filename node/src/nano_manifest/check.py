@@ -88,6 +88,9 @@ class Checker:
                 self._text(kind, value, path, says)
             case inspect.IntType() | inspect.FloatType():
                 self._number(kind, value, path)
+            case inspect.BoolType():
+                if not isinstance(value, bool):
+                    self._add(path, f"must be true or false, is {_called(value)}")
             case inspect.LiteralType() if value not in kind.values:
                 choices = ", ".join(str(choice) for choice in kind.values)
                 one_of = "one of " if len(kind.values) > 1 else ""

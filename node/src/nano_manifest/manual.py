@@ -27,6 +27,7 @@ from nano_manifest.model import (
     RoleFields,
     Spec,
     Template,
+    Tls,
 )
 from nano_manifest.rules import CEL
 from nano_manifest.settings import SETTINGS
@@ -72,6 +73,7 @@ _SECTIONS: Final[tuple[tuple[str, type[msgspec.Struct]], ...]] = (
     ("spec.master", Master),
     ("spec.gates", Gates),
     ("spec.gates.listeners[]", Listener),
+    ("spec.gates.listeners[].tls", Tls),
     ("spec.gates.service", GateService),
     ("spec.backends[]", Backend),
     ("Every role: master, gates, backends[]", RoleFields),
@@ -133,7 +135,7 @@ def _default(field: inspect.Field) -> str:
     value = field.default
     if field.default_factory is not msgspec.NODEFAULT:
         value = field.default_factory()
-    if value in ("", None) or value == [] or value == {}:
+    if value in ("", None) or value is False or value == [] or value == {}:
         return ""
     if isinstance(value, msgspec.Struct):
         return ""  # the defaults of its own fields
@@ -157,6 +159,8 @@ def _type(kind: inspect.Type, says: str = "") -> str:
         case inspect.StrType():
             most = f", at most {kind.max_length}" if kind.max_length else ""
             return f"text{f' of {says}' if says else ''}{most}"
+        case inspect.BoolType():
+            return "`true`, `false`"
         case inspect.LiteralType():
             return ", ".join(f"`{value}`" for value in kind.values)
         case inspect.ListType():

@@ -17,7 +17,9 @@ from msgspec import Meta, field
 
 from nano_manifest._base import (
     MAX_ITEMS,
+    AddressRange,
     Component,
+    FilePath,
     Image,
     ListenerName,
     Name,
@@ -25,6 +27,8 @@ from nano_manifest._base import (
     Origin,
     Passed,
     RouteCode,
+    SecretName,
+    SocketPath,
     StringMap,
     UrlPath,
     VariableName,
@@ -53,6 +57,7 @@ __all__ = [
     "RoleFields",
     "Spec",
     "Template",
+    "Tls",
 ]
 
 GROUP: Final = "nanocluster.io"
@@ -152,8 +157,8 @@ class Template(Object, frozen=True, kw_only=True):
         ],
         Meta(
             max_length=MAX_ITEMS,
-            description="More volumes, as in a pod. The names manifest, control and "
-            "tmp are taken.",
+            description="More volumes, as in a pod. The names manifest, control, "
+            "tmp and tls are taken.",
             extra={"key": "name"},
         ),
     ] = field(default_factory=list)
@@ -219,6 +224,30 @@ class Master(RoleFields, frozen=True, kw_only=True):
     """The one node that keeps the list of members."""
 
 
+class Tls(Object, frozen=True, kw_only=True):
+    """The certificate of a listener: of a Secret, or of two files."""
+
+    secret_name: Annotated[
+        SecretName,
+        Meta(
+            description="Secret of type kubernetes.io/tls in the cluster's namespace. "
+            "Elsewhere than in Kubernetes, the folder of this name in the folder of "
+            "--tls-dir, with tls.crt and tls.key in it.",
+        ),
+    ] = ""
+    cert_file: Annotated[
+        FilePath,
+        Meta(
+            description="File with the certificate and those between it and the root, "
+            "in PEM; a relative path begins where the components are. With keyFile.",
+        ),
+    ] = ""
+    key_file: Annotated[
+        FilePath,
+        Meta(description="File with the certificate's key, in PEM. With certFile."),
+    ] = ""
+
+
 class Listener(Object, frozen=True, kw_only=True):
     """One way in for clients."""
 
@@ -227,20 +256,23 @@ class Listener(Object, frozen=True, kw_only=True):
         Meta(description="Name of the listener and of its port in Services."),
     ]
     transport: Annotated[
-        Literal["tcp", "websocket"], Meta(description="What carries the bytes.")
+        Literal["tcp", "websocket", "unix"],
+        Meta(
+            description="What carries the bytes: unix is for clients on the same "
+            "machine, or in the same pod.",
+        ),
     ]
     protocol: Annotated[
         Literal["nano"],
         Meta(description="What the bytes mean: nano is the protocol of pomelo."),
     ] = "nano"
     port: Annotated[
-        int,
+        Annotated[int, Meta(ge=1024, le=65_535)] | None,
         Meta(
-            ge=1024,
-            le=65_535,
-            description="Where clients connect. 7650, 7651 and 7652 are taken.",
+            description="Where clients connect; every listener has one, but for those "
+            "with transport unix. 7650, 7651 and 7652 are taken.",
         ),
-    ]
+    ] = None
     node_port: Annotated[
         Annotated[int, Meta(ge=30_000, le=32_767)] | None,
         Meta(
@@ -248,6 +280,38 @@ class Listener(Object, frozen=True, kw_only=True):
             "a service of type NodePort or LoadBalancer; absent: Kubernetes chooses.",
         ),
     ] = None
+    socket: Annotated[
+        SocketPath,
+        Meta(
+            description="Where clients connect with transport unix: the path of the "
+            "socket, which the node makes; a relative one begins where the components "
+            "are. Only its user and group may connect.",
+        ),
+    ] = ""
+    tls: Annotated[
+        Tls | None,
+        Meta(
+            description="Speak TLS, 1.2 or newer; absent: plain. A new certificate is "
+            "taken up while the node runs. Not with transport unix.",
+        ),
+    ] = None
+    proxy_protocol: Annotated[
+        bool,
+        Meta(
+            description="Every connection begins with a PROXY protocol header, of "
+            "version 1 or 2, that says the client's address; others are closed.",
+        ),
+    ] = False
+    trusted_proxies: Annotated[
+        list[AddressRange],
+        Meta(
+            max_length=MAX_ITEMS,
+            description="Addresses of the proxies that are believed when they tell the "
+            "client's address, by the PROXY protocol or, with transport websocket, by "
+            "X-Forwarded-For; as in 10.0.0.0/8.",
+            extra={"set": True},
+        ),
+    ] = field(default_factory=list)
     path: Annotated[
         UrlPath,
         Meta(
@@ -276,8 +340,21 @@ class Listener(Object, frozen=True, kw_only=True):
 
     @property
     def scheme(self) -> str:
-        """What the URLs of this listener begin with: ``tcp`` or ``ws``."""
-        return "ws" if self.transport == "websocket" else "tcp"
+        """What the URLs of this listener begin with."""
+        return _SCHEMES[self.transport, self.tls is not None]
+
+    def url(self, host: str) -> str:
+        """Return where clients connect if *host* is where it listens."""
+        return f"{self.scheme}://{self.socket or f'{host}:{self.port}{self.path}'}"
+
+
+_SCHEMES: Final = {
+    ("tcp", False): "tcp",
+    ("tcp", True): "tls",
+    ("websocket", False): "ws",
+    ("websocket", True): "wss",
+    ("unix", False): "unix",
+}
 
 
 class GateService(Object, frozen=True, kw_only=True):

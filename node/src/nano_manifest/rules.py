@@ -10,6 +10,7 @@ API server refuse the whole CRD as too expensive.
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from nano_manifest.model import (
     NanoCluster,
     RoleFields,
     Template,
+    Tls,
 )
 from nano_manifest.problems import Path, Problem
 
@@ -43,7 +45,7 @@ _BACKEND_NAMES: Final = ("master", "gate")
 _PREFIXES: Final = ("nanocluster.io/", "app.kubernetes.io/")
 
 # What the operator mounts into every node pod.
-RESERVED_VOLUMES: Final = ("manifest", "control", "tmp")
+RESERVED_VOLUMES: Final = ("manifest", "control", "tmp", "tls")
 
 # What the operator, or the supervisor, tells every node.
 RESERVED_ENV: Final = (
@@ -56,6 +58,7 @@ RESERVED_ENV: Final = (
     "NANO_MASTER",
     "NANO_OBSERVE",
     "NANO_ROLE",
+    "NANO_TLS_DIR",
     "NANO_TOKEN_FILE",
     "POD_IP",
 )
@@ -105,9 +108,21 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
     # that is written for spec.gates before it fills in the defaults below it.
     Gates: (
         CelRule(
-            "!has(self.listeners) || self.listeners.all(a, "
-            "self.listeners.exists_one(b, b.port == a.port))",
+            "!has(self.listeners) || self.listeners.all(a, !has(a.port) || "
+            "self.listeners.exists_one(b, has(b.port) && b.port == a.port))",
             "two listeners have the same port",
+            ".listeners",
+        ),
+        CelRule(
+            "!has(self.listeners) || self.listeners.all(a, !has(a.socket) || "
+            "a.socket == '' || "
+            "self.listeners.exists_one(b, has(b.socket) && b.socket == a.socket))",
+            "two listeners have the same socket",
+            ".listeners",
+        ),
+        CelRule(
+            "!has(self.listeners) || self.listeners.exists(a, a.transport != 'unix')",
+            "one listener at least has a port, for the Service of the gates",
             ".listeners",
         ),
         CelRule(
@@ -127,7 +142,7 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
     ),
     Listener: (
         CelRule(
-            f"!(self.port in {_one_of(_PORTS)})",
+            f"!has(self.port) || !(self.port in {_one_of(_PORTS)})",
             "7650, 7651 and 7652 are used by the node itself; choose another port",
             ".port",
         ),
@@ -136,6 +151,49 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             "cluster, observe and control are ports of the node itself; choose "
             "another name",
             ".name",
+        ),
+        CelRule(
+            "has(self.port) || self.transport == 'unix'",
+            "only a listener with transport unix has no port",
+        ),
+        CelRule(
+            "!has(self.port) || self.transport != 'unix'",
+            "a listener with transport unix has a socket and no port",
+            ".port",
+        ),
+        CelRule(
+            "self.transport != 'unix' || (has(self.socket) && self.socket != '')",
+            "a listener with transport unix needs a socket, the path of one",
+        ),
+        CelRule(
+            "self.transport == 'unix' || !has(self.socket) || self.socket == ''",
+            "only a listener with transport unix has a socket",
+            ".socket",
+        ),
+        CelRule(
+            "!has(self.nodePort) || self.transport != 'unix'",
+            "a listener with transport unix has no nodePort",
+            ".nodePort",
+        ),
+        CelRule(
+            "!has(self.tls) || self.transport != 'unix'",
+            "a unix socket does not leave the machine and speaks no TLS",
+            ".tls",
+        ),
+        CelRule(
+            "!has(self.trustedProxies) || self.trustedProxies.size() == 0 || "
+            "self.transport == 'websocket' || "
+            "(self.transport == 'tcp' && "
+            "has(self.proxyProtocol) && self.proxyProtocol)",
+            "trustedProxies are for transport websocket, or tcp with proxyProtocol",
+            ".trustedProxies",
+        ),
+        CelRule(
+            "!has(self.proxyProtocol) || !self.proxyProtocol || "
+            "self.transport == 'unix' || "
+            "(has(self.trustedProxies) && self.trustedProxies.size() > 0)",
+            "proxyProtocol needs trustedProxies: the addresses of the proxies",
+            ".proxyProtocol",
         ),
         CelRule(
             "!has(self.path) || self.path == '' || self.transport == 'websocket'",
@@ -147,6 +205,19 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             "self.transport == 'websocket'",
             "only a listener with transport websocket has origins",
             ".origins",
+        ),
+    ),
+    Tls: (
+        CelRule(
+            "(has(self.certFile) && self.certFile != '') == "
+            "(has(self.keyFile) && self.keyFile != '')",
+            "certFile and keyFile go together",
+        ),
+        CelRule(
+            "(has(self.secretName) && self.secretName != '') != "
+            "((has(self.certFile) && self.certFile != '') || "
+            "(has(self.keyFile) && self.keyFile != ''))",
+            "tls needs either secretName, or certFile and keyFile",
         ),
     ),
     Backend: (
@@ -173,7 +244,7 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
         CelRule(
             "!has(self.volumes) || "
             f"self.volumes.all(v, !(v.name in {_one_of(RESERVED_VOLUMES)}))",
-            "the volumes manifest, control and tmp belong to the operator",
+            "the volumes manifest, control, tmp and tls belong to the operator",
             ".volumes",
         ),
     ),
@@ -211,6 +282,10 @@ def _gates(gates: Gates, at: Path) -> Iterator[Problem]:
     listeners = (*at, "listeners")
     yield from _repeated((item.name for item in gates.listeners), listeners, "name")
     yield from _repeated((item.port for item in gates.listeners), listeners, "port")
+    sockets = (item.socket or None for item in gates.listeners)
+    yield from _repeated(sockets, listeners, "socket")
+    if all(item.transport == "unix" for item in gates.listeners):
+        yield listeners, "one at least has a port, for the Service of the gates"
     ports = (item.node_port for item in gates.listeners)
     yield from _repeated(ports, listeners, "nodePort")
     for index, listener in enumerate(gates.listeners):
@@ -231,8 +306,56 @@ def _listener(listener: Listener, gates: Gates, at: Path) -> Iterator[Problem]:
         for field in ("path", "origins"):
             if getattr(listener, field):
                 yield (*at, field), "only a listener with transport websocket has this"
+    yield from _place(listener, at)
+    yield from _proxies(listener, at)
+    if listener.tls is not None:
+        yield from _tls(listener.tls, (*at, "tls"))
     yield from _repeated(listener.origins, (*at, "origins"))
     yield from _dictionary(listener.dictionary, (*at, "dictionary"))
+
+
+def _place(listener: Listener, at: Path) -> Iterator[Problem]:
+    """Check where a listener is: on a port, or at a socket of this machine."""
+    if listener.transport != "unix":
+        if listener.port is None:
+            text = "is required but with transport unix. Where clients connect."
+            yield (*at, "port"), text
+        if listener.socket:
+            yield (*at, "socket"), "only a listener with transport unix has this"
+        return
+    if not listener.socket:
+        yield (*at, "socket"), "is required with transport unix. The socket's path."
+    for field, given in (("port", listener.port), ("nodePort", listener.node_port)):
+        if given is not None:
+            yield (*at, field), "a listener with transport unix has a socket instead"
+    if listener.tls is not None:
+        text = "a unix socket does not leave the machine and speaks no TLS; remove it"
+        yield (*at, "tls"), text
+
+
+def _proxies(listener: Listener, at: Path) -> Iterator[Problem]:
+    ranges = (*at, "trustedProxies")
+    transport, trusted = listener.transport, listener.trusted_proxies
+    useful = transport == "tcp" and listener.proxy_protocol
+    if trusted and transport != "websocket" and not useful:
+        yield ranges, "this is for transport websocket, or tcp with proxyProtocol"
+    if listener.proxy_protocol and not trusted and transport != "unix":
+        text = "needs trustedProxies: the addresses of the proxies, as in 10.0.0.0/8"
+        yield (*at, "proxyProtocol"), text
+    for index, given in enumerate(trusted):
+        try:
+            ipaddress.ip_network(given)
+        except ValueError as error:
+            text = f"is no range of addresses ({error}); expected one as 10.0.0.0/8"
+            yield (*ranges, index), text
+    yield from _repeated(trusted, ranges)
+
+
+def _tls(tls: Tls, at: Path) -> Iterator[Problem]:
+    if bool(tls.cert_file) is not bool(tls.key_file):
+        yield at, "certFile and keyFile go together"
+    elif bool(tls.secret_name) is bool(tls.cert_file):
+        yield at, "needs either secretName, or certFile and keyFile"
 
 
 def _dictionary(codes: dict[str, int], at: Path) -> Iterator[Problem]:

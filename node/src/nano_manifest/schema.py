@@ -136,6 +136,8 @@ def _schema(kind: inspect.Type, path: str) -> _Schema:
             return {"type": "string"} | bounds | pattern
         case inspect.IntType() | inspect.FloatType():
             return _number(kind)
+        case inspect.BoolType():
+            return {"type": "boolean"}
         case inspect.LiteralType():
             return {"type": "string", "enum": list(kind.values)}
     raise TypeError(f"{path} has a type that no schema is known for: {kind}")
@@ -213,6 +215,6 @@ def _property(field: inspect.Field, path: str) -> _Schema:
     if field.default_factory is not msgspec.NODEFAULT:
         default = field.default_factory()
     worth_saying = isinstance(default, (int, float, str, list))
-    if worth_saying and default not in ("", []):
+    if worth_saying and default is not False and default not in ("", []):
         schema["default"] = plain(default)
     return schema

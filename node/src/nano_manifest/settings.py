@@ -90,7 +90,27 @@ class Settings(Object, frozen=True, kw_only=True):
             ge=0,
             le=1_000_000,
             description="Connections to one gate from one IP address; 0: any number. "
-            "Behind a proxy all clients may have one address.",
+            "An IPv6 client counts with all of its /64. Behind a proxy all clients "
+            "have its address, unless the listener's trustedProxies name it.",
+        ),
+    ] = 0
+    connections_per_second: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="New connections that one gate takes of all clients, two "
+            "seconds' worth at once; 0: any number. Others are closed before they cost "
+            "a TLS handshake.",
+        ),
+    ] = 0
+    connections_per_second_per_address: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="The same of one IP address, counted as by "
+            "maxConnectionsPerAddress.",
         ),
     ] = 0
     messages_per_second: Annotated[

@@ -146,9 +146,10 @@ def _endpoints(cluster: NanoCluster, children: Children) -> list[Object]:
     return [
         {
             "name": listener.name,
-            "url": f"{listener.scheme}://{host}:{listener.port}",
+            "url": listener.url(host),
         }
         for listener in cluster.spec.gates.listeners
+        if listener.port is not None
     ]
 
 

@@ -35,13 +35,20 @@ Examples:
     help="Where the listeners for clients bind; 0.0.0.0 lets other machines in.",
 )
 @click.option(
+    "--tls-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="In place of the Secrets of listeners: folders with tls.crt and tls.key.",
+)
+@click.option(
     "--try",
     "first",
     nargs=2,
     metavar="ROUTE JSON",
     help="Send a first request when all is ready, and show its answer.",
 )
-def up(manifest: Path, host: str, first: tuple[str, str] | None) -> None:
+def up(
+    manifest: Path, host: str, tls_dir: Path | None, first: tuple[str, str] | None
+) -> None:
     """Run a whole cluster on this machine: a process for each replica.
 
     Ctrl-C stops all of them, gates first. What dies is started again. Images,
@@ -56,7 +63,15 @@ def up(manifest: Path, host: str, first: tuple[str, str] | None) -> None:
         cluster = load(manifest)
         message = (first[0], read_json(first[1])) if first else None
         folder = manifest.resolve().parent
-        start(Run(cluster=cluster, app_dir=folder, host=host, first=message))
+        start(
+            Run(
+                cluster=cluster,
+                app_dir=folder,
+                host=host,
+                tls_dir=tls_dir.resolve() if tls_dir else None,
+                first=message,
+            )
+        )
 
 
 @click.command(
@@ -73,7 +88,13 @@ Examples:
     required=True,
     envvar="NANO_SERVER",
     show_envvar=True,
-    help="A listener: ws://host:port/, tcp://host:port, or host:port for TCP.",
+    help="A listener: ws://host:port/, tcp://host:port, wss:// or tls:// with TLS, "
+    "unix:///path, or host:port for TCP.",
+)
+@click.option(
+    "--ca",
+    type=_FILE,
+    help="The authorities to believe under TLS, in PEM; by default the system's.",
 )
 @click.option("--ws", is_flag=True, help="host:port is a WebSocket listener.")
 @click.option(
@@ -85,7 +106,9 @@ Examples:
 )
 @click.argument("route")
 @click.argument("payload", metavar="[JSON]", default="{}")
-def request(server: str, ws: bool, timeout: float, route: str, payload: str) -> None:
+def request(
+    server: str, ca: Path | None, ws: bool, timeout: float, route: str, payload: str
+) -> None:
     """Send one request as a client, and print the answer as JSON."""
     import asyncio
 
@@ -95,7 +118,7 @@ def request(server: str, ws: bool, timeout: float, route: str, payload: str) -> 
 
         body = read_json(payload)
         try:
-            answer = asyncio.run(_ask(url, route, body, timeout))
+            answer = asyncio.run(_ask(url, ca, route, body, timeout))
         except TimeoutError:
             message = f"no answer from {url} in {timeout:g} s"
             raise Failed(message) from None
@@ -104,10 +127,12 @@ def request(server: str, ws: bool, timeout: float, route: str, payload: str) -> 
     click.echo(msgspec.json.encode(answer))
 
 
-async def _ask(url: str, route: str, body: object, timeout: float) -> object:
+async def _ask(
+    url: str, ca: Path | None, route: str, body: object, timeout: float
+) -> object:
     from nano.client import connect
 
-    async with await connect(url, timeout=timeout) as client:
+    async with await connect(url, timeout=timeout, ca=ca) as client:
         answer: object = await client.request(route, body, timeout=timeout)
         return answer
 
@@ -121,7 +146,8 @@ def check(file: Path) -> None:
 
         cluster = load(file)
     spec = cluster.spec
-    ways = ", ".join(f"{item.name} on {item.port}" for item in spec.gates.listeners)
+    listeners = spec.gates.listeners
+    ways = ", ".join(f"{item.name} on {item.port or item.socket}" for item in listeners)
     click.echo(f"{cluster.metadata.namespace}/{cluster.metadata.name} is good:")
     click.echo("  master: 1")
     click.echo(f"  gates: {spec.gates.replicas}, listening as {ways}")

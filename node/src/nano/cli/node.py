@@ -103,6 +103,11 @@ Example, the master of a cluster on this machine:
     help="Where the components' modules are.",
 )
 @_option(
+    "--tls-dir",
+    metavar="FOLDER",
+    help="Where the Secrets of listeners are: a folder each, with tls.crt and tls.key.",
+)
+@_option(
     "--listen-fds",
     metavar="NAME=FD,…",
     default="",
@@ -120,6 +125,7 @@ def node(
     control: str | None,
     token_file: Path | None,
     app_dir: str,
+    tls_dir: str | None,
     listen_fds: str,
     **settings: object,
 ) -> None:
@@ -151,6 +157,7 @@ def node(
                 control=control,
                 token=read_token(token_file),
                 app_dir=app_dir,
+                tls_dir=tls_dir,
                 listen_fds=read_descriptors(listen_fds),
             )
         )

@@ -1,4 +1,4 @@
-"""A client for programs: asyncio, TCP or WebSocket.
+"""A client for programs: asyncio, by TCP, WebSocket or a unix socket.
 
 ::
 
@@ -20,11 +20,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable
+from ssl import SSLContext
 from typing import Any, Final, Self
 
-from nano.client.streams import Stream, open_stream
-from nano.errors import ConnectionClosed, ProtocolError
+from nano.client.streams import Stream, open_stream, verifying
+from nano.errors import ConnectionClosed, ProtocolError, UsageError
 from nano.protocol.client import (
     Accepted,
     ClientConnection,
@@ -49,24 +51,36 @@ async def connect(
     user: Any = None,
     timeout: float = 10.0,
     serializer: SerializerName = "json",
+    ssl: SSLContext | None = None,
+    ca: str | os.PathLike[str] | None = None,
 ) -> Client:
     """Connect and be greeted.
 
     Args:
-        url: ``tcp://host:port`` or ``ws://host:port/path``.
+        url: ``tcp://host:port``, ``ws://host:port/path``, the same with TLS as
+            ``tls://`` and ``wss://``, or ``unix:///path``.
         user: Whatever the server's handshake validator wants, JSON-able.
         timeout: Seconds until it must have succeeded.
         serializer: The format of payloads: ``json``, ``protobuf`` or ``raw``, as
             ``spec.settings.serializer`` of the cluster says.
+        ssl: What TLS is spoken with; by default the server has to prove that it is
+            *url*'s host.
+        ca: File with the authorities to believe for that, in PEM; by default those
+            of the system.  Not together with *ssl*.
 
     Raises:
-        ConnectionClosed: Nobody answers, or the server refuses.
+        ConnectionClosed: Nobody answers, the server is another, or it refuses.
         TimeoutError: It took too long.
-        UsageError: The URL cannot be understood, or there is no such serializer.
+        UsageError: The URL cannot be understood, *ssl* or *ca* do not go with it, or
+            there is no such serializer.
     """
+    if ca is not None:
+        if ssl is not None:
+            raise UsageError("ssl and ca exclude each other: give one of them")
+        ssl = verifying(ca)
     chosen = by_name(serializer)
     async with asyncio.timeout(timeout):
-        client = Client(await open_stream(url), chosen)
+        client = Client(await open_stream(url, ssl), chosen)
         try:
             await client.greet(user)
         except BaseException:

@@ -1,10 +1,12 @@
-"""The byte streams that a client speaks over: TCP, and WebSocket by its library."""
+"""The byte streams that a client speaks over: sockets, and WebSocket by its library."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Protocol
+import os
+import ssl
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection as WebSocket
@@ -14,10 +16,14 @@ from websockets.exceptions import InvalidHandshake
 
 from nano.errors import ConnectionClosed, UsageError
 
-__all__ = ["Stream", "open_stream"]
+__all__ = ["Stream", "open_stream", "verifying"]
 
 READ_SIZE = 65536
-WRONG_FORM = "{!r} is not of the form tcp://host:port or ws://host:port/path"
+WRONG_FORM = (
+    "{!r} is none of tcp://host:port, tls://host:port, ws://host:port/path, "
+    "wss://host:port/path and unix:///path"
+)
+SECURE: Final = ("tls", "wss")
 
 
 class Stream(Protocol):
@@ -37,8 +43,8 @@ class Stream(Protocol):
         """Close and wait until it is."""
 
 
-class TcpStream:
-    """A stream over plain TCP."""
+class SocketStream:
+    """A stream over TCP, over TLS, or over a socket of this machine."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
         self._reader = reader
@@ -48,7 +54,7 @@ class TcpStream:
         """Return what has come; empty at the end of the stream."""
         try:
             data = await self._reader.read(READ_SIZE)
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             return b""
         if not data:
             self._writer.close()  # a server that has ended its side waits for ours
@@ -59,7 +65,7 @@ class TcpStream:
         self._writer.write(data)
         try:
             await self._writer.drain()
-        except ConnectionError as error:
+        except (ConnectionError, ssl.SSLError) as error:
             raise ConnectionClosed(f"the connection is lost: {error}") from None
 
     async def close(self) -> None:
@@ -67,7 +73,7 @@ class TcpStream:
         self._writer.close()
         try:
             await self._writer.wait_closed()
-        except ConnectionError:
+        except (ConnectionError, TimeoutError, ssl.SSLError):
             return
 
 
@@ -105,21 +111,54 @@ class WebSocketStream:
         await closing
 
 
-async def open_stream(url: str) -> Stream:
-    """Connect to *url*, ``tcp://host:port`` or ``ws://host:port/path``.
+def verifying(ca: str | os.PathLike[str] | None) -> ssl.SSLContext:
+    """Return what TLS is spoken with: the server has to prove its name.
+
+    Args:
+        ca: File with the authorities to believe, in PEM; ``None``: the system's.
 
     Raises:
-        UsageError: The URL has another form.
-        ConnectionClosed: Nobody answers there.
+        UsageError: The file cannot be used.
     """
-    scheme, host, port = _split(url)
     try:
-        if scheme == "tcp" and host and port:
-            streams = await asyncio.open_connection(host, port)
-            return TcpStream(*streams)
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        message = f"ca={os.fspath(ca or '')!r} cannot be used: {error.strerror}"
+        raise UsageError(message) from error
+
+
+async def open_stream(url: str, context: ssl.SSLContext | None = None) -> Stream:
+    """Connect to *url*.
+
+    Args:
+        url: ``tcp://host:port``, ``tls://host:port``, ``ws://host:port/path``,
+            ``wss://host:port/path`` or ``unix:///path``.
+        context: What TLS is spoken with; ``None``: with the system's authorities.
+
+    Raises:
+        UsageError: The URL has another form, or does not go with *context*.
+        ConnectionClosed: Nobody answers there, or the server is another.
+    """
+    scheme, host, port, path = _split(url)
+    secure = scheme in SECURE
+    if context is not None and not secure:
+        raise UsageError(f"{scheme}:// speaks no TLS; use tls:// or wss://")
+    if secure and context is None:
+        context = verifying(None)
+    try:
+        if scheme in ("tcp", "tls") and host and port:
+            streams = await asyncio.open_connection(host, port, ssl=context)
+            return SocketStream(*streams)
+        if scheme == "unix" and path and not host:
+            return SocketStream(*await asyncio.open_unix_connection(path))
         if scheme in ("ws", "wss") and host:
             websocket = await connect_websocket(
-                url, compression=None, max_size=None, ping_interval=None, proxy=None
+                url,
+                ssl=context,
+                compression=None,
+                max_size=None,
+                ping_interval=None,
+                proxy=None,
             )
             return WebSocketStream(websocket)
     except (OSError, InvalidHandshake) as error:
@@ -128,9 +167,9 @@ async def open_stream(url: str) -> Stream:
     raise UsageError(WRONG_FORM.format(url))
 
 
-def _split(url: str) -> tuple[str, str | None, int | None]:
+def _split(url: str) -> tuple[str, str | None, int | None, str]:
     try:
         parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port
+        return parts.scheme, parts.hostname, parts.port, parts.path
     except ValueError:  # a port that is no port, a bracket that is not closed
         raise UsageError(WRONG_FORM.format(url)) from None

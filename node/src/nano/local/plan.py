@@ -28,6 +28,7 @@ class Surroundings:
         app_dir: Where components are looked for.
         run_dir: A folder of ours alone, for control sockets.
         host: Where listeners bind.
+        tls_dir: What stands for the Secrets of listeners, or ``None``.
         next_port: Returns a free port of loopback, another one each time.
     """
 
@@ -36,6 +37,7 @@ class Surroundings:
     run_dir: Path
     host: str
     next_port: Callable[[], int]
+    tls_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,8 @@ def plan(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
         for number in range(1, backend.replicas + 1):
             name = f"{backend.name}-{number}"
             processes.append(_process(name, "backend", args, backend, here))
-    args = ("--host", here.host, *joining)
+    secrets = ("--tls-dir", str(here.tls_dir)) if here.tls_dir else ()
+    args = ("--host", here.host, *secrets, *joining)
     for number in range(1, spec.gates.replicas + 1):
         name = f"gate-{number}"
         processes.append(_process(name, "gate", args, spec.gates, here))

@@ -3,6 +3,8 @@
 Each gate has sockets of its own on the same ports (``SO_REUSEPORT``): the kernel
 spreads new clients over the gates that listen, and over those alone.  So a gate
 that is starting gets nobody yet, and one that dies keeps nobody waiting.
+
+A unix socket cannot be had twice: there is one, which all gates accept from.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import random
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 from nano.errors import UsageError
+from nano.transports.files import SocketFile
 from nano_manifest import Listener, NanoCluster
 
 __all__ = ["Doors", "free_ports"]
@@ -31,23 +35,34 @@ class Doors:
     Args:
         cluster: Whose listeners.
         host: The address they bind.
+        app_dir: Where relative paths of unix sockets begin.
         stack: Gives the ports up at the end.
 
     Raises:
-        UsageError: A port is in use, or *host* is no address of this machine.
+        UsageError: A port or a path is in use, or *host* is no address of this
+            machine.
     """
 
-    def __init__(self, cluster: NanoCluster, host: str, stack: ExitStack) -> None:
-        self._listeners = cluster.spec.gates.listeners
+    def __init__(
+        self, cluster: NanoCluster, host: str, app_dir: Path, stack: ExitStack
+    ) -> None:
         self._host = host
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        for listener in self._listeners:
+        self._ports: dict[str, int] = {}
+        self._files: dict[str, socket.socket] = {}
+        for listener in cluster.spec.gates.listeners:
+            if listener.port is None:
+                made = SocketFile(listener.name, app_dir / listener.socket)
+                stack.callback(made.remove)
+                self._files[listener.name] = stack.enter_context(made.socket)
+                continue
             try:
                 self._claim(listener.port, stack)
                 # Sharing is for our gates: alone, we would not notice a stranger.
                 self._bind(listener.port, shared=False).close()
             except OSError as error:
                 raise UsageError(self._refusal(listener, error)) from error
+            self._ports[listener.name] = listener.port
 
     def open(self) -> dict[str, socket.socket]:
         """Return one gate's sockets by listener: bound, and not listening yet.
@@ -60,8 +75,10 @@ class Doors:
         """
         opened: dict[str, socket.socket] = {}
         try:
-            for listener in self._listeners:
-                opened[listener.name] = self._bind(listener.port, shared=True)
+            for name, port in self._ports.items():
+                opened[name] = self._bind(port, shared=True)
+            for name, made in self._files.items():
+                opened[name] = made.dup()
         except OSError:
             for done in opened.values():
                 done.close()

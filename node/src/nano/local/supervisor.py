@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import CERT_NONE, SSLContext, create_default_context
 from typing import Final, TextIO
 
 import msgspec
 
-from nano.errors import NanoError
+from nano.errors import NanoError, UsageError
 from nano.local.child import Child
 from nano.local.console import Console
 from nano.local.life import Phase, Stimulus
@@ -37,7 +38,6 @@ SECONDS_TO_START: Final = 60.0
 SECONDS_FOR_THE_FIRST: Final = 10.0  # answer, after everything is ready
 STAGES: Final = (("master",), ("backend", "gate"))
 STOP_STAGES: Final = ("gate", "backend", "master")
-_SCHEMES: Final = {"websocket": "ws://{}/", "tcp": "tcp://{}"}
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -53,12 +53,14 @@ class Run:
         cluster: What to run.
         app_dir: Where its components are.
         host: Where its listeners bind.
+        tls_dir: What stands for the Secrets of listeners, or ``None``.
         first: A route and a payload to send when all is ready.
     """
 
     cluster: NanoCluster
     app_dir: Path
     host: str = "127.0.0.1"
+    tls_dir: Path | None = None
     first: tuple[str, object] | None = None
 
 
@@ -66,12 +68,12 @@ def up(run: Run, out: TextIO = sys.stdout) -> None:
     """Run a cluster until SIGINT, SIGTERM or SIGHUP.
 
     Raises:
-        UsageError: A listener's port is in use.
+        UsageError: A listener's port or path is in use.
         StartError: A process cannot be started.
     """
     began = time.monotonic()
     with ExitStack() as stack:
-        doors = Doors(run.cluster, run.host, stack)
+        doors = Doors(run.cluster, run.host, run.app_dir, stack)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nano-"))
         manifest = Path(folder, "cluster.yaml")
         manifest.write_text(dumps(run.cluster), encoding="utf-8")
@@ -83,6 +85,7 @@ def up(run: Run, out: TextIO = sys.stdout) -> None:
             app_dir=run.app_dir,
             run_dir=Path(folder),
             host=run.host,
+            tls_dir=run.tls_dir,
             next_port=iter(free_ports(_ports_needed(run.cluster))).__next__,
         )
         specs = plan(run.cluster, surroundings)
@@ -233,10 +236,37 @@ class _Supervisor:
         """Where clients connect, by listener."""
         given = self._run.host
         host = _ANYWHERE.get(given, f"[{given}]" if ":" in given else given)
-        return {
-            item.name: _SCHEMES[item.transport].format(f"{host}:{item.port}")
-            for item in self._run.cluster.spec.gates.listeners
-        }
+        urls = {}
+        for item in self._run.cluster.spec.gates.listeners:
+            if item.port is None:
+                urls[item.name] = f"unix://{self._run.app_dir / item.socket}"
+            else:
+                root = "/" if item.transport == "websocket" and not item.path else ""
+                urls[item.name] = item.url(host) + root
+        return urls
+
+    def _own(self) -> tuple[str, SSLContext | None]:
+        """Return where the first request goes, and what it needs for TLS.
+
+        A listener that waits for a proxy is for others.  The certificate is not
+        asked for a name: the gate is a process of ours on this machine.
+        """
+        item = next(
+            (
+                it
+                for it in self._run.cluster.spec.gates.listeners
+                if not it.proxy_protocol
+            ),
+            None,
+        )
+        if item is None:
+            raise UsageError("every listener waits for a proxy; there is none here")
+        context = None
+        if item.tls is not None:
+            context = create_default_context()
+            context.check_hostname = False
+            context.verify_mode = CERT_NONE
+        return self._urls()[item.name], context
 
     def _summary(self) -> None:
         say = self._console.say
@@ -261,11 +291,11 @@ class _Supervisor:
         """Send the first request and show how it went."""
         from nano.client import connect
 
-        url = next(iter(self._urls().values()))
         try:
+            url, context = self._own()
             async with (
                 asyncio.timeout(SECONDS_FOR_THE_FIRST),
-                await connect(url) as client,
+                await connect(url, ssl=context) as client,
             ):
                 answer = await client.request(route, payload)
         except TimeoutError:

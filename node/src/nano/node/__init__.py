@@ -15,7 +15,6 @@ import dataclasses
 import gc
 import logging
 import signal
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -37,9 +36,15 @@ from nano.cluster.server import ClusterServer
 from nano.cluster.streams import DialledLink, LinkService
 from nano.errors import UsageError
 from nano.metrics import Metrics
+from nano.node.gate import (
+    client_addresses,
+    limits,
+    make_listeners,
+    start_listener,
+)
+from nano.node.malloc import keep_memory
 from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
-from nano.protocol.dictionary import RouteDictionary
 from nano.runtime.calls import Calls
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
@@ -57,10 +62,8 @@ from nano.runtime.ticker import Ticker
 from nano.runtime.timers import Timers
 from nano.serializers import by_name
 from nano.transports.broadcast import broadcast
-from nano.transports.context import Front, Limits, Terms
-from nano.transports.listener import Listener
+from nano.transports.context import Front
 from nano.version import __version__
-from nano_manifest import Listener as ListenerSpec
 
 __all__ = ["Node", "NodeOptions", "Role", "run"]
 
@@ -163,7 +166,7 @@ class Node:
                 kind=self._kind,
                 link=options.role is not Role.MASTER,
                 version=__version__,
-                client_addresses=self._client_addresses(),
+                client_addresses=client_addresses(options),
             ),
             master=options.master,
             heartbeat=settings.member_heartbeat_seconds,
@@ -192,50 +195,19 @@ class Node:
 
     def _build_front(self) -> None:
         options = self._options
-        settings = options.manifest.spec.settings
-        limits = Limits(
-            packet=settings.max_packet_bytes,
-            backlog=settings.backlog_bytes,
-            heartbeat=settings.client_heartbeat_seconds,
-            handshake=settings.handshake_timeout_seconds,
-            connections=settings.max_connections,
-            per_address=settings.max_connections_per_address,
-            messages=settings.messages_per_second,
-            handshakes=settings.handshakes_per_second,
-            resume=settings.resume_seconds,
-        )
         self._front = front = Front(
             self._dispatcher,
             self._sessions,
             self._metrics,
-            limits,
+            limits(options.manifest.spec.settings),
             time=time.monotonic,
             wall=time.time,
             greeter=Greeter(self._components),
         )
         self._ticker.add(front.tick)
-        self._listeners = [
-            (item, Listener(item.name, item.transport, front, self._terms(item)))
-            for item in self._listener_specs
-        ]
-
-    def _terms(self, item: ListenerSpec) -> Terms:
-        return Terms(
-            path=item.path,
-            origins=frozenset(origin.lower() for origin in item.origins),
-            dictionary=RouteDictionary(item.dictionary),
-            name=item.name,
-            pipeline=self._pipelines.of(item.name),
-        )
-
-    def _client_addresses(self) -> tuple[str, ...]:
-        if self._options.role is not Role.GATE:
-            return ()
-        host = self._options.host
-        return tuple(
-            f"{item.scheme}://{host}:{item.port}"
-            for item in self._options.manifest.spec.gates.listeners
-        )
+        self._listeners = make_listeners(options, front, self._metrics, self._pipelines)
+        for _, listener in self._listeners:
+            self._ticker.add(listener.tick)
 
     # -------------------------------------------------------------- start, stop
 
@@ -269,9 +241,7 @@ class Node:
         await self._links.settle()
         undo(self._stop_listeners)
         for item, listener in self._listeners:
-            await listener.start(
-                self._options.host, item.port, self._inherited(item.name)
-            )
+            await start_listener(item, listener, self._options)
             logger.info(
                 "clients: %s %s at %s", item.name, item.transport, listener.address
             )
@@ -286,19 +256,6 @@ class Node:
         self._hello.address = address
         for component in self._components:
             component.node = dataclasses.replace(component.node, name=address)
-
-    def _inherited(self, listener: str) -> socket.socket | None:
-        descriptor = self._options.listen_fds.get(listener)
-        if descriptor is None:
-            return None
-        try:
-            return socket.socket(fileno=descriptor)
-        except OSError as error:
-            message = (
-                f"listener {listener}: file descriptor {descriptor} of --listen-fds "
-                f"is no socket ({error.strerror})"
-            )
-            raise UsageError(message) from error
 
     async def stop(self) -> None:
         """Leave in order: clients first, then the cluster, then the components.
@@ -417,6 +374,11 @@ def run(options: NodeOptions) -> None:
         UsageError: Something in the options cannot be done.
     """
     import uvloop
+
+    if options.role is Role.GATE and any(
+        item.tls for item in options.manifest.spec.gates.listeners
+    ):
+        keep_memory()
 
     async def main() -> None:
         await Node(options).run()

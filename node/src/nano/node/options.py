@@ -35,6 +35,7 @@ class NodeOptions:
         control: Address of the control interface, or ``None``.
         token: What control requests over TCP must show.
         app_dir: Where components are looked for first.
+        tls_dir: Where the Secrets of listeners lie, a folder each, or ``None``.
         listen_fds: Listening sockets to use in place of binding, by listener.
     """
 
@@ -48,6 +49,7 @@ class NodeOptions:
     control: str | None = None
     token: str | None = None
     app_dir: str = "."
+    tls_dir: str | None = None
     listen_fds: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -176,6 +176,10 @@ class Connection:
         self.state = next_state(self.state, Input.ACCEPT)
         return encode_packet(PacketType.HANDSHAKE, write_hello(answer))
 
+    def allow(self, limit: int) -> None:
+        """Accept packet bodies of up to *limit* bytes from now on."""
+        self._reader.limit = limit
+
     def refuse(self, code: int, body: Mapping[str, Any]) -> bytes:
         """Do not let the client in; return the packet that tells it.
 

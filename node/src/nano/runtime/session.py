@@ -105,7 +105,8 @@ class Session:
     Attributes:
         id: Unique in the cluster, the same on every node; random in
             [2**62, 2**63), so send it to JavaScript as a string.
-        remote_address: The client's address, ``host:port``.
+        remote_address: The client's address, ``host:port``; the host alone where a
+            proxy's header tells no port, ``local`` at a unix socket.
         local: Objects of this node only; they do not travel.
         closed: Why the session ended; empty while it lives.
         epoch: How many connections it has had, this one counted; known at its gate.

@@ -16,6 +16,8 @@ import asyncio
 import contextlib
 import os
 import socket
+import tempfile
+from pathlib import Path
 from typing import Self
 
 from nano.node import Node, NodeOptions, Role
@@ -33,14 +35,19 @@ class LocalCluster:
     Args:
         manifest: What to start; as many gates and backends as it says.
         app_dir: Where the components' modules are.
+        tls_dir: What stands for the Secrets of listeners: a folder each, with tls.crt
+            and tls.key.
 
     Attributes:
         master: The node of that role; the lists hold the others, in order.
     """
 
-    def __init__(self, manifest: NanoCluster, *, app_dir: str = ".") -> None:
+    def __init__(
+        self, manifest: NanoCluster, *, app_dir: str = ".", tls_dir: str | None = None
+    ) -> None:
         self._manifest = manifest
         self._app_dir = app_dir
+        self._tls_dir = tls_dir
         self._sockets: dict[str, socket.socket] = {}
         self._stack = contextlib.AsyncExitStack()
         self._running: list[Node] = []
@@ -61,6 +68,7 @@ class LocalCluster:
             backend=backend,
             master=None if role is Role.MASTER else self.master.address,
             app_dir=self._app_dir,
+            tls_dir=self._tls_dir,
             listen_fds={
                 name: os.dup(listening.fileno())
                 for name, listening in self._sockets.items()
@@ -86,18 +94,27 @@ class LocalCluster:
 
     def url(self, listener: str) -> str:
         """Return where clients reach *listener*; all gates accept there."""
-        host, port = self._sockets[listener].getsockname()
+        name = self._sockets[listener].getsockname()
+        place = name if isinstance(name, str) else f"{name[0]}:{name[1]}"
         for item in self._manifest.spec.gates.listeners:
             if item.name == listener:
-                return f"{item.scheme}://{host}:{port}"
+                return f"{item.scheme}://{place}"
         message = f"the manifest has no listener {listener!r}"
         raise KeyError(message)
+
+    def _open(self, as_file: bool) -> socket.socket:
+        if not as_file:
+            return socket.create_server(("127.0.0.1", 0))
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(str(Path(folder, "clients.sock")))
+        return listening
 
     async def __aenter__(self) -> Self:
         spec = self._manifest.spec
         try:
             for item in spec.gates.listeners:
-                listening = socket.create_server(("127.0.0.1", 0))
+                listening = self._open(item.port is None)
                 self._stack.callback(listening.close)
                 self._sockets[item.name] = listening
             self.master = await self.start(Role.MASTER)

@@ -35,9 +35,9 @@ from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import new_session_id
 from nano.runtime.tasks import FAILURES, task_for
 from nano.transports.admission import Meter
+from nano.transports.arrival import FOR_NOW, Arrival
 from nano.transports.context import Doorway
 from nano.transports.resuming import Absent
-from nano.transports.sending import Sender
 
 __all__ = ["ClientTransport", "TcpTransport"]
 
@@ -48,13 +48,11 @@ SILENT: Final = "heartbeat-timeout"
 BROKE_OFF: Final = "client-broke-off"  # it has closed, and means to come back
 BREAKS: Final = (SILENT, BROKE_OFF)
 TOO_FAST: Final = "rate"  # who holds a session whose client sends too fast
-REFUSALS: Final = {
-    "too-many-connections": "too many connections",
-    "too-many-of-address": "too many connections from your address",
-}
+LONGEST_GREETING: Final = 16 * 1024  # bytes of one packet of a client not yet greeted
+MOST_OF_A_STRANGER: Final = 64 * 1024  # bytes that mean nothing yet
 
 
-class ClientTransport(Sender):
+class ClientTransport(Arrival):
     """A client's connection; subclasses say how packets lie in the stream.
 
     It is its session's :class:`~nano.runtime.session.Home`, and every method of
@@ -66,7 +64,6 @@ class ClientTransport(Sender):
         "_errors",
         "_guest",
         "_held",
-        "_host",
         "_inbound",
         "_meter",
         "_outbound",
@@ -74,8 +71,8 @@ class ClientTransport(Sender):
         "_protocol",
         "_receive",
         "_routes",
+        "_strange",
         "_unknown",
-        "door",
         "heard",
         "session",
         "silent",
@@ -84,9 +81,9 @@ class ClientTransport(Sender):
 
     def __init__(self, door: Doorway) -> None:
         front, terms = door.front, door.terms
-        super().__init__(front)
-        self.door = door
-        self._protocol = Connection(terms.dictionary, limit=front.limits.packet)
+        super().__init__(door)
+        limit = min(front.limits.packet, LONGEST_GREETING)
+        self._protocol = Connection(terms.dictionary, limit)
         self._receive = self._protocol.receive
         self._routes = front.dispatcher.routes
         self._unknown = front.dispatcher.unknown
@@ -95,7 +92,7 @@ class ClientTransport(Sender):
         self._held: deque[Event] | None = None  # read before the session was paused
         self._errors = True  # the client can tell an error from an answer
         self._paused = False  # the session's queue is full
-        self._host: str | None = None  # whence, once it counts as a connection
+        self._strange = 0  # bytes without a meaning, of a client not yet greeted
         self._meter: Meter | None = None  # how fast it sends, if that is limited
         self._guest: Session | None = None  # the session, until it is let in
         self._asking: asyncio.Task[None] | None = None  # whether it is
@@ -108,20 +105,17 @@ class ClientTransport(Sender):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the greeting."""
-        front = self._front
+        front, door = self._front, self.door
         self._transport = cast("asyncio.Transport", transport)
-        self.door.enter(self)
+        known = self._host is not None
+        if not known:
+            door.enter(self)
         front.wheel.add(self)
         front.greetings.add(self, front.time())
-        if self.door.shut:
+        if door.shut:
             self.stop()  # accepted in the moment in which the listener stopped
-            return
-        host = self.peer.rpartition(":")[0] if front.limits.per_address else ""
-        refusal = front.admission.enter(host)
-        if refusal:
-            self._refuse(refusal, REFUSALS[refusal])
-        else:
-            self._host = host
+        elif not known:
+            self._count_in()
 
     def data_received(self, data: bytes) -> None:
         """Take what the socket has read; behind our farewell nothing counts."""
@@ -143,6 +137,8 @@ class ClientTransport(Sender):
         events = self._receive(data)
         session = self.session
         if session is None or self._meter is not None or self._inbound.stages:
+            if not events and session is None:
+                self._note_noise(len(data))
             self._inspect(events)
             return
         if self._paused:
@@ -189,6 +185,13 @@ class ClientTransport(Sender):
             answer_error(self._front.dispatcher, session, message, refusal)
             return False
         return True
+
+    def _note_noise(self, size: int) -> None:
+        """Note that a stranger has sent *size* bytes, and still not its greeting."""
+        self._strange += size
+        if self._strange > MOST_OF_A_STRANGER:
+            text = "too much was sent before the handshake"
+            self._end("protocol-error", text)
 
     def _count(self, meter: Meter, number: int) -> None:
         """Note how fast the client sends; do not read it for a while if too fast."""
@@ -319,9 +322,14 @@ class ClientTransport(Sender):
         self._send(self._protocol.accept(answer))
         self.door.counts.handshakes[outcome] += 1
         front.greetings.discard(self)
+        self._widen(front.limits.packet)
         self._errors = hello.errors or front.dispatcher.serializer.self_describing
         if front.limits.messages and self._meter is None:
             self._meter = Meter(front.limits.messages, front.time())
+
+    def _widen(self, limit: int) -> None:
+        """Take packets of up to *limit* bytes: the client is no stranger any more."""
+        self._protocol.allow(limit)
 
     # --------------------------------------------------------------------- the end
 
@@ -355,17 +363,6 @@ class ClientTransport(Sender):
         resumptions = front.resumptions if broken else None
         if resumptions is None or not resumptions.wait(session, reason, front.time()):
             front.sessions.close(session, reason)
-
-    @property
-    def peer(self) -> str:
-        """The client's address, ``host:port``, for people."""
-        if self._transport is None:
-            return "gone"
-        name = self._transport.get_extra_info("peername")
-        if isinstance(name, tuple):
-            host = f"[{name[0]}]" if ":" in name[0] else name[0]
-            return f"{host}:{name[1]}"
-        return str(name or "local")
 
     # ------------------------------------------------- the home of a session
 
@@ -509,7 +506,7 @@ class ClientTransport(Sender):
 
     def _refuse(self, reason: str, text: str) -> None:
         """Close: there are too many already."""
-        self._end(reason, text, reconnect=reason == "too-many-connections")
+        self._end(reason, text, reconnect=reason in FOR_NOW)
 
     def _end(self, reason: str, text: str, reconnect: bool = False) -> None:
         """Kick and close; *reason* is counted, the rest is what the client reads."""
@@ -534,24 +531,21 @@ class ClientTransport(Sender):
         if self.session is not None:
             part = partial(self._part, reason, broken=reason in BREAKS)
             asyncio.get_running_loop().call_soon(part)
+        if self._paused:
+            transport.resume_reading()
+        self._paused = True  # the rest of this read does not count either
+        if not transport.can_write_eof():
+            transport.close()  # TLS: it sends what waits, and reads until both are done
+            return
         try:
             transport.write_eof()
         except OSError:  # asyncio's: the client was quicker
             transport.abort()
-            return
-        if self._paused:
-            transport.resume_reading()
-        self._paused = True  # the rest of this read does not count either
 
     def _farewell(self, reason: str, text: str) -> bytes:
         """Return all that still goes out, in front of the end of the stream."""
         del reason, text
         return b"".join(self._out)
-
-    def abort(self) -> None:
-        """Close without waiting for the client to read."""
-        if self._transport is not None:
-            self._transport.abort()
 
 
 class TcpTransport(ClientTransport):

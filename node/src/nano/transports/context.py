@@ -16,11 +16,12 @@ from nano.runtime.dispatch import Dispatcher
 from nano.runtime.greeting import Greeter
 from nano.runtime.pipeline import Pipeline
 from nano.runtime.sessions import Sessions
+from nano.transports.addresses import Proxies
 from nano.transports.admission import Admission, Bucket
 from nano.transports.resuming import Resumptions
 from nano.transports.wheel import Wheel
 
-__all__ = ["Client", "Doorway", "Front", "Limits", "Terms"]
+__all__ = ["Arriving", "Client", "Doorway", "Front", "Limits", "Terms"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class Limits:
         messages: Of one connection a second; 0 for any number.
         handshakes: Of all connections a second; 0 for any number.
         resume: Seconds that a session waits for its client; 0 for not at all.
+        rate: New connections a second; 0 for any number.
+        rate_per_address: New connections of one address a second; 0 for any number.
     """
 
     packet: int
@@ -53,6 +56,8 @@ class Limits:
     messages: int = 0
     handshakes: int = 0
     resume: float = 0
+    rate: int = 0
+    rate_per_address: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ class Terms:
         dictionary: Which routes go as codes.
         name: What the listener is called in the manifest.
         pipeline: What the application does to payloads.
+        proxies: Who is believed when it says whom it speaks for.
+        proxy_protocol: Every connection begins with a header of the PROXY protocol.
     """
 
     path: str = ""
@@ -73,6 +80,8 @@ class Terms:
     dictionary: RouteDictionary = EMPTY
     name: str = ""
     pipeline: Pipeline = field(default_factory=Pipeline)
+    proxies: Proxies = field(default_factory=Proxies)
+    proxy_protocol: bool = False
 
 
 class Flushing(Protocol):
@@ -82,17 +91,21 @@ class Flushing(Protocol):
         """This turn of the loop is over: write what was sent in it."""
 
 
-class Client(Protocol):
-    """A connection, as those see it who watch the clock or close the door."""
+class Arriving(Protocol):
+    """A connection that may not have become a client's yet."""
 
     def late_greeting(self) -> None:
         """The handshake has not ended in time."""
 
-    def abort(self) -> None:
-        """What was sent before the close has not been read in time."""
-
     def stop(self) -> None:
         """The node goes."""
+
+
+class Client(Arriving, Protocol):
+    """A connection, as those see it who watch the clock or close the door."""
+
+    def abort(self) -> None:
+        """What was sent before the close has not been read in time."""
 
     def read_on(self, now: float) -> None:
         """It was not read because it sent too fast; that time is over."""
@@ -132,9 +145,15 @@ class Front:
         self.time = time
         self.wall = wall
         self.wheel = Wheel(limits.heartbeat)
-        self.greetings: Deadlines[Client] = Deadlines(limits.handshake)
+        self.greetings: Deadlines[Arriving] = Deadlines(limits.handshake)
         self.closings: Deadlines[Client] = Deadlines(CLOSING_TIME)
-        self.admission = Admission(limits.connections, limits.per_address)
+        self.admission = Admission(
+            limits.connections,
+            limits.per_address,
+            limits.rate,
+            limits.rate_per_address,
+            time(),
+        )
         rate = limits.handshakes
         self.greeting_rate = Bucket(rate, time()) if rate else None
         self.resumptions: Resumptions | None = None
@@ -211,7 +230,7 @@ class Doorway:
         self.counts = counts
         self.terms = terms or Terms()
         self.heads: dict[str, bytes] = {}
-        self.open: set[Client] = set()
+        self.open: set[Arriving] = set()
         self.shut = False
         self.deserted = asyncio.Event()
         self.deserted.set()
@@ -227,13 +246,18 @@ class Doorway:
             self.heads[route] = head
         return head
 
-    def enter(self, client: Client) -> None:
+    def enter(self, client: Arriving) -> None:
         """A client has connected."""
         self.counts.opened += 1
         self.open.add(client)
         self.deserted.clear()
 
-    def leave(self, client: Client, reason: str) -> None:
+    def become(self, arrived: Arriving, client: Client) -> None:
+        """A connection has become a client's."""
+        self.open.discard(arrived)
+        self.open.add(client)
+
+    def leave(self, client: Arriving, reason: str) -> None:
         """A client has gone, for *reason*."""
         self.counts.closed[reason] += 1
         self.open.discard(client)

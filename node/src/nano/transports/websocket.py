@@ -16,7 +16,8 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from nano.protocol.messages import ANSWER, DATA_3, encode_response
-from nano.transports.connection import BROKE_OFF, ClientTransport
+from nano.transports.arrival import REFUSALS
+from nano.transports.connection import BROKE_OFF, LONGEST_GREETING, ClientTransport
 from nano.transports.context import Doorway
 from nano.transports.frames import (
     GOING_AWAY,
@@ -77,12 +78,17 @@ class WebSocketTransport(ClientTransport):
     def __init__(self, door: Doorway) -> None:
         super().__init__(door)
         self._upgrade: bytearray | None = bytearray()  # None once upgraded
-        self._frames = FrameReader(door.front.limits.packet + FRAME_ROOM)
+        limit = min(door.front.limits.packet, LONGEST_GREETING)
+        self._frames = FrameReader(limit + FRAME_ROOM)
 
     @property
     def ready(self) -> bool:
         """The upgrade is done."""
         return self._upgrade is None
+
+    def _widen(self, limit: int) -> None:
+        super()._widen(limit)
+        self._frames.limit = limit + FRAME_ROOM
 
     def _take(self, data: bytes) -> None:
         if self._upgrade is not None:
@@ -98,6 +104,8 @@ class WebSocketTransport(ClientTransport):
             self._write_now(b"".join(map(pong_frame, frames.pings)))
         if frames.data:
             self.feed(frames.data)
+        elif self.session is None:
+            self._note_noise(len(data))
         if frames.close is not None:
             code = frames.close if frames.close != 1005 else NORMAL
             why = "client-closed" if code in GOODBYES else BROKE_OFF
@@ -109,8 +117,9 @@ class WebSocketTransport(ClientTransport):
 
     def _negotiate(self, pending: bytearray, data: bytes) -> bytes:
         """Answer the upgrade; return what followed it in the same read."""
+        seen = max(0, len(pending) - len(END_OF_HEADERS) + 1)
         pending += data
-        end = pending.find(END_OF_HEADERS)
+        end = pending.find(END_OF_HEADERS, seen)
         if end < 0 and len(pending) <= LARGEST_UPGRADE:
             return b""
         cut = len(pending) if end < 0 else end + len(END_OF_HEADERS)
@@ -118,6 +127,10 @@ class WebSocketTransport(ClientTransport):
         server.receive_data(bytes(pending[:cut]))
         for event in server.events_received():
             if isinstance(event, Request):
+                refusal = self._whose(event)
+                if refusal:
+                    self._refuse(refusal, REFUSALS[refusal])
+                    return b""
                 server.send_response(self._judge(server, event))
         answer = b"".join(server.data_to_send()) or NOT_HTTP
         if server.state.name != "OPEN":
@@ -128,6 +141,14 @@ class WebSocketTransport(ClientTransport):
         self._write_now(answer)
         self._upgrade = None
         return bytes(pending[cut:])
+
+    def _whose(self, request: Request) -> str:
+        """Learn for whom a proxy asks; return why that client may not come, if so."""
+        proxies = self.door.terms.proxies
+        if not proxies or self._host != "":
+            return ""  # nobody whom we would believe
+        client = proxies.client(request.headers.get_all("X-Forwarded-For"))
+        return self._identify(client) if client is not None else ""
 
     def _judge(self, server: ServerProtocol, request: Request) -> Response:
         """Return the answer to a request to upgrade."""

@@ -18,6 +18,7 @@ from nano_manifest import (
     RoleFields,
     dumps,
 )
+from nano_manifest.parse import plain
 from nano_operator.names import config_name
 from nano_operator.objects import Kind, Object, digest
 from nano_operator.resources.context import Context, metadata
@@ -30,14 +31,14 @@ CONFIG_KEY = "cluster.yaml"
 def config_map(context: Context) -> Object:
     """Return the ConfigMap: the resource without what Kubernetes keeps about it."""
     head = context.cluster.metadata
-    plain = msgspec.structs.replace(
+    kept = msgspec.structs.replace(
         context.cluster,
         metadata=Metadata(name=head.name, namespace=head.namespace),
         status={},
     )
     name = config_name(context.name)
     return metadata(context, Kind.CONFIG_MAP, name) | {
-        "data": {CONFIG_KEY: dumps(plain)}
+        "data": {CONFIG_KEY: dumps(kept)}
     }
 
 
@@ -50,9 +51,10 @@ def consumed(cluster: NanoCluster, role: RoleFields) -> str:
     """
     reads: dict[str, object] = {"settings": cluster.spec.settings}
     if isinstance(role, Gates):
+        # as written, so that a field to come changes nothing where it is not used;
         # nodePort is the Service's business: a gate never sees it
         reads["listeners"] = [
-            (item.name, item.transport, item.protocol, item.port)
+            plain(msgspec.structs.replace(item, node_port=None))
             for item in role.listeners
         ]
     if isinstance(role, Gates | Backend):

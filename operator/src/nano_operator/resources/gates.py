@@ -38,7 +38,7 @@ def service(context: Context) -> Object:
     spec: Object = {
         "type": kind,
         "selector": role_selector(context.name, GATE),
-        "ports": [_port(listener, kind) for listener in gates.listeners],
+        "ports": [_port(it, kind) for it in gates.listeners if it.port is not None],
     }
     if kind == "LoadBalancer":
         spec["externalTrafficPolicy"] = "Local"  # keeps the clients' addresses

@@ -49,6 +49,10 @@ GRACE_SECONDS: Final = 30
 
 CONFIG_FOLDER: Final = "/etc/nano"
 CONTROL_FOLDER: Final = "/etc/nano-control"
+TLS_FOLDER: Final = "/etc/nano-tls"
+
+TLS_KEYS: Final = ("tls.crt", "tls.key")
+"""Of every Secret of type kubernetes.io/tls."""
 
 STARTUP_SECONDS: Final = 60
 """How long a node may take until it is alive; user components are imported then."""
@@ -105,7 +109,7 @@ def pod_template(context: Context, pod: PodRole) -> Object:
         },
         "topologySpreadConstraints": _spread(context, pod),
         "containers": [_container(context, pod)],
-        "volumes": [*_volumes(context), *extra.volumes],
+        "volumes": [*_volumes(context), *_tls_volume(pod.role), *extra.volumes],
     }
     return {
         "metadata": {
@@ -136,6 +140,7 @@ def _container(context: Context, pod: PodRole) -> Object:
             {"name": "manifest", "mountPath": CONFIG_FOLDER, "readOnly": True},
             {"name": "control", "mountPath": CONTROL_FOLDER, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},
+            *_tls_mount(role),
             *role.template.volume_mounts,
         ],
     }
@@ -158,6 +163,8 @@ def _own_env(context: Context, pod: PodRole) -> list[Object]:
         "NANO_CONTROL": f"$(POD_IP):{CONTROL_PORT}",
         "NANO_TOKEN_FILE": f"{CONTROL_FOLDER}/{TOKEN_KEY}",
     }
+    if _tls_secrets(pod.role):
+        values["NANO_TLS_DIR"] = TLS_FOLDER
     if pod.backend:
         values["NANO_BACKEND"] = pod.backend
     if pod.name != MASTER:
@@ -183,7 +190,7 @@ def _ports(role: RoleFields) -> list[Object]:
         ("control", CONTROL_PORT),
     ]
     if isinstance(role, Gates):
-        fixed += [(listener.name, listener.port) for listener in role.listeners]
+        fixed += [(it.name, it.port) for it in role.listeners if it.port is not None]
     return [
         {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in fixed
     ]
@@ -228,6 +235,40 @@ def _volumes(context: Context) -> list[Object]:
         },
         {"name": "tmp", "emptyDir": {}},
     ]
+
+
+def _tls_secrets(role: RoleFields) -> list[str]:
+    """Return the Secrets with the certificates of a role's listeners, each once."""
+    listeners = role.listeners if isinstance(role, Gates) else []
+    names = (item.tls.secret_name for item in listeners if item.tls is not None)
+    return list(dict.fromkeys(filter(None, names)))
+
+
+def _tls_mount(role: RoleFields) -> list[Object]:
+    if not _tls_secrets(role):
+        return []
+    return [{"name": "tls", "mountPath": TLS_FOLDER, "readOnly": True}]
+
+
+def _tls_volume(role: RoleFields) -> list[Object]:
+    """Return one volume with a folder for each Secret.
+
+    What is in a Secret is no part of the pod's template: a new certificate replaces no
+    pod, the kubelet brings it into the volume and the node takes it up.
+    """
+    secrets = _tls_secrets(role)
+    if not secrets:
+        return []
+    sources = [
+        {
+            "secret": {
+                "name": name,
+                "items": [{"key": key, "path": f"{name}/{key}"} for key in TLS_KEYS],
+            }
+        }
+        for name in secrets
+    ]
+    return [{"name": "tls", "projected": {"sources": sources, "defaultMode": 0o440}}]
 
 
 def _spread(context: Context, pod: PodRole) -> list[Object]:

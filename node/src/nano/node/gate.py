@@ -1,0 +1,131 @@
+"""A gate's listeners, made as the manifest describes them."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from nano.errors import UsageError
+from nano.metrics import Metrics
+from nano.node.options import NodeOptions, Role
+from nano.protocol.dictionary import RouteDictionary
+from nano.runtime.pipeline import Pipelines
+from nano.transports.addresses import Proxies
+from nano.transports.certificate import Certificate
+from nano.transports.context import Front, Limits, Terms
+from nano.transports.listener import Listener
+from nano_manifest import Listener as ListenerSpec
+from nano_manifest import Settings
+
+__all__ = ["client_addresses", "limits", "make_listeners", "start_listener"]
+
+
+def limits(settings: Settings) -> Limits:
+    """Return what clients may do."""
+    return Limits(
+        packet=settings.max_packet_bytes,
+        backlog=settings.backlog_bytes,
+        heartbeat=settings.client_heartbeat_seconds,
+        handshake=settings.handshake_timeout_seconds,
+        connections=settings.max_connections,
+        per_address=settings.max_connections_per_address,
+        messages=settings.messages_per_second,
+        handshakes=settings.handshakes_per_second,
+        resume=settings.resume_seconds,
+        rate=settings.connections_per_second,
+        rate_per_address=settings.connections_per_second_per_address,
+    )
+
+
+def make_listeners(
+    options: NodeOptions, front: Front, metrics: Metrics, pipelines: Pipelines
+) -> list[tuple[ListenerSpec, Listener]]:
+    """Return the listeners of a node; only gates have any.
+
+    Raises:
+        UsageError: A certificate cannot be used.
+    """
+    if options.role is not Role.GATE:
+        return []
+    made = []
+    for item in options.manifest.spec.gates.listeners:
+        certificate = _certificate(item, options, metrics)
+        terms = _terms(item, pipelines)
+        listener = Listener(item.name, item.transport, front, terms, certificate)
+        made.append((item, listener))
+    return made
+
+
+def client_addresses(options: NodeOptions) -> tuple[str, ...]:
+    """Return where clients connect from elsewhere, as URLs."""
+    if options.role is not Role.GATE:
+        return ()
+    return tuple(
+        item.url(options.host)
+        for item in options.manifest.spec.gates.listeners
+        if item.port is not None
+    )
+
+
+async def start_listener(
+    item: ListenerSpec, listener: Listener, options: NodeOptions
+) -> None:
+    """Let clients in.
+
+    Raises:
+        UsageError: The address cannot be used.
+    """
+    inherited = _inherited(item.name, options)
+    if item.port is None:
+        await listener.start_file(Path(options.app_dir, item.socket), inherited)
+    else:
+        await listener.start(options.host, item.port, inherited)
+
+
+def _inherited(listener: str, options: NodeOptions) -> socket.socket | None:
+    descriptor = options.listen_fds.get(listener)
+    if descriptor is None:
+        return None
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError as error:
+        message = (
+            f"listener {listener}: file descriptor {descriptor} of --listen-fds "
+            f"is no socket ({error.strerror})"
+        )
+        raise UsageError(message) from error
+
+
+def _terms(item: ListenerSpec, pipelines: Pipelines) -> Terms:
+    return Terms(
+        path=item.path,
+        origins=frozenset(origin.lower() for origin in item.origins),
+        dictionary=RouteDictionary(item.dictionary),
+        name=item.name,
+        pipeline=pipelines.of(item.name),
+        proxies=Proxies(item.trusted_proxies),
+        proxy_protocol=item.proxy_protocol,
+    )
+
+
+def _certificate(
+    item: ListenerSpec, options: NodeOptions, metrics: Metrics
+) -> Certificate | None:
+    tls = item.tls
+    if tls is None:
+        return None
+    if not tls.secret_name:
+        cert, key = Path(tls.cert_file), Path(tls.key_file)
+    elif options.tls_dir:
+        folder = Path(options.tls_dir, tls.secret_name).absolute()
+        cert, key = folder / "tls.crt", folder / "tls.key"
+    else:
+        message = (
+            f"listener {item.name} has its certificate in the Secret "
+            f"{tls.secret_name}, which there is in Kubernetes only; name a folder "
+            f"with {tls.secret_name}/tls.crt and tls.key in it by --tls-dir"
+        )
+        raise UsageError(message)
+    counts = metrics.listener(item.name).certificates
+    here = Path(options.app_dir)
+    return Certificate(item.name, here / cert, here / key, counts)
