@@ -17,7 +17,7 @@ from websockets.server import ServerProtocol
 
 from nano.protocol.messages import ANSWER, DATA_3, encode_response
 from nano.transports.arrival import REFUSALS
-from nano.transports.connection import BROKE_OFF, LONGEST_GREETING, ClientTransport
+from nano.transports.connection import BROKE_OFF, ClientTransport
 from nano.transports.context import Doorway
 from nano.transports.frames import (
     GOING_AWAY,
@@ -78,7 +78,7 @@ class WebSocketTransport(ClientTransport):
     def __init__(self, door: Doorway) -> None:
         super().__init__(door)
         self._upgrade: bytearray | None = bytearray()  # None once upgraded
-        limit = min(door.front.limits.packet, LONGEST_GREETING)
+        limit = door.front.limits.packet
         self._frames = FrameReader(limit + FRAME_ROOM)
 
     @property
