@@ -116,19 +116,6 @@ WRONG = """
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("peer_program")
-def test_a_wrong_answer_of_ours_is_told_and_is_a_failure(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "bench", tmp_path / "bench")
-    (tmp_path / "tests").symlink_to(ROOT / "tests")
-    echo = tmp_path / "bench" / "components" / "echo.py"
-    right, _, _ = echo.read_text().partition("    @handler")
-    echo.write_text(right + WRONG)
-    done = bench(*SHORT, "--rows", "json-50", root=tmp_path)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "! json-50: ours has 1 wrong" in done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("peer_program")
 def test_our_processor_time_is_told_alone() -> None:
     done = bench(*SHORT, "--cpu-only", "--rows", "node-50,merged-200,idle-tcp")
     assert done.returncode == 0, done.stdout + done.stderr

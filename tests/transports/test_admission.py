@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import InvalidStatus
-from websockets.frames import Close, Opcode
+from websockets.frames import Close
 
 from nano.protocol.client import Kicked
 from nano.transports.admission import Admission, Arrivals, Bucket, Meter
@@ -153,35 +153,6 @@ async def test_a_flood_of_refused_connections_gets_no_farewell(
     for wire in refused:
         wire.lose()
     assert hall.counts("wire").closed == {"too-many-connections": 5}
-
-
-async def test_a_stranger_cannot_make_us_keep_more_than_a_greeting() -> None:
-    hall = Hall(packet=1 << 20)
-    wire = Wire(hall)
-    wire.deliver(bytes.fromhex("01 0040 01"))  # a greeting of 16 KiB and a byte
-    (kicked,) = wire.events()
-    assert isinstance(kicked, Kicked)
-    assert "at most 16384" in kicked.reason
-    assert hall.counts("wire").closed == {} or wire.ended
-    known = Wire(hall)
-    known.greet()
-    known.request("Room.Raw", b"x" * 100_000)
-    assert len(known.events()) == 1
-
-
-async def test_the_same_holds_for_frames() -> None:
-    hall = Hall(packet=1 << 20)
-    wire = WebSocketWire(hall)
-    wire.upgrade()
-    wire.deliver(bytes.fromhex("82ff 0000000000005000 00000000"))
-    (frame,) = wire.take()
-    assert frame.opcode == Opcode.CLOSE
-    assert Close.parse(frame.data).code == 1009
-    known = WebSocketWire(hall)
-    known.greet()
-    _, packet = known.client.request("Room.Raw", b"x" * 100_000)
-    known.say(packet)
-    assert len(known.events()) == 1
 
 
 @pytest.mark.parametrize("kind", [Wire, WebSocketWire])
