@@ -15,13 +15,15 @@ from nano.protocol.connection import Connection, HandshakeRequested
 from nano.protocol.handshake import ServerHello
 from nano.protocol.lifecycle import State
 from nano.protocol.messages import Message
+from nano.protocol.packets import DEFAULT_LIMIT
+from nano.transports.connection import LONGEST_GREETING
 from nano.transports.frames import FrameReader
 
 from .transcripts import DICTIONARY, Case
 
 __all__ = ["FRAME_LIMIT", "Foretold", "foretell"]
 
-FRAME_LIMIT: Final = 65_536 + 1024  # of a gate with the default limit of a packet
+FRAME_LIMIT: Final = DEFAULT_LIMIT + 1024  # of a gate with the default limit of a packet
 HELLO: Final = ServerHello(30, 0, DICTIONARY)
 LEAVE: Final = "Yard.leave"
 LATE: Final = frozenset({"Yard.late"})  # answered if there is time
@@ -50,7 +52,7 @@ class Foretold:
 
 
 def _packets(data: bytes, told: Foretold) -> None:
-    connection = Connection(DICTIONARY)
+    connection = Connection(DICTIONARY, LONGEST_GREETING)
     events = connection.receive(data)
     while events and not told.kick:
         more = False
@@ -65,6 +67,7 @@ def _packets(data: bytes, told: Foretold) -> None:
                     told.answers.append(event.id)
             elif isinstance(event, HandshakeRequested):
                 connection.accept(HELLO)
+                connection.allow(DEFAULT_LIMIT)
                 told.greetings += 1
                 more = True
             elif isinstance(event, ProtocolError):
@@ -75,6 +78,13 @@ def _packets(data: bytes, told: Foretold) -> None:
 
 def foretell(case: Case) -> Foretold:
     """Tell what a gate makes of *case*, whose upgrade is intact."""
+    told = _told(case)
+    if not told.greetings and len(case.wire) > LONGEST_GREETING:
+        told.certain = False  # how much of it is too much depends on how it is read
+    return told
+
+
+def _told(case: Case) -> Foretold:
     told = Foretold()
     if case.transport == "tcp":
         _packets(case.wire, told)
