@@ -15,15 +15,14 @@ from nano.protocol.connection import Connection, HandshakeRequested
 from nano.protocol.handshake import ServerHello
 from nano.protocol.lifecycle import State
 from nano.protocol.messages import Message
-from nano.protocol.packets import DEFAULT_LIMIT
-from nano.transports.connection import LONGEST_GREETING
+from nano.transports.connection import MOST_OF_A_STRANGER
 from nano.transports.frames import FrameReader
 
 from .transcripts import DICTIONARY, Case
 
 __all__ = ["FRAME_LIMIT", "Foretold", "foretell"]
 
-FRAME_LIMIT: Final = DEFAULT_LIMIT + 1024  # of a gate with the default limit of a packet
+FRAME_LIMIT: Final = 65_536 + 1024  # of a gate with the default limit of a packet
 HELLO: Final = ServerHello(30, 0, DICTIONARY)
 LEAVE: Final = "Yard.leave"
 LATE: Final = frozenset({"Yard.late"})  # answered if there is time
@@ -52,7 +51,7 @@ class Foretold:
 
 
 def _packets(data: bytes, told: Foretold) -> None:
-    connection = Connection(DICTIONARY, LONGEST_GREETING)
+    connection = Connection(DICTIONARY)
     events = connection.receive(data)
     while events and not told.kick:
         more = False
@@ -67,7 +66,6 @@ def _packets(data: bytes, told: Foretold) -> None:
                     told.answers.append(event.id)
             elif isinstance(event, HandshakeRequested):
                 connection.accept(HELLO)
-                connection.allow(DEFAULT_LIMIT)
                 told.greetings += 1
                 more = True
             elif isinstance(event, ProtocolError):
@@ -79,8 +77,8 @@ def _packets(data: bytes, told: Foretold) -> None:
 def foretell(case: Case) -> Foretold:
     """Tell what a gate makes of *case*, whose upgrade is intact."""
     told = _told(case)
-    if not told.greetings and len(case.wire) > LONGEST_GREETING:
-        told.certain = False  # how much of it is too much depends on how it is read
+    if not told.greetings and len(case.wire) > MOST_OF_A_STRANGER:
+        told.certain = False  # how much of it means nothing depends on how it is read
     return told
 
 

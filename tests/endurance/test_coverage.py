@@ -46,6 +46,14 @@ def _run(command: Sequence[str]) -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+def test_the_tests_of_the_protocol_take_every_branch_of_it(tmp_path: Path) -> None:
+    options = "-q", "-p", "no:cacheprovider", "-p", "no:cov"
+    totals = covered(tmp_path, "pytest", "tests/protocol", *options)
+    assert totals["num_branches"] > 100
+    assert totals["missing_lines"] == 0
+    assert totals["missing_branches"] == 0
+
+
 def test_the_fuzzed_cases_reach_the_protocols_lines(tmp_path: Path) -> None:
     args = "--number", "3000", "--seed", "1"
     totals = covered(tmp_path, "tests.endurance.feed", *args)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from dataclasses import replace
 
 import pytest
@@ -9,11 +11,29 @@ import pytest
 from nano.protocol.messages import encode_response
 from nano.protocol.packets import PacketType, encode_packet
 
+from .census import settled, witness
 from .foretell import foretell
-from .fuzz import complaint
+from .fuzz import complaint, fuzz
+from .gate import running_gate
 from .transcripts import Case, make_case
 
 CASES = 4000
+
+
+@pytest.mark.process
+@pytest.mark.slow
+async def test_a_gate_does_with_anything_what_the_protocol_foretells() -> None:
+    seed = 1 if os.environ.get("NANO_REQUIRE_ALL") else secrets.randbits(32)
+    print(f"seed {seed}")  # shown if it fails
+    with running_gate(resume_seconds=1) as gate:
+        before = await witness(gate)
+        figures = await fuzz(gate, seed, range(CASES))
+        assert figures.complaints == []
+        assert figures.connections.total() == CASES
+        assert figures.share >= 0.5, figures
+        assert figures.served > 0
+        assert await settled(gate, before) == {}
+        assert gate.log == ""
 
 
 def test_a_case_is_made_again_from_its_seed_and_number() -> None:

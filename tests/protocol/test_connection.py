@@ -339,10 +339,9 @@ def test_an_error_does_not_hold_the_frames_it_was_raised_in(wrong: str) -> None:
 
 def test_the_limit_may_be_raised_for_what_comes_behind_the_greeting() -> None:
     connection = Connection(limit=1024)
-    (asked,) = connection.receive(HANDSHAKE + ACK + encode_packet(DATA, LONG))
+    message = Message(NOTIFY, 0, "r", b"x" * 2000)
+    (asked,) = connection.receive(HANDSHAKE + ACK + encode_message(message))
     assert isinstance(asked, HandshakeRequested)
     connection.accept(HELLO)
     connection.allow(4096)
-    (message,) = connection.receive(b"")
-    assert isinstance(message, Message)
-    assert connection.state is State.WORKING
+    assert connection.receive(b"") == [message]
