@@ -15,7 +15,8 @@ from nano.protocol.connection import Connection, HandshakeRequested
 from nano.protocol.handshake import ServerHello
 from nano.protocol.lifecycle import State
 from nano.protocol.messages import Message
-from nano.transports.connection import MOST_OF_A_STRANGER
+from nano.protocol.packets import DEFAULT_LIMIT
+from nano.transports.connection import LONGEST_GREETING, MOST_OF_A_STRANGER
 from nano.transports.frames import FrameReader
 
 from .transcripts import DICTIONARY, Case
@@ -51,7 +52,7 @@ class Foretold:
 
 
 def _packets(data: bytes, told: Foretold) -> None:
-    connection = Connection(DICTIONARY)
+    connection = Connection(DICTIONARY, LONGEST_GREETING)
     events = connection.receive(data)
     while events and not told.kick:
         more = False
@@ -66,6 +67,7 @@ def _packets(data: bytes, told: Foretold) -> None:
                     told.answers.append(event.id)
             elif isinstance(event, HandshakeRequested):
                 connection.accept(HELLO)
+                connection.allow(DEFAULT_LIMIT)
                 told.greetings += 1
                 more = True
             elif isinstance(event, ProtocolError):

@@ -282,3 +282,17 @@ async def test_who_goes_while_it_is_not_read_leaves_nothing_behind() -> None:
     hall.pass_time(20)
     assert session.closed == "client-closed"
     assert hall.is_empty()
+
+
+async def test_a_stranger_cannot_make_us_keep_more_than_a_greeting() -> None:
+    hall = Hall(packet=1 << 20)
+    wire = Wire(hall)
+    wire.deliver(bytes.fromhex("01 0040 01"))  # a greeting of 16 KiB and a byte
+    (kicked,) = wire.events()
+    assert isinstance(kicked, Kicked)
+    assert "at most 16384" in kicked.reason
+    assert hall.counts("wire").closed == {} or wire.ended
+    known = Wire(hall)
+    known.greet()
+    known.request("Room.Raw", b"x" * 100_000)
+    assert len(known.events()) == 1

@@ -48,6 +48,7 @@ SILENT: Final = "heartbeat-timeout"
 BROKE_OFF: Final = "client-broke-off"  # it has closed, and means to come back
 BREAKS: Final = (SILENT, BROKE_OFF)
 TOO_FAST: Final = "rate"  # who holds a session whose client sends too fast
+LONGEST_GREETING: Final = 16 * 1024  # bytes of one packet of a client not yet greeted
 MOST_OF_A_STRANGER: Final = 64 * 1024  # bytes that mean nothing yet
 
 
@@ -81,7 +82,7 @@ class ClientTransport(Arrival):
     def __init__(self, door: Doorway) -> None:
         front, terms = door.front, door.terms
         super().__init__(door)
-        limit = front.limits.packet
+        limit = min(front.limits.packet, LONGEST_GREETING)
         self._protocol = Connection(terms.dictionary, limit)
         self._receive = self._protocol.receive
         self._routes = front.dispatcher.routes

@@ -78,17 +78,13 @@ class WebSocketTransport(ClientTransport):
     def __init__(self, door: Doorway) -> None:
         super().__init__(door)
         self._upgrade: bytearray | None = bytearray()  # None once upgraded
-        limit = door.front.limits.packet
-        self._frames = FrameReader(limit + FRAME_ROOM)
+        # not the limit of a greeting: frames of one read are cut before it is answered
+        self._frames = FrameReader(door.front.limits.packet + FRAME_ROOM)
 
     @property
     def ready(self) -> bool:
         """The upgrade is done."""
         return self._upgrade is None
-
-    def _widen(self, limit: int) -> None:
-        super()._widen(limit)
-        self._frames.limit = limit + FRAME_ROOM
 
     def _take(self, data: bytes) -> None:
         if self._upgrade is not None:
