@@ -176,19 +176,25 @@ class Load:
     def settle(self, setup: Setup, address: str) -> None:
         """Wait until requests are answered: the nodes know the way by then.
 
+        Until then errors are no surprise; a wrong answer is, at any time.
+
         Raises:
-            BenchError: They are not answered in time.
+            BenchError: They are not answered in time, or one of them wrongly.
         """
         probe = Row(name="probe", setup=setup, connections=1, must=0, aim=0)
         deadline = time.monotonic() + SETTLING
         while True:
             try:
                 report = self.run(probe, address, warmup=0, window=0.05)
+            except BenchError as error:
+                problem = str(error)
+            else:
+                if report.wrong:
+                    message = f"{report.wrong} wrong among the first answers: {report}"
+                    raise BenchError(message)
                 if report.answers and not report.faults:
                     return
                 problem = f"answered {report}"
-            except BenchError as error:
-                problem = str(error)
             if time.monotonic() > deadline:
                 message = f"no answer within {SETTLING:.0f} s: {problem}"
                 raise BenchError(message)

@@ -6,6 +6,7 @@ How fast anything is, is nothing that a test may judge.
 from __future__ import annotations
 
 import json
+import re
 import os
 import shutil
 import statistics
@@ -112,6 +113,21 @@ WRONG = """
         self.answered += 1
         return words if self.answered != 300 else Words(text="something else")
 """
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("peer_program")
+def test_a_wrong_answer_of_ours_is_told_and_is_a_failure(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "bench", tmp_path / "bench")
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    echo = tmp_path / "bench" / "components" / "echo.py"
+    right, _, _ = echo.read_text().partition("    @handler")
+    echo.write_text(right + WRONG)
+    done = bench(*SHORT, "--rows", "json-50", root=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    # by how fast the machine is it comes while the nodes settle, or is measured
+    told = r"! json-50(: ours has| was not measured:) 1 wrong"
+    assert re.search(told, done.stdout), done.stdout
 
 
 @pytest.mark.slow
