@@ -6,8 +6,8 @@ How fast anything is, is nothing that a test may judge.
 from __future__ import annotations
 
 import json
-import re
 import os
+import re
 import shutil
 import statistics
 import subprocess
