@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nano import Delivery
+from nano import Delivery, Session
+from nano.cluster.link import Link
 from nano.cluster.outbox import CAPACITY
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import Forwarder
@@ -109,14 +110,20 @@ async def test_too_many_open_requests_are_answered_503(
     assert answer.status == 503
 
 
-async def test_pushes_to_a_full_link_are_dropped_and_counted_and_answers_are_not(
-    story: Story,
-) -> None:
+async def mirrored(story: Story) -> tuple[str, Session, Link]:
+    """The backend that the client is bound to, its mirror there, and its link back."""
     backend = await story.bound(story.client)
     mirror = story.mirror(backend, story.client)
     assert mirror is not None
     link = story.backends[backend].links.get(GATE)
     assert link is not None
+    return backend, mirror, link
+
+
+async def test_pushes_to_a_full_link_are_dropped_and_counted_and_answers_are_not(
+    story: Story,
+) -> None:
+    backend, mirror, link = await mirrored(story)
     number = story.client.send("Shop.wait")
     await until(lambda: story.backends[backend].dispatcher.tasks)
     link.message(pb.RESPONSE, 0, 999, "", bytes(CAPACITY))
@@ -131,11 +138,7 @@ async def test_pushes_to_a_full_link_are_dropped_and_counted_and_answers_are_not
 async def test_a_push_that_must_arrive_waits_longer_and_then_sends_the_client_away(
     story: Story,
 ) -> None:
-    backend = await story.bound(story.client)
-    mirror = story.mirror(backend, story.client)
-    assert mirror is not None
-    link = story.backends[backend].links.get(GATE)
-    assert link is not None
+    backend, mirror, link = await mirrored(story)
     link.message(pb.RESPONSE, 0, 999, "", bytes(CAPACITY))
     mirror.push("onNews", 1)
     link.message(pb.RESPONSE, 0, 999, "", bytes(CAPACITY))
@@ -152,9 +155,7 @@ async def test_a_push_that_must_arrive_waits_longer_and_then_sends_the_client_aw
 async def test_the_gate_is_told_what_may_happen_to_a_push(
     story: Story, delivery: Delivery
 ) -> None:
-    backend = await story.bound(story.client)
-    mirror = story.mirror(backend, story.client)
-    assert mirror is not None
+    _, mirror, _ = await mirrored(story)
     mirror.push("onNews", 1, delivery=delivery)
     await until(lambda: bool(story.client.pushes))
     assert story.client.deliveries == [delivery]

@@ -47,6 +47,13 @@ class RouteCounts:
         self.notifies = 0
         self.responses = 0
 
+    def received(self, number: int) -> None:
+        """Count a message: request *number*, or a notify, which has none."""
+        if number:
+            self.requests += 1
+        else:
+            self.notifies += 1
+
 
 class ListenerCounts:
     """What one listener has seen."""

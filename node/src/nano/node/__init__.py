@@ -104,8 +104,8 @@ class Node:
         )
         self._timers = Timers()
         self._threads = Threads()
-        self._listener_specs = spec.gates.listeners if options.role is Role.GATE else []
-        self._pipelines = Pipelines(item.name for item in self._listener_specs)
+        listeners = spec.gates.listeners if options.role is Role.GATE else []
+        self._pipelines = Pipelines(item.name for item in listeners)
         self._inbox = Inbox(self._metrics)
         timeout = settings.request_timeout_seconds
         self._dispatcher = Dispatcher(serializer, self._metrics, timeout)
@@ -205,7 +205,7 @@ class Node:
             greeter=Greeter(self._components),
         )
         self._ticker.add(front.tick)
-        self._listeners = make_listeners(options, front, self._metrics, self._pipelines)
+        self._listeners = make_listeners(options, front, self._pipelines)
         for _, listener in self._listeners:
             self._ticker.add(listener.tick)
 

@@ -38,7 +38,7 @@ def limits(settings: Settings) -> Limits:
 
 
 def make_listeners(
-    options: NodeOptions, front: Front, metrics: Metrics, pipelines: Pipelines
+    options: NodeOptions, front: Front, pipelines: Pipelines
 ) -> list[tuple[ListenerSpec, Listener]]:
     """Return the listeners of a node; only gates have any.
 
@@ -49,7 +49,7 @@ def make_listeners(
         return []
     made = []
     for item in options.manifest.spec.gates.listeners:
-        certificate = _certificate(item, options, metrics)
+        certificate = _certificate(item, options, front.metrics)
         terms = _terms(item, pipelines)
         listener = Listener(item.name, item.transport, front, terms, certificate)
         made.append((item, listener))

@@ -113,6 +113,8 @@ class Connection:
             elif state is not _CLOSED:
                 joined = reader.join(data)
                 if joined is not None:
+                    if joined is not data and state is _WORKING:
+                        offset = read_plain(joined, reader.limit, events)
                     self._read(joined, offset, events)
         except ProtocolError as error:
             self.state = State.CLOSED
@@ -124,8 +126,6 @@ class Connection:
         reader, dictionary = self._reader, self._dictionary
         end, needed = len(data), HEADER_SIZE
         state = self.state
-        if not offset and state is _WORKING:
-            offset = read_plain(data, reader.limit, events)
         while end - offset >= HEADER_SIZE:
             if state is _ASKING:
                 break

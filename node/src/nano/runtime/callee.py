@@ -13,18 +13,15 @@ from typing import Any, TypeAlias
 
 from nano.errors import (
     BAD_REQUEST,
-    INTERNAL,
     NOT_FOUND,
-    TIMEOUT,
     UNAVAILABLE,
     EncodeError,
-    PayloadError,
     RequestError,
 )
 from nano.metrics import RouteCounts
 from nano.protocol.messages import NOTIFY
 from nano.protocol.packets import LARGEST_BODY
-from nano.runtime.dispatch import Dispatcher, LocalRoute, make_route
+from nano.runtime.dispatch import Dispatcher, LocalRoute, make_route, refusal_of
 from nano.runtime.handlers import Handler
 from nano.runtime.session import CALLED, FromNode, Session
 from nano.runtime.tasks import FAILURES
@@ -128,14 +125,8 @@ class Callee:
 
     def _failure(self, error: BaseException) -> RequestError:
         """Say why there is no result, in words that may travel on to a client."""
-        if isinstance(error, RequestError):
-            return error
-        if isinstance(error, PayloadError):
-            return RequestError(BAD_REQUEST, str(error))
-        if isinstance(error, TimeoutError):
-            return RequestError(TIMEOUT, "what was asked took too long")
-        logger.error("%s failed for a node", self._handler.route, exc_info=error)
-        return RequestError(INTERNAL, "what was asked failed")
+        route = self._handler.route
+        return refusal_of(error, route, "a node", said="what was asked")
 
 
 def unserved() -> RequestError:

@@ -139,21 +139,25 @@ def answer_error(
         session.home.respond(message.id, body, True)
 
 
-def refusal_of(error: BaseException, what: str, session: Session) -> RequestError:
-    """Return what a client is told of *error*, and log what it is not told.
+def refusal_of(
+    error: BaseException, culprit: str, whom: object, said: str = ""
+) -> RequestError:
+    """Return what is told of *error* to who asked, and log what is not told.
 
     Args:
         error: What was raised.
-        what: Which did it.
-        session: For whom.
+        culprit: What has raised it, for the log.
+        whom: For whom, for the log.
+        said: What who asked is told in place of *culprit*.
     """
+    what = said or culprit
     if isinstance(error, RequestError):
         return error
     if isinstance(error, PayloadError):
         return RequestError(BAD_REQUEST, str(error))
     if isinstance(error, TimeoutError):
         return RequestError(TIMEOUT, f"{what} took too long")
-    logger.error("%s failed for %r", what, session, exc_info=error)
+    logger.error("%s failed for %s", culprit, whom, exc_info=error)
     return RequestError(INTERNAL, f"{what} failed")
 
 
@@ -170,10 +174,7 @@ class _UnknownRoute:
 
     def deliver(self, session: Session, message: Message) -> None:
         """Refuse *message*."""
-        if message.id:
-            self.counts.requests += 1
-        else:
-            self.counts.notifies += 1
+        self.counts.received(message.id)
         if message.route in self._dispatcher.hidden:
             self._dispatcher.metrics.dropped["client", "internal-route"] += 1
         error = RequestError(NOT_FOUND, f"nobody serves {message.route[:80]!r}")
@@ -234,12 +235,6 @@ class LocalRoute:
             self._fail(session, message, error)
         finally:
             session.asked = None
-
-    def _count(self, message: Message) -> None:
-        if message.id:
-            self.counts.requests += 1
-        else:
-            self.counts.notifies += 1
 
     def respond(self, session: Session, message: Message, value: Any) -> None:
         """Answer *message*, which is in hand; behind ``session.respond``."""
@@ -305,7 +300,7 @@ class _AsyncRoute(LocalRoute):
         if session.busy:
             self._wait(session, message)
             return
-        self._count(message)
+        self.counts.received(message.id)
         session.busy = True
         session.asked = message
         session.asked_of = self
@@ -362,10 +357,10 @@ class _FilteredRoute(LocalRoute):
             for check in self._filters.before:
                 check(session, message)
                 if session.asked is ANSWERED:
-                    self._count(message)
+                    self.counts.received(message.id)
                     return False
         except FAILURES as error:
-            self._count(message)
+            self.counts.received(message.id)
             self._fail(session, message, error)
             return False
         finally:

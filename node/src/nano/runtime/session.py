@@ -37,6 +37,7 @@ __all__ = [
     "DELIVERIES",
     "LARGEST_DATA",
     "LONGEST_UID",
+    "SPARE",
     "Change",
     "Delivery",
     "FromNode",
@@ -50,6 +51,7 @@ Delivery: TypeAlias = Literal["must", "latest", "drop"]
 ``must``: it waits; the client is closed when too much does.  ``latest``: it replaces
 one of the same route that still waits.  ``drop``: it may be dropped.
 """
+SPARE: Final = 2  # what need not arrive gets one part in so many of a backlog
 DELIVERIES: Final[tuple[Delivery, ...]] = ("must", "latest", "drop")
 
 LARGEST_DATA: Final = 16 * 1024  # bytes of JSON; it travels with the session

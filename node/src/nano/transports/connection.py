@@ -268,9 +268,7 @@ class ClientTransport(Arrival):
         logger.info("%s is refused with %d", self.peer, verdict.code)
         self.door.counts.handshakes["refused"] += 1
         answer = self._protocol.refuse(verdict.code, verdict.body)
-        self._out.append(self._frame(answer))
-        last = self._farewell("refused", f"refused with {verdict.code}")
-        self._leave(transport, "refused", last)
+        self._dismiss(transport, answer, "refused", f"refused with {verdict.code}")
 
     def _take_up(self, token: str | None) -> bool:
         """Go on with the session that *token* is good for, if there is one."""
@@ -322,14 +320,10 @@ class ClientTransport(Arrival):
         self._send(self._protocol.accept(answer))
         self.door.counts.handshakes[outcome] += 1
         front.greetings.discard(self)
-        self._widen(front.limits.packet)
+        self._protocol.allow(front.limits.packet)  # it is no stranger any more
         self._errors = hello.errors or front.dispatcher.serializer.self_describing
         if front.limits.messages and self._meter is None:
             self._meter = Meter(front.limits.messages, front.time())
-
-    def _widen(self, limit: int) -> None:
-        """Take packets of up to *limit* bytes: the client is no stranger any more."""
-        self._protocol.allow(limit)
 
     # --------------------------------------------------------------------- the end
 
@@ -342,9 +336,7 @@ class ClientTransport(Arrival):
         self._held = None
         self._protocol.close()
         if self._asking is not None:
-            # in its turn: cancelled before it has begun, it leaves coroutines behind
-            # that complain of never having been awaited
-            asyncio.get_running_loop().call_soon(self._asking.cancel)
+            self._asking.cancel()
         front.wheel.remove(self)
         front.greetings.discard(self)
         front.closings.discard(self)
@@ -513,7 +505,14 @@ class ClientTransport(Arrival):
         transport = self._transport
         if transport is None or self._closing:
             return
-        self._out.append(self._frame(self._protocol.kick(text, reconnect)))
+        kick = self._protocol.kick(text, reconnect)
+        self._dismiss(transport, kick, reason, text)
+
+    def _dismiss(
+        self, transport: asyncio.Transport, packet: bytes, reason: str, text: str
+    ) -> None:
+        """Close behind *packet*, the last that the client is sent."""
+        self._out.append(self._frame(packet))
         self._leave(transport, reason, self._farewell(reason, text))
 
     def _leave(self, transport: asyncio.Transport, reason: str, last: bytes) -> None:

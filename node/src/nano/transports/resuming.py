@@ -22,7 +22,7 @@ from typing import Final
 from nano.errors import EncodeError
 from nano.metrics import Gauge, Metrics
 from nano.runtime.deadlines import Deadlines
-from nano.runtime.session import Delivery, Home, Session
+from nano.runtime.session import SPARE, Delivery, Home, Session
 from nano.runtime.sessions import Sessions
 
 __all__ = ["Absent", "Resumptions"]
@@ -93,7 +93,7 @@ class Absent:
         if old is not None:
             self._size -= old.size
             self._metrics.dropped["push", "superseded"] += 1
-        room = self._backlog if delivery == "must" else self._backlog // 2
+        room = self._backlog if delivery == "must" else self._backlog // SPARE
         if self._size + kept.size > room:
             if delivery == "must":
                 self._give_up(self._session, "slow-client")

@@ -21,16 +21,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
 
-from nano.runtime.session import Delivery
+from nano.runtime.session import SPARE, Delivery
 from nano.transports.context import Front
 
 __all__ = ["Sender"]
 
 logger = logging.getLogger(__name__)
-
-SHARE: Final = 2  # what may be left out gets one part in so many of the backlog
 
 
 class Sender(asyncio.Protocol):
@@ -102,7 +99,7 @@ class Sender(asyncio.Protocol):
         transport = self._transport
         if delivery == "must" or not self._congested or transport is None:
             return self.forward(data)
-        room = self._backlog // SHARE
+        room = self._backlog // SPARE
         if delivery == "latest":
             return self._keep(route, data, room)
         if self._size + transport.get_write_buffer_size() + len(data) > room:
