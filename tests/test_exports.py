@@ -58,7 +58,20 @@ def test_an_application_finds_what_it_needs_in_nano() -> None:
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        (nano.client, ["Client", "connect"]),
+        (
+            nano.client,
+            [
+                "Backoff",
+                "Client",
+                "Closed",
+                "Greeting",
+                "Kicked",
+                "Pushes",
+                "Reconnecting",
+                "State",
+                "connect",
+            ],
+        ),
         (nano.testing, ["LocalCluster"]),
     ],
 )

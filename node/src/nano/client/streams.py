@@ -13,14 +13,19 @@ from websockets.exceptions import InvalidHandshake
 
 from nano.errors import ConnectionClosed, UsageError
 
-__all__ = ["Stream", "open_stream"]
+__all__ = ["ABNORMAL", "Stream", "open_stream"]
 
 READ_SIZE = 65536
+ABNORMAL = 1006  # RFC 6455: the connection has ended without a close frame
 WRONG_FORM = "{!r} is not of the form tcp://host:port or ws://host:port/path"
 
 
 class Stream(Protocol):
     """Bytes both ways."""
+
+    @property
+    def close_code(self) -> int:
+        """WebSocket's close code, of whoever closed; 1006 where there is none."""
 
     async def read(self) -> bytes:
         """Return what has come; empty at the end of the stream."""
@@ -38,6 +43,8 @@ class Stream(Protocol):
 
 class TcpStream:
     """A stream over plain TCP."""
+
+    close_code = ABNORMAL
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
         self._reader = reader
@@ -68,6 +75,9 @@ class TcpStream:
             await self._writer.wait_closed()
         except ConnectionError:
             return
+        except asyncio.CancelledError:
+            self._writer.transport.abort()  # what still waits is not read any more
+            raise
 
 
 class WebSocketStream:
@@ -75,6 +85,11 @@ class WebSocketStream:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
+
+    @property
+    def close_code(self) -> int:
+        """WebSocket's close code, of whoever closed; 1006 where there is none."""
+        return self._websocket.close_code or ABNORMAL
 
     async def read(self) -> bytes:
         """Return what has come; empty at the end of the stream."""
