@@ -151,7 +151,7 @@ class ConnectionRefused(ConnectionClosed):
 
     Attributes:
         code: What it has answered.
-        answer: The whole answer, decoded; its handshake validator decides what is in it.
+        answer: The whole answer, decoded; a handshake validator decides what is in it.
     """
 
     def __init__(self, code: int, answer: Mapping[str, Any]) -> None:
