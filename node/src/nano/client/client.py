@@ -283,7 +283,8 @@ class Client:
         if not others:
             self._pushes.pop(pushes.route, None)
 
-    def _pushed(self, message: Message) -> None:
+    def pushed(self, message: Message) -> None:
+        """Take a push; called by the connection."""
         route = message.route
         for pushes in self._pushes.get(route, ()):
             pushes.put(message.payload)
@@ -342,7 +343,7 @@ class Client:
         late = asyncio.timeout(self._timeout)
         try:
             async with late:
-                connection = Connection(await self._open_stream(), self._pushed)
+                connection = Connection(await self._open_stream(), self.pushed)
                 self._step(Input.OPENED)
                 await connection.greet(await self._introduction())
             await self._work(connection)

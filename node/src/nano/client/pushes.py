@@ -73,6 +73,16 @@ class Pushes:
             raise ConnectionClosed(self._over)
         return self._decode(self._kept.popleft())
 
+    def take(self) -> list[Any]:
+        """Return what has come so far, decoded, and wait for nothing.
+
+        Raises:
+            PayloadError: One of them is not what is wanted.
+        """
+        taken = [self._decode(payload) for payload in self._kept]
+        self._kept.clear()
+        return taken
+
     async def _wait(self) -> None:
         while not self._kept and not self._over:
             self._changed.clear()

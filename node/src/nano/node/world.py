@@ -1,7 +1,7 @@
 """What a node needs of the world around it: clocks, ports, and ways to other nodes.
 
-A node on a machine has :class:`World` itself; :mod:`nano.testing` gives it one in memory.
-Nothing here decides anything: it makes the parts that touch sockets.
+A node on a machine has :class:`World` itself, a node in memory one of
+:mod:`nano.testing`.  Nothing is decided here: it makes the parts that touch sockets.
 """
 
 from __future__ import annotations

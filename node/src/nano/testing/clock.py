@@ -15,7 +15,7 @@ nothing, and the order of events is the same in each run.
 It replaces the loop's ``time`` and looks into its selector to see when nothing is left
 to do, which works on asyncio's own loops only; uvloop keeps its time to itself.  What a
 real socket, a process or a thread of its own will bring is not known to it: time jumps
-ahead of those.  It waits for ``run_in_executor`` only, and so for ``node.run_blocking``.
+ahead of those.  It waits for ``run_in_executor``, and so for ``node.run_blocking``.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from nano.client.streams import TcpStream
 from nano.protocol.packets import HEADER, HEADER_SIZE, LARGEST_BODY
@@ -116,6 +116,7 @@ class PipeTransport(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._protocol = protocol
         self._peer: PipeTransport
+        self._over: Callable[[], None]
         self._out = Pipe(course, self._arrived)
         self._high, self._low = HIGH_WATER, HIGH_WATER // 4
         self._pumping = False  # a pump is scheduled
@@ -124,9 +125,10 @@ class PipeTransport(asyncio.Transport):
         self._closing = False
         self._lost = False
 
-    def join(self, peer: PipeTransport) -> None:
-        """Be the other end of *peer*, whose protocol takes what is written here."""
+    def join(self, peer: PipeTransport, over: Callable[[], None]) -> None:
+        """Be the other end of *peer*; *over* is called when both have ended."""
         self._peer = peer
+        self._over = over
 
     # ---------------------------------------------------------------- writing
 
@@ -256,6 +258,7 @@ class PipeTransport(asyncio.Transport):
         if self._peer._lost:
             self._out.close()
             self._peer._out.close()
+            self._over()
         elif not self._peer._closing and self._peer._paused:
             self._loop.call_soon(self._peer._broken)
         self._protocol.connection_lost(error)
@@ -282,26 +285,26 @@ def _cut(data: bytes) -> Iterator[bytes]:
 
 def connect(
     protocol: asyncio.Protocol, line: Line, peername: tuple[str, int]
-) -> tuple[TcpStream, Callable[[], None]]:
-    """Connect a stream with *protocol*, as a listener's server does by a socket.
+) -> TcpStream:
+    """Connect with *protocol*, as a socket does with what a listener's server makes.
 
     Args:
         protocol: The accepting end.
         line: What may go wrong between them; ``up`` leads to *protocol*.
-        peername: The stream's address, as the protocol sees it.
+        peername: The connecting end's address, as the protocol sees it.
 
     Returns:
-        The stream; and a function that resets the connection.
+        The connecting end.
     """
-    reader = asyncio.StreamReader(READ_LIMIT)
-    stream_protocol = asyncio.StreamReaderProtocol(reader)
-    here: tuple[Any, ...] = ("memory", 0)
-    near = PipeTransport(stream_protocol, line.up, here)
-    far = PipeTransport(protocol, line.down, peername)
-    near.join(far)
-    far.join(near)
     loop = asyncio.get_running_loop()
-    stream_protocol.connection_made(near)
-    writer = asyncio.StreamWriter(near, stream_protocol, reader, loop)
+    reader = asyncio.StreamReader(READ_LIMIT)
+    near_protocol = asyncio.StreamReaderProtocol(reader)
+    near = PipeTransport(near_protocol, line.up, ("memory", 0))
+    far = PipeTransport(protocol, line.down, peername)
+    forget = line.on_cut(far.reset)
+    near.join(far, forget)
+    far.join(near, forget)
+    near_protocol.connection_made(near)
+    writer = asyncio.StreamWriter(near, near_protocol, reader, loop)
     protocol.connection_made(far)
-    return TcpStream(reader, writer), far.reset
+    return TcpStream(reader, writer)
