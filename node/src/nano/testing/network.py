@@ -2,8 +2,8 @@
 
 A :class:`Network` stands for everything between nodes, and takes the master's place:
 who starts is a member at once, who stops is none, and all are told in the same order.
-Links and the connections of clients are real but for their sockets; each pair of ends has
-a :class:`~nano.testing.faults.Line` on which things can go wrong.
+Links and the connections of clients are real but for their sockets; each pair of ends
+has a :class:`~nano.testing.faults.Line` on which things can go wrong.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Nodes for tests that start and stop within milliseconds.
 
-They are what runs in production, from the manifest's settings to the order of hooks; what
-lies around them is a :class:`~nano.testing.network.Network`, and time is a
+They are what runs in production, from the manifest's settings to the order of hooks;
+what lies around them is a :class:`~nano.testing.network.Network`, and time is a
 :class:`~nano.testing.clock.ManualClock`.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
@@ -90,9 +91,7 @@ class _Nodes:
     def _entrance(self, node: Node, listener: str | None) -> MemoryListener:
         listeners = self._worlds[node].listeners
         if not listeners:
-            raise UsageError(
-                f"{node.address} has no listener: clients connect to gates"
-            )
+            raise UsageError(f"{node.address} has no listener; clients come to gates")
         if listener is None:
             return next(iter(listeners.values()))
         if listener in listeners:
@@ -298,11 +297,8 @@ class MemoryCluster(_Nodes):
     @property
     def nodes(self) -> list[Node]:
         """Those that run."""
-        everybody = [
-            *self.gates,
-            *(it for made in self.backends.values() for it in made),
-        ]
-        return [node for node in everybody if node.not_ready() is None]
+        backends = itertools.chain.from_iterable(self.backends.values())
+        return [it for it in (*self.gates, *backends) if it.not_ready() is None]
 
     async def kill(self, node: Node) -> None:
         """Let *node* be gone without a word to its peers or clients, links and all."""
