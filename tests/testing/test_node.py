@@ -11,7 +11,7 @@ import pytest
 
 from nano import Component, RequestError, Session, handler
 from nano.errors import ConnectionClosed, UsageError
-from nano.protocol.handshake import ClientHello
+from nano.runtime.greeting import Handshake
 from nano.testing import ManualClock, MemoryNode
 
 from .parlour import Parlour
@@ -101,8 +101,8 @@ async def test_a_client_that_stays_learns_that_the_node_goes() -> None:
 
 
 class Guarded(Component):
-    def handshake(self, session: Session, hello: ClientHello) -> object:
-        session.bind(str(hello.user["name"]))
+    def handshake(self, session: Session, handshake: Handshake) -> object:
+        session.bind(str(handshake.user["name"]))
         return {"welcome": session.uid}
 
     @handler
@@ -119,6 +119,7 @@ async def test_the_handshake_has_a_user_and_its_answer_can_be_read() -> None:
         assert client.greeting.heartbeat == 12
         assert client.greeting.answer["sys"]["dict"] == {"Guarded.name": 1}
         assert client.greeting.answer["sys"]["servertime"] == 1_767_225_600
+        assert client.greeting.answer["user"] == {"welcome": "ann"}
         assert await client.request("Guarded.name") == "ann from 10.9.0.1"
 
 
@@ -137,11 +138,11 @@ async def test_a_test_can_speak_the_protocol_itself() -> None:
 
 async def test_nodes_can_share_a_clock() -> None:
     with ManualClock() as clock:
-        async with MemoryNode(Parlour, clock=clock) as one:
-            async with MemoryNode(Parlour, clock=clock) as other:
-                await clock.advance(3.5)
-                assert one.component(Parlour).ticks == 3
-                assert other.component(Parlour).ticks == 3
+        nodes = [MemoryNode(Parlour, clock=clock) for _ in range(2)]
+        async with nodes[0] as one, nodes[1] as other:
+            await clock.advance(3.5)
+            assert one.component(Parlour).ticks == 3
+            assert other.component(Parlour).ticks == 3
 
 
 async def test_what_is_wrong_is_said_and_leaves_nothing() -> None:
@@ -170,6 +171,6 @@ class WithUnittest(unittest.IsolatedAsyncioTestCase):
 
     async def test_it_works_with_unittest_too(self) -> None:
         client = await self.node.connect()
-        self.assertEqual(await client.request("Parlour.join", "ann"), 3)
+        assert await client.request("Parlour.join", "ann") == 3
         await self.node.clock.advance(5.5)
-        self.assertEqual(self.node.component(Parlour).ticks, 5)
+        assert self.node.component(Parlour).ticks == 5

@@ -145,6 +145,8 @@ class Client:
         self._connection: Connection | None = None  # the same, for everybody to send by
         self._attempt = 0  # in a row, without a connection that has lasted
         self._connections = 0  # that have worked
+        self._working_since = 0.0
+        self._pause = 0.0  # seconds before the next attempt
         self._life: asyncio.Task[None] | None = None
         self._opening: asyncio.Future[None] | None = None
         self._over = asyncio.Event()
@@ -323,42 +325,33 @@ class Client:
 
     async def _live(self) -> None:
         """Have one connection after another, until there is to be no more."""
-        while True:
-            error, kick, code = await self._connect_once()
-            if not self._returns(error, kick, code):
-                self._end(error, code)
-                return
-            seconds = delay(self._attempt, self._backoff, random.random)
-            self._attempt += 1
-            self._step(Input.LOST)
-            self.events.emit(
-                "reconnecting", Reconnecting(self._attempt, seconds, str(error), code)
-            )
-            await asyncio.sleep(seconds)
+        while self.state is not State.CLOSED:
+            await asyncio.sleep(self._pause)
+            await self._connect_once()
 
-    async def _connect_once(self) -> tuple[Exception, Kicked | None, int]:
-        """Have one connection; return why and how it has ended."""
+    async def _connect_once(self) -> None:
+        """Have one connection, from its opening to its end."""
         self._step(Input.OPEN)
         connection: Connection | None = None
         late = asyncio.timeout(self._timeout)
         try:
             async with late:
-                connection = Connection(await self._open_stream(), self.pushed)
+                stream = await self._open_stream()
+                connection = Connection(stream, self.pushed, self._ended)
                 self._step(Input.OPENED)
                 await connection.greet(await self._introduction())
             await self._work(connection)
-            error: Exception = ConnectionClosed(connection.ended)
-        except Exception as failure:
-            error = failure
+        except Exception as error:
             if late.expired():
-                error = TimeoutError(f"no greeting came in {self._timeout:g} s")
+                text = f"no greeting came in {self._timeout:g} s"
+                self._lost(TimeoutError(text), None, LATE)
+            elif connection is None:
+                self._lost(error, None, ABNORMAL)
+            elif not connection.ended:
+                self._lost(error, connection.kick, connection.code or ABNORMAL)
         finally:
-            self._connection = self._current = None
             if connection is not None:
                 await connection.close()
-        if connection is None or late.expired():
-            return error, None, LATE if late.expired() else ABNORMAL
-        return error, connection.kick, connection.code
 
     async def _introduction(self) -> Any:
         user = self._user
@@ -368,8 +361,7 @@ class Client:
 
     async def _work(self, connection: Connection) -> None:
         """Let messages flow until the connection ends."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+        self._working_since = asyncio.get_running_loop().time()
         self._current = connection
         self._step(Input.ACCEPTED)
         self._connections += 1
@@ -381,11 +373,6 @@ class Client:
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-        if loop.time() - begun >= self._backoff.cap:
-            self._attempt = 0
-        if connection.kick is not None:
-            self.kick = connection.kick
-            self.events.emit("kick", connection.kick)
 
     async def _welcome(self, connection: Connection) -> None:
         """Have callbacks of ``open`` say who we are, then let everybody else send."""
@@ -411,10 +398,36 @@ class Client:
         else:
             self._connection = connection
 
+    def _ended(self, connection: Connection) -> None:
+        """Be told that a connection has ended, before those are who wait for it."""
+        if self._current is not connection or self.state is State.CLOSED:
+            return
+        lasted = asyncio.get_running_loop().time() - self._working_since
+        if lasted >= self._backoff.cap:
+            self._attempt = 0
+        self._lost(ConnectionClosed(connection.ended), connection.kick, connection.code)
+
+    def _lost(self, error: Exception, kick: Kicked | None, code: int) -> None:
+        """Come back in a while; or be closed."""
+        self._connection = self._current = None
+        if kick is not None:
+            self.kick = kick
+            self.events.emit("kick", kick)
+        if self.state is State.CLOSED:
+            return
+        if not self._returns(error, kick, code):
+            self._end(error, code)
+            return
+        self._step(Input.LOST)
+        self._pause = delay(self._attempt, self._backoff, random.random)
+        self._attempt += 1
+        told = Reconnecting(self._attempt, self._pause, str(error), code)
+        self.events.emit("reconnecting", told)
+
     def _returns(self, error: Exception, kick: Kicked | None, code: int) -> bool:
-        if isinstance(error, ConnectionRefused) or not isinstance(
-            error, ConnectionClosed | TimeoutError
-        ):
+        if isinstance(error, ConnectionRefused):
+            return False
+        if not isinstance(error, ConnectionClosed | TimeoutError):
             return False
         if self._connections == 0 and not self._backoff.first:
             return False
@@ -433,6 +446,7 @@ class Client:
         if self.state is State.CLOSED:
             return
         self._step(Input.OVER)
+        self._connection = None
         self.closed = str(error) or type(error).__name__
         self.close_code = code
         self._outbox.fail(ConnectionClosed(self.closed))
@@ -450,11 +464,11 @@ class Client:
 
     async def close(self) -> None:
         """Close, in a few seconds at most; a second time is harmless."""
+        self._end(ConnectionClosed("closed by this side"), NORMAL)
         life = self._life
         if life is not None and life is not asyncio.current_task():
             life.cancel()
             await asyncio.gather(life, return_exceptions=True)
-        self._end(ConnectionClosed("closed by this side"), NORMAL)
 
     async def __aenter__(self) -> Self:
         return self

@@ -60,6 +60,7 @@ class Connection:
     Args:
         stream: Open; closed by :meth:`close`.
         pushed: Takes each push.
+        over: Is told of the end, before those are who wait for answers.
 
     Attributes:
         greeting: What the server has answered; there after :meth:`greet`.
@@ -70,17 +71,24 @@ class Connection:
 
     greeting: Greeting
 
-    def __init__(self, stream: Stream, pushed: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        pushed: Callable[[Message], None],
+        over: Callable[[Connection], None],
+    ) -> None:
         self.kick: Kicked | None = None
         self.code = 0
         self.ended = ""
         self._stream = stream
         self._core = ClientConnection()
         self._pushed = pushed
+        self._over = over
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._early: list[ClientEvent] = []
         self._beats = 0  # to be answered
         self._beat: asyncio.Task[None] | None = None
+        self._finished = asyncio.Event()
         self._heard = 0.0
         self._watch: asyncio.TimerHandle | None = None
 
@@ -198,20 +206,21 @@ class Connection:
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            await self._stream.write(packet)
+            with contextlib.suppress(ConnectionClosed):  # why: the next read tells
+                await self._stream.write(packet)
             return await future
-        except ConnectionClosed as error:
-            raise ConnectionClosed(self.ended or str(error), sent=True) from None
         finally:
             del self._waiting[number]
-            if future.done() and not future.cancelled():
-                future.exception()  # seen, should the write have failed first
 
     async def notify(self, route: str, payload: bytes) -> None:
         """Say, and expect no answer; raises as :meth:`request`."""
         if self.ended:
             raise ConnectionClosed(self.ended)
-        await self._stream.write(self._core.notify(route, payload))
+        try:
+            await self._stream.write(self._core.notify(route, payload))
+        except ConnectionClosed:  # why: the next read tells
+            await self._finished.wait()
+            raise ConnectionClosed(self.ended, sent=True) from None
 
     @property
     def waiting(self) -> int:
@@ -230,6 +239,8 @@ class Connection:
             self._watch.cancel()
         if self._beat is not None:
             self._beat.cancel()
+        self._finished.set()
+        self._over(self)
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(ConnectionClosed(reason, sent=True))
