@@ -110,6 +110,25 @@ async def test_a_frozen_link_is_given_up_and_another_backend_serves() -> None:
         assert first.address in gate.linked
 
 
+async def test_what_comes_after_the_end_of_its_link_is_not_served() -> None:
+    async with cluster(backends=1) as made:
+        (gate,), (backend,) = made.gates, made.backends["rooms"]
+        client = await made.connect()
+        line = made.line(gate, backend)
+        line.freeze()
+        waiting = asyncio.create_task(client.request("Parlour.join", "ann"))
+        while gate.linked or backend.linked:
+            await made.clock.advance(0.1)
+        line.thaw()  # while both still say farewell on the old link
+        with pytest.raises(RequestError) as caught:
+            await waiting
+        assert caught.value.status == 503
+        await made.clock.advance(2)
+        assert backend.sessions(1) == []
+        assert made.count(backend, "nano_dropped_total", reason="ended") > 0
+        assert await client.request("Parlour.join", "ann") == 3
+
+
 async def test_a_link_that_loses_a_batch_has_its_request_time_out() -> None:
     async with cluster(backends=1) as made:
         line = made.line(made.gates[0], made.backends["rooms"][0])
