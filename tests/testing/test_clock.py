@@ -63,6 +63,14 @@ async def test_time_outs_follow_it() -> None:
         assert clock.now - begun == pytest.approx(30)
 
 
+async def test_a_deadline_from_outside_goes_by_real_time() -> None:
+    async with asyncio.timeout(60) as outer:
+        with ManualClock() as clock:
+            assert clock.now == 1
+            await clock.advance(1)
+    assert not outer.expired()
+
+
 async def test_without_jumps_time_passes_in_advance_only() -> None:
     with ManualClock(jump=False) as clock:
         done = asyncio.create_task(asyncio.sleep(5))

@@ -31,6 +31,13 @@ __all__ = ["PATIENCE", "ManualClock", "NothingHappens"]
 PATIENCE: Final = 3600.0
 """Seconds that may pass by themselves before a test is taken to wait in vain."""
 
+BEGINNING: Final = 1.0
+"""The loop's time at first: always the same, for sums of fractions depend on it.
+
+Machines count from their start, so a deadline from outside of the block is further away
+in there; it goes by real time again when the block is over.
+"""
+
 MIDNIGHT: Final = 1_767_225_600.0  # the first of January 2026, in seconds since 1970
 
 
@@ -114,7 +121,7 @@ class ManualClock:
             )
         if self._undo or "time" in vars(loop):
             raise UsageError("the event loop goes by a manual clock already; share it")
-        self._now = self._begun = self._horizon = loop.time()
+        self._now = self._begun = self._horizon = BEGINNING
         self._limit = self._now + self._patience
         self._real_select = selector.select
         in_executor = loop.run_in_executor
