@@ -268,6 +268,55 @@ async def test_a_log_in_that_fails_is_the_end(node: MemoryNode) -> None:
     assert await client.wait_closed() == "no password"
 
 
+async def test_a_log_in_ends_with_its_connection(node: MemoryNode) -> None:
+    client = await node.connect(reconnect=True)
+    begun: list[int] = []
+
+    async def log_in(_: Greeting) -> None:
+        begun.append(len(begun))
+        if len(begun) == 1:
+            await asyncio.Event().wait()
+
+    client.events.on("open", log_in)
+    await lose(node, client)
+    await node.clock.advance(1)
+    assert begun == [0]
+    await lose(node, client)
+    assert await client.request("Desk.say", "back") == "back"
+    assert begun == [0, 1]
+
+
+async def test_a_callback_may_close_the_client(node: MemoryNode) -> None:
+    async def opener() -> Stream:
+        return node.stream()
+
+    client = Client(opener, reconnect=True)
+
+    async def close(_: Greeting) -> None:
+        await client.close()
+
+    client.events.on("open", close)
+    with pytest.raises(ConnectionClosed, match="closed by this side"):
+        await client.open()
+    assert client.state is State.CLOSED
+
+
+async def test_callbacks_that_would_never_be_called_are_refused(
+    node: MemoryNode,
+) -> None:
+    client = await node.connect()
+
+    async def callback(_: object) -> None:
+        pytest.fail("nobody awaits this")
+
+    with pytest.raises(UsageError, match="open, reconnecting, reconnected, kick"):
+        client.events.on("opened", print)
+    with pytest.raises(UsageError, match="make it a plain def"):
+        client.events.on("close", callback)
+    with pytest.raises(UsageError, match="make it a plain def"):
+        client.on("onItem", callback)  # type: ignore[arg-type]
+
+
 async def test_closing_while_it_waits_leaves_nothing(node: MemoryNode) -> None:
     client = await node.connect(reconnect=True)
     await lose(node, client)

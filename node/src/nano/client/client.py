@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 OUTBOX_BYTES: Final = 65_536
 NORMAL: Final = 1000
+EVENTS: Final = ("open", "reconnecting", "reconnected", "kick", "close", "error")
+AWAITED: Final = ("open", "reconnected")
 
 Opener = Callable[[], Awaitable[Stream]]
 ReconnectAfterKick = Callable[[Kicked, int], bool]
@@ -129,7 +131,7 @@ class Client:
         self.close_code = 0
         self.kick: Kicked | None = None
         self.greeting: Greeting | None = None
-        self.events = Callbacks(self._failed)
+        self.events = Callbacks(self._failed, EVENTS, AWAITED)
         self.request_timeout = request_timeout
         self._open_stream = _opener(url)
         self._user = user
@@ -350,6 +352,7 @@ class Client:
             elif not connection.ended:
                 self._lost(error, connection.kick, connection.code or ABNORMAL)
         finally:
+            self._current = None
             if connection is not None:
                 await connection.close()
 
@@ -366,25 +369,28 @@ class Client:
         self._step(Input.ACCEPTED)
         self._connections += 1
         self.greeting = connection.greeting
+        work = self._welcome(connection)  # first, that the end does not come before it
+        welcome = asyncio.create_task(work, name="nano client open")
         running = asyncio.create_task(connection.run(), name="nano client reader")
+        both = (welcome, running)
         try:
-            await self._welcome(connection)
-            await running
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if welcome.done():
+                await welcome
+                await running
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
 
     async def _welcome(self, connection: Connection) -> None:
         """Have callbacks of ``open`` say who we are, then let everybody else send."""
-        token = _welcoming.set(connection)
-        try:
-            names = ["open"] if self._connections == 1 else ["open", "reconnected"]
-            for name in names:
-                for made in self.events.emit(name, connection.greeting):
-                    if inspect.isawaitable(made):
-                        await made
-        finally:
-            _welcoming.reset(token)
+        _welcoming.set(connection)  # of this task, and those that it makes
+        names = ["open"] if self._connections == 1 else ["open", "reconnected"]
+        for name in names:
+            for made in self.events.emit(name, connection.greeting):
+                if inspect.isawaitable(made):
+                    await made
         self._let_go(connection)
         if self._opening is not None and not self._opening.done():
             self._opening.set_result(None)
@@ -468,7 +474,7 @@ class Client:
         life = self._life
         if life is not None and life is not asyncio.current_task():
             life.cancel()
-            await asyncio.gather(life, return_exceptions=True)
+            await asyncio.wait({life})  # it may be waiting for who calls this
 
     async def __aenter__(self) -> Self:
         return self
