@@ -177,6 +177,7 @@ async def test_a_gate_that_is_killed_ends_its_clients() -> None:
         await made.kill(made.gates[0])
         with pytest.raises(ConnectionClosed):
             await ann.request("Lobby.hello")
+        assert (ann.closed, ann.kick) == ("the server closed the connection", None)
         assert await bob.next_push("onLeave") == "ann"
         assert made.count(made.gates[1], "nano_members", role="gate") == 1
 

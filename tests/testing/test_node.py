@@ -136,6 +136,20 @@ async def test_a_test_can_speak_the_protocol_itself() -> None:
         assert node.count("nano_connections_closed_total", reason="protocol-error") == 1
 
 
+class Mirror(Component):
+    @handler
+    def back(self, session: Session, data: bytes) -> bytes:
+        session.push("onBack", data[::-1])
+        return data
+
+
+async def test_clients_speak_the_format_of_the_node() -> None:
+    async with MemoryNode(Mirror, serializer="raw") as node:
+        client = await node.connect()
+        assert await client.request("Mirror.back", b"\x00\x01") == b"\x00\x01"
+        assert await client.next_push("onBack") == b"\x01\x00"
+
+
 async def test_nodes_can_share_a_clock() -> None:
     with ManualClock() as clock:
         nodes = [MemoryNode(Parlour, clock=clock) for _ in range(2)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import socket
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -47,6 +48,8 @@ class MemoryListener:
         self._door = Doorway(front, front.metrics.listener(name), terms)
         self._open = False
         self._port = FIRST_PORT
+        self._lines: weakref.WeakValueDictionary[int, Line]
+        self._lines = weakref.WeakValueDictionary()  # by port, and so in order
 
     @property
     def address(self) -> str:
@@ -73,7 +76,14 @@ class MemoryListener:
         if not self._open:
             raise ConnectionClosed(f"cannot connect to memory:{self.name}: it is shut")
         self._port += 1
+        self._lines[self._port] = line
         return connect(TcpTransport(self._door), line, (host, self._port))
+
+    def lose(self) -> None:
+        """Let nobody in any more, and cut everybody off without a word."""
+        self._open = False
+        for line in list(self._lines.values()):
+            line.cut()
 
     async def stop(self) -> None:
         """Let nobody in any more, and wait until everybody has gone."""

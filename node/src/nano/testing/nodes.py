@@ -302,6 +302,8 @@ class MemoryCluster(_Nodes):
 
     async def kill(self, node: Node) -> None:
         """Let *node* be gone without a word to its peers or clients, links and all."""
+        for listener in self._worlds[node].listeners.values():
+            listener.lose()
         self.network.lose(node.address)
         await node.stop()
 
