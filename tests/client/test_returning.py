@@ -225,6 +225,34 @@ async def test_the_user_is_asked_for_before_every_greeting(node: MemoryNode) -> 
     assert client.state is State.WORKING
 
 
+@pytest.mark.parametrize("resume", [True, False])
+async def test_a_session_is_taken_up_again_if_both_sides_want_it(resume: bool) -> None:
+    async with MemoryNode(Desk, resume_seconds=20) as node:
+        client = await node.connect(reconnect=True, resume=resume)
+        assert client.greeting is not None
+        assert bool(client.greeting.resume) is resume
+        (before,) = node.node.sessions(9)
+        for _ in range(2):
+            await lose(node, client)
+            await node.clock.advance(5)
+            assert client.greeting.resumed is resume
+            (after,) = node.node.sessions(9)
+            assert (after["id"] == before["id"]) is resume
+        client.line.freeze()
+        await lose(node, client)
+        await node.clock.advance(30)
+        client.line.thaw()
+        await node.clock.advance(30)
+        assert (client.state, client.greeting.resumed) == (State.WORKING, False)
+
+
+async def test_who_does_not_come_back_asks_for_no_token() -> None:
+    async with MemoryNode(Desk, resume_seconds=20) as node:
+        client = await node.connect()
+        assert client.greeting is not None
+        assert client.greeting.resume == ""
+
+
 async def test_who_is_refused_stays_away_and_reads_why(node: MemoryNode) -> None:
     with pytest.raises(ConnectionRefused) as caught:
         await node.connect(user="stranger", reconnect=Backoff(first=True))

@@ -15,12 +15,13 @@ The client answers heartbeats by itself, and gives up a server that has sent not
 two of them.  When the connection ends, everything that waits gets
 :class:`~nano.errors.ConnectionClosed` with the reason that the server gave; with
 ``reconnect=True`` the client then comes back, as the JavaScript client does.  The
-session is a new one, so say who you are for each::
+session may be a new one, so say who you are again::
 
     client = nano.client.Client("ws://127.0.0.1:3250/", reconnect=True)
 
     async def log_in(greeting: nano.client.Greeting) -> None:
-        await client.request("Lobby.login", {"token": token})
+        if not greeting.resumed:
+            await client.request("Lobby.login", {"token": token})
 
     client.events.on("open", log_in)
     async with await client.open():
@@ -60,6 +61,7 @@ async def connect(
     request_timeout: float = 10.0,
     serializer: SerializerName = "json",
     reconnect: bool | Backoff = False,
+    resume: bool = True,
     outbox_bytes: int = OUTBOX_BYTES,
 ) -> Client:
     """Connect and be greeted; the arguments are those of :class:`Client`.
@@ -77,6 +79,7 @@ async def connect(
         request_timeout=request_timeout,
         serializer=serializer,
         reconnect=reconnect,
+        resume=resume,
         outbox_bytes=outbox_bytes,
     )
     return await client.open()

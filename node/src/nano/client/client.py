@@ -89,6 +89,8 @@ class Client:
         reconnect_after_kick: Decides, by the kick and the close code, whether to come
             back after one.  By default if the kick says so, or the close code does
             (1001, 1012, 1013), or if it was for silence.
+        resume: Go on with the same session after a connection that was cut, if the
+            server offers it; ``greeting.resumed`` says whether it did.
         outbox_bytes: How much may wait while there is no connection.
 
     Attributes:
@@ -124,6 +126,7 @@ class Client:
         serializer: SerializerName = "json",
         reconnect: bool | Backoff = False,
         reconnect_after_kick: ReconnectAfterKick | None = None,
+        resume: bool = True,
         outbox_bytes: int = OUTBOX_BYTES,
     ) -> None:
         self.state = State.IDLE
@@ -139,6 +142,8 @@ class Client:
         self._serializer = by_name(serializer)
         self._backoff = _backoff(reconnect)
         self._reconnect_after_kick = reconnect_after_kick
+        # the token of the session to go on with; None: not even asked for
+        self._resume = "" if resume and self._backoff.attempts else None
         self._decoders: dict[Any, Callable[[bytes], Any]] = {}
         self._callbacks = Callbacks(self._failed)
         self._pushes: dict[str, list[Pushes]] = {}
@@ -341,7 +346,7 @@ class Client:
                 stream = await self._open_stream()
                 connection = Connection(stream, self.pushed, self._ended)
                 self._step(Input.OPENED)
-                await connection.greet(await self._introduction())
+                await connection.greet(await self._introduction(), self._resume)
             await self._work(connection)
         except Exception as error:
             if late.expired():
@@ -369,6 +374,8 @@ class Client:
         self._step(Input.ACCEPTED)
         self._connections += 1
         self.greeting = connection.greeting
+        if self._resume is not None:
+            self._resume = connection.greeting.resume
         work = self._welcome(connection)  # first, that the end does not come before it
         welcome = asyncio.create_task(work, name="nano client open")
         running = asyncio.create_task(connection.run(), name="nano client reader")

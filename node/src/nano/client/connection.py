@@ -44,6 +44,8 @@ class Greeting(msgspec.Struct, frozen=True):
     Attributes:
         code: 200.
         heartbeat: Seconds between its heartbeats; 0 if it sends none.
+        resume: The token by which the session can be taken up; empty: there is none.
+        resumed: The session is the one that was, and goes on.
         answer: The whole, decoded: ``sys`` holds ``heartbeat``, ``servertime``,
             ``dict`` and whatever else the server tells; beside it is what the
             application's validator adds.
@@ -51,6 +53,8 @@ class Greeting(msgspec.Struct, frozen=True):
 
     code: int
     heartbeat: float
+    resume: str
+    resumed: bool
     answer: dict[str, Any]
 
 
@@ -94,14 +98,18 @@ class Connection:
 
     # ------------------------------------------------------------- the greeting
 
-    async def greet(self, user: Any) -> None:
+    async def greet(self, user: Any, resume: str | None = None) -> None:
         """Shake hands.
+
+        Args:
+            user: What the server's handshake validator wants, JSON-able.
+            resume: The token of a session to go on with; empty: ask for one.
 
         Raises:
             ConnectionRefused: The server does not let us in.
             ConnectionClosed: It has sent us away, or makes no sense.
         """
-        await self._stream.write(self._core.greet(user))
+        await self._stream.write(self._core.greet(user, resume))
         while not self._core.accepted:
             data = await self._stream.read()
             if not data:
@@ -121,7 +129,10 @@ class Connection:
         answer = msgspec.json.decode(event.body)
         if event.code != 200:
             raise ConnectionRefused(event.code, answer)
-        self.greeting = Greeting(event.code, event.heartbeat, answer)
+        resumed = event.epoch > 1
+        self.greeting = Greeting(
+            event.code, event.heartbeat, event.resume, resumed, answer
+        )
 
     def _understand(self, data: bytes) -> list[ClientEvent]:
         try:
