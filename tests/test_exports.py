@@ -72,7 +72,19 @@ def test_an_application_finds_what_it_needs_in_nano() -> None:
                 "connect",
             ],
         ),
-        (nano.testing, ["LocalCluster"]),
+        (
+            nano.testing,
+            [
+                "Course",
+                "Line",
+                "LocalCluster",
+                "ManualClock",
+                "MemoryClient",
+                "MemoryCluster",
+                "MemoryNode",
+                "NothingHappens",
+            ],
+        ),
     ],
 )
 def test_tools_for_programs_and_tests_are_where_they_belong(
