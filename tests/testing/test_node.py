@@ -12,7 +12,7 @@ import pytest
 from nano import Component, RequestError, Session, handler
 from nano.errors import ConnectionClosed, UsageError
 from nano.runtime.greeting import Handshake
-from nano.testing import ManualClock, MemoryNode
+from nano.testing import ManualClock, MemoryNode, NothingHappens
 
 from .parlour import Parlour
 
@@ -188,3 +188,44 @@ class WithUnittest(unittest.IsolatedAsyncioTestCase):
         assert await client.request("Parlour.join", "ann") == 3
         await self.node.clock.advance(5.5)
         assert self.node.component(Parlour).ticks == 5
+
+
+def test_a_test_that_waits_in_vain_ends_and_leaves_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ends: list[str] = []
+
+    async def main() -> None:
+        parlour = Parlour()
+        with ManualClock(patience=60) as clock:
+            try:
+                async with MemoryNode(parlour, clock=clock) as node:
+                    client = await node.connect()
+                    await client.request("Parlour.promise", timeout=50)
+            except RequestError as error:
+                ends.append(str(error))
+            async with MemoryNode(parlour, clock=clock) as node:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ends.append("cancelled")
+        pytest.fail("it has come")
+
+    with pytest.raises(NothingHappens, match="60 s have passed"):
+        asyncio.run(main())
+    assert ends == ["NANO-504: Parlour.promise was not answered in time", "cancelled"]
+    assert "never retrieved" not in caplog.text
+
+
+async def test_whatever_the_test_raises_the_node_is_stopped() -> None:
+    parlour = Parlour()
+
+    async def test() -> None:
+        async with MemoryNode(parlour) as node:
+            await node.connect()
+            raise LookupError("a bug")
+
+    with pytest.raises(LookupError, match="a bug"):
+        await test()
+    assert parlour.hooks[-1] == "stop"
+    assert asyncio.all_tasks() == {asyncio.current_task()}
