@@ -135,8 +135,9 @@ async def test_everything_is_as_before_afterwards() -> None:
     assert "time" not in vars(loop)
     assert abs(loop.time() - time.monotonic()) < 50  # not a hundred seconds ahead
     clock = ManualClock()
-    with pytest.raises(UsageError, match="not installed"):
-        await clock.settle()
+    for using in (clock.settle(), clock.advance(1)):
+        with pytest.raises(UsageError, match="not installed"):
+            await using
 
 
 def test_it_says_where_it_cannot_be_used() -> None:

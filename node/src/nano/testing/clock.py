@@ -90,6 +90,7 @@ class ManualClock:
         Raises:
             UsageError: The clock is not installed.
         """
+        self._check_installed()
         self._horizon = self._now + seconds
         self._limit = self._horizon + self._patience
         await asyncio.sleep(seconds)
@@ -102,11 +103,14 @@ class ManualClock:
         Raises:
             UsageError: The clock is not installed.
         """
-        if not self._undo:
-            raise UsageError("the clock is not installed: use it in a with statement")
+        self._check_installed()
         waiter = asyncio.get_running_loop().create_future()
         self._settling.append(waiter)
         await waiter
+
+    def _check_installed(self) -> None:
+        if not self._undo:
+            raise UsageError("the clock is not installed: use it in a with statement")
 
     # ---------------------------------------------------------------- the loop
 
