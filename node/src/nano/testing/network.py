@@ -23,7 +23,8 @@ from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberRemoved
 from nano.errors import ClusterError, ConnectionClosed
 from nano.node.world import Cluster, Entrance, World
-from nano.runtime.component import Component, NodeInfo
+from nano.runtime.component import Component
+from nano.runtime.info import NodeInfo
 from nano.testing.clock import ManualClock
 from nano.testing.faults import Line
 from nano.testing.memory import MemoryStream, stream_pair
