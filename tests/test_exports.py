@@ -58,8 +58,33 @@ def test_an_application_finds_what_it_needs_in_nano() -> None:
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        (nano.client, ["Client", "connect"]),
-        (nano.testing, ["LocalCluster"]),
+        (
+            nano.client,
+            [
+                "Backoff",
+                "Client",
+                "Closed",
+                "Greeting",
+                "Kicked",
+                "Pushes",
+                "Reconnecting",
+                "State",
+                "connect",
+            ],
+        ),
+        (
+            nano.testing,
+            [
+                "Course",
+                "Line",
+                "LocalCluster",
+                "ManualClock",
+                "MemoryClient",
+                "MemoryCluster",
+                "MemoryNode",
+                "NothingHappens",
+            ],
+        ),
     ],
 )
 def test_tools_for_programs_and_tests_are_where_they_belong(

@@ -214,9 +214,9 @@ async def test_a_request_without_an_answer_times_out_and_is_forgotten(
     async with await nano.client.connect(server.url) as client:
         with pytest.raises(TimeoutError):
             await client.request("r", None, timeout=0.01)
-        assert client._waiting == {}
+        assert client.unanswered == 0
         assert await client.request("r", None) == "in time"
-        assert client._waiting == {}
+        assert client.unanswered == 0
 
 
 async def test_what_cannot_be_encoded_is_not_sent(server: Server) -> None:
@@ -228,4 +228,4 @@ async def test_what_cannot_be_encoded_is_not_sent(server: Server) -> None:
             await client.request("r" * 256, None)
         with pytest.raises(NanoError, match="255 is the most"):
             await client.notify("r" * 256, None)
-        assert client._waiting == {}
+        assert client.unanswered == 0

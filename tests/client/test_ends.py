@@ -101,6 +101,60 @@ async def test_every_end_has_a_reason(server: Server, end: object, reason: str) 
     assert client.closed == reason
 
 
+async def test_the_close_code_is_the_sockets_where_it_has_one(server: Server) -> None:
+    server.behave(kick)
+    async with await nano.client.connect(server.url) as client:
+        await reason_of(client)
+        assert client.close_code == (1000 if server.scheme == "ws" else 1006)
+        assert client.kick == nano.client.Kicked("too loud")
+
+
+async def test_a_server_that_falls_silent_is_given_up(server: Server) -> None:
+    @server.behave
+    async def _(peer: Peer) -> None:
+        await peer.greet(heartbeat=0.05)
+        while await peer.receive():
+            pass
+
+    async with await nano.client.connect(server.url) as client:
+        reason = "heartbeat timeout: the server was silent for 0.1 s"
+        assert await reason_of(client) == reason
+        assert client.close_code == 4008
+
+
+async def test_a_kick_that_no_close_follows_is_the_end_all_the_same(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nano.client.connection.CLOSING_TIME", 0.05)
+
+    @server.behave
+    async def _(peer: Peer) -> None:
+        await let_in(peer)
+        await peer.write(peer.core.kick("too loud"))
+        while await peer.receive():
+            pass
+
+    async with await nano.client.connect(server.url) as client:
+        assert await reason_of(client) == "too loud"
+
+
+async def test_a_client_comes_back_to_the_same_server(server: Server) -> None:
+    @server.behave
+    async def _(peer: Peer) -> None:
+        await peer.greet()
+        message = await peer.message()
+        if message.route == "Room.answer":
+            await peer.answer(message.id, b"42")
+            await peer.receive()
+
+    backoff = nano.client.Backoff(base=0.01)
+    async with await nano.client.connect(server.url, reconnect=backoff) as client:
+        with pytest.raises(ConnectionClosed):
+            await client.request("Room.leave")
+        assert client.state is nano.client.State.WAITING
+        assert await client.request("Room.answer") == 42
+
+
 async def test_whoever_waits_when_the_end_comes_learns_the_reason(
     server: Server,
 ) -> None:

@@ -136,15 +136,9 @@ async def test_payloads_of_all_sizes_go_through(
     here: Place, transport: str, size: int
 ) -> None:
     url = here.tcp_url if transport == "tcp" else here.ws_url
-    async with await nano.client.connect(url) as client:
-        number, packet = client._connection.request("Room.Raw", b"1" * size)
-        waiting = asyncio.get_running_loop().create_future()
-        client._waiting[number] = waiting
-        await client._stream.write(packet)
-        async with asyncio.timeout(PATIENCE):
-            message = await waiting
-        assert message.payload == b"raw:" + b"1" * size
-        client._waiting.clear()
+    async with await nano.client.connect(url, serializer="raw") as client:
+        answer = await client.request("Room.Raw", b"1" * size, timeout=PATIENCE)
+    assert answer == b"raw:" + b"1" * size
 
 
 async def test_small_writes_do_not_wait_for_each_other(here: Place) -> None:

@@ -430,10 +430,14 @@ async def test_a_stop_ends_handshakes_that_are_under_way(files: Files) -> None:
 # -------------------------------------------------------- new certificates
 
 
-def shown(client: nano.client.Client) -> bytes:
-    """Return the certificate that a client was shown."""
-    transport = client._stream._writer.transport  # type: ignore[attr-defined]
-    found: bytes = transport.get_extra_info("ssl_object").getpeercert(True)
+async def shown(here: Place, context: ssl.SSLContext) -> bytes:
+    """Return the certificate that a new connection is shown."""
+    _, writer = await asyncio.open_connection(
+        *here.at, ssl=context, server_hostname="localhost"
+    )
+    found: bytes = writer.get_extra_info("ssl_object").getpeercert(True)
+    writer.close()
+    await writer.wait_closed()
     return found
 
 
@@ -446,11 +450,12 @@ async def test_a_new_certificate_is_for_new_connections_and_disturbs_no_old_one(
         place(files, "tcp") as here,
         await nano.client.connect(here.url, ssl=context) as old,
     ):
+        assert await shown(here, context) == first
         second = files.issue()
         here.listener.tick(0)
         here.listener.tick(LOOK_AFTER)
+        assert await shown(here, context) == second
         async with await nano.client.connect(here.url, ssl=context) as new:
-            assert [shown(old), shown(new)] == [first, second]
             for client in (old, new):
                 assert await client.request("Room.Fast", 7) == 7
         assert here.hall.counts("tcp").certificates == {"taken": 1}
@@ -471,8 +476,7 @@ async def test_a_broken_certificate_is_reported_once_and_the_old_one_stays(
                 here.listener.tick(0)
                 here.listener.tick(LOOK_AFTER)
                 here.listener._certificate._looked = None  # type: ignore[union-attr]
-        async with await nano.client.connect(here.url, ssl=context) as client:
-            assert shown(client) == first
+        assert await shown(here, context) == first
         assert here.hall.counts("tcp").certificates == {"refused": 2}
         one, two = (it for it in caplog.records if it.levelno == logging.ERROR)
         assert "keeps its certificate" in one.getMessage()
@@ -482,8 +486,7 @@ async def test_a_broken_certificate_is_reported_once_and_the_old_one_stays(
         third = files.issue()
         here.listener.tick(0)
         here.listener.tick(LOOK_AFTER)
-        async with await nano.client.connect(here.url, ssl=context) as client:
-            assert shown(client) == third
+        assert await shown(here, context) == third
 
 
 def test_files_that_vanish_for_a_while_change_nothing(files: Files) -> None:

@@ -11,6 +11,8 @@
     ├── HandshakeRefused      a client may not come in (raised by an application)
     ├── RequestError          a request was answered with an error (seen by who asked)
     ├── ConnectionClosed      there is nobody left to talk to, with the reason
+    │   └── ConnectionRefused the server does not let this client in, with its answer
+    ├── OutboxFull            a client is not connected, and too much waits for it to be
     ├── GroupClosed           a group is used after its close
     ├── QueueFull             more is handed in than can be done
     └── ClusterError          another node could not be reached or refused
@@ -35,10 +37,12 @@ __all__ = [
     "UNAVAILABLE",
     "ClusterError",
     "ConnectionClosed",
+    "ConnectionRefused",
     "EncodeError",
     "GroupClosed",
     "HandshakeRefused",
     "NanoError",
+    "OutboxFull",
     "PacketTooLarge",
     "PayloadError",
     "ProtocolError",
@@ -134,7 +138,33 @@ class HandshakeRefused(NanoError):
 
 
 class ConnectionClosed(NanoError):
-    """The connection is closed; the text is the reason, where one is known."""
+    """The connection is closed; the text is the reason, where one is known.
+
+    Attributes:
+        sent: The request that this ends was on its way: it may have been carried out.
+    """
+
+    def __init__(self, reason: str, *, sent: bool = False) -> None:
+        super().__init__(reason)
+        self.sent = sent
+
+
+class ConnectionRefused(ConnectionClosed):
+    """The server has answered the handshake with something else than 200.
+
+    Attributes:
+        code: What it has answered.
+        answer: The whole answer, decoded; a handshake validator decides what is in it.
+    """
+
+    def __init__(self, code: int, answer: Mapping[str, Any]) -> None:
+        super().__init__(f"the server refuses with code {code}")
+        self.code = code
+        self.answer = answer
+
+
+class OutboxFull(NanoError):
+    """A client is not connected at this moment, and too much waits for it to be."""
 
 
 class GroupClosed(NanoError):

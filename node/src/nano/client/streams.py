@@ -16,9 +16,10 @@ from websockets.exceptions import InvalidHandshake
 
 from nano.errors import ConnectionClosed, UsageError
 
-__all__ = ["Stream", "open_stream", "verifying"]
+__all__ = ["ABNORMAL", "SocketStream", "Stream", "open_stream", "verifying"]
 
 READ_SIZE = 65536
+ABNORMAL = 1006  # RFC 6455: the connection has ended without a close frame
 WRONG_FORM = (
     "{!r} is none of tcp://host:port, tls://host:port, ws://host:port/path, "
     "wss://host:port/path and unix:///path"
@@ -28,6 +29,10 @@ SECURE: Final = ("tls", "wss")
 
 class Stream(Protocol):
     """Bytes both ways."""
+
+    @property
+    def close_code(self) -> int:
+        """WebSocket's close code, of whoever closed; 1006 where there is none."""
 
     async def read(self) -> bytes:
         """Return what has come; empty at the end of the stream."""
@@ -45,6 +50,8 @@ class Stream(Protocol):
 
 class SocketStream:
     """A stream over TCP, over TLS, or over a socket of this machine."""
+
+    close_code = ABNORMAL
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
         self._reader = reader
@@ -75,6 +82,9 @@ class SocketStream:
             await self._writer.wait_closed()
         except (ConnectionError, TimeoutError, ssl.SSLError):
             return
+        except asyncio.CancelledError:
+            self._writer.transport.abort()  # what still waits is not read any more
+            raise
 
 
 class WebSocketStream:
@@ -82,6 +92,11 @@ class WebSocketStream:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
+
+    @property
+    def close_code(self) -> int:
+        """WebSocket's close code, of whoever closed; 1006 where there is none."""
+        return self._websocket.close_code or ABNORMAL
 
     async def read(self) -> bytes:
         """Return what has come; empty at the end of the stream."""

@@ -249,6 +249,11 @@ class Links:
     # ---------------------------------------------------------------- envelopes
 
     def _receive(self, link: Link, envelope: pb.Envelope) -> None:
+        if link.reason and envelope.kind != pb.GOODBYE:
+            # Whoever served its sessions was told of the end: a mirror that is made
+            # now would answer on a link that carries nothing any more, for ever.
+            self._metrics.dropped["link", "ended"] += 1
+            return
         act = self._acts.get(envelope.kind)
         if act is None:
             self._metrics.dropped["link", "unsupported"] += 1

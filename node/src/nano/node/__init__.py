@@ -15,7 +15,6 @@ import dataclasses
 import gc
 import logging
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -30,10 +29,7 @@ from nano.cluster.links import Links
 from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.mirrors import Mirrors
-from nano.cluster.refusals import NoMessages
 from nano.cluster.routes import Forwarder
-from nano.cluster.server import ClusterServer
-from nano.cluster.streams import DialledLink, LinkService
 from nano.errors import UsageError
 from nano.metrics import Metrics
 from nano.node.gate import (
@@ -45,6 +41,7 @@ from nano.node.gate import (
 from nano.node.malloc import keep_memory
 from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
+from nano.node.world import World
 from nano.runtime.calls import Calls
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
@@ -53,7 +50,6 @@ from nano.runtime.greeting import Greeter
 from nano.runtime.groups import Groups
 from nano.runtime.inbox import Inbox
 from nano.runtime.info import NodeInfo
-from nano.runtime.loading import load_components
 from nano.runtime.pipeline import Pipelines
 from nano.runtime.sessions import Sessions, tell_components
 from nano.runtime.tasks import FAILURES
@@ -69,18 +65,24 @@ __all__ = ["Node", "NodeOptions", "Role", "run"]
 
 logger = logging.getLogger(__name__)
 
+MACHINE: Final = World()
 STOP_GRACE: Final = 2.0  # seconds that calls of other nodes get to end
 
 
 class Node:
     """One member of a cluster, from start to stop.
 
+    Args:
+        options: What it is to be.
+        world: Where it runs; on this machine unless it is a test.
+
     Raises:
         UsageError: The options contradict each other, or a component is wrong.
     """
 
-    def __init__(self, options: NodeOptions) -> None:
+    def __init__(self, options: NodeOptions, world: World = MACHINE) -> None:
         self._options = options
+        self._world = world
         manifest = options.manifest
         spec, settings = manifest.spec, manifest.spec.settings
         backend = backend_of(options)
@@ -122,7 +124,7 @@ class Node:
             inbox=self._inbox,
             calls=self._calls,
         )
-        self._components = load_components(names, info, options.app_dir)
+        self._components = world.components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
         self._dispatcher.add(self._handlers, Filters(self._components))
         self._calls.add(self._handlers)
@@ -157,7 +159,7 @@ class Node:
         options = self._options
         settings = options.manifest.spec.settings
         public = [item for item in self._handlers if not item.internal]
-        self._cluster = ClusterServer(
+        self._cluster = self._world.cluster(
             Member(
                 address=options.address,
                 label=self._kind or options.role.value,
@@ -171,8 +173,7 @@ class Node:
             master=options.master,
             heartbeat=settings.member_heartbeat_seconds,
             on_change=self._member_changed,
-            calls=NoMessages(),
-            extra=[LinkService(lambda stream: self._links.serve(stream)).attach],
+            serve=lambda stream: self._links.serve(stream),
         )
         self._hello = make_hello(
             self._cluster_name,
@@ -180,7 +181,8 @@ class Node:
             [item.route for item in public],
             [item.route for item in self._handlers if item.internal],
         )
-        self._links = Links(self._hello, DialledLink, self._metrics, time.monotonic)
+        dial = self._world.dialler(options.address)
+        self._links = Links(self._hello, dial, self._metrics, self._world.time)
         Mirrors(self._dispatcher, self._sessions, self._links)
         GroupLinks(self._groups, self._sessions, self._links, self._metrics)
         CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
@@ -200,12 +202,14 @@ class Node:
             self._sessions,
             self._metrics,
             limits(options.manifest.spec.settings),
-            time=time.monotonic,
-            wall=time.time,
+            time=self._world.time,
+            wall=self._world.wall,
             greeter=Greeter(self._components),
         )
         self._ticker.add(front.tick)
-        self._listeners = make_listeners(options, front, self._pipelines)
+        self._listeners = make_listeners(
+            options, front, self._pipelines, self._world.listener
+        )
         for _, listener in self._listeners:
             self._ticker.add(listener.tick)
 

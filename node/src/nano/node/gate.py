@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from nano.errors import UsageError
 from nano.metrics import Metrics
@@ -17,7 +19,14 @@ from nano.transports.listener import Listener
 from nano_manifest import Listener as ListenerSpec
 from nano_manifest import Settings
 
-__all__ = ["client_addresses", "limits", "make_listeners", "start_listener"]
+__all__ = [
+    "Entrance",
+    "client_addresses",
+    "limits",
+    "make_listeners",
+    "real_listener",
+    "start_listener",
+]
 
 
 def limits(settings: Settings) -> Limits:
@@ -37,23 +46,59 @@ def limits(settings: Settings) -> Limits:
     )
 
 
+class Entrance(Protocol):
+    """Where clients come in."""
+
+    @property
+    def address(self) -> str:
+        """Where clients find it, ``host:port``; empty before it was started."""
+
+    async def start(
+        self, host: str, port: int, inherited: socket.socket | None = None
+    ) -> None:
+        """Let them in at an address."""
+
+    async def start_file(
+        self, path: Path, inherited: socket.socket | None = None
+    ) -> None:
+        """Let them in at a file of this machine."""
+
+    def tick(self, now: float) -> None:
+        """Look at what has a time."""
+
+    async def stop(self) -> None:
+        """Let nobody in any more, and wait until everybody has gone."""
+
+
+Maker = Callable[[ListenerSpec, Front, Terms, NodeOptions], Entrance]
+
+
 def make_listeners(
-    options: NodeOptions, front: Front, pipelines: Pipelines
-) -> list[tuple[ListenerSpec, Listener]]:
-    """Return the listeners of a node; only gates have any.
+    options: NodeOptions, front: Front, pipelines: Pipelines, make: Maker
+) -> list[tuple[ListenerSpec, Entrance]]:
+    """Return the listeners of a node, made by *make*; only gates have any.
 
     Raises:
         UsageError: A certificate cannot be used.
     """
     if options.role is not Role.GATE:
         return []
-    made = []
-    for item in options.manifest.spec.gates.listeners:
-        certificate = _certificate(item, options, front.metrics)
-        terms = _terms(item, pipelines)
-        listener = Listener(item.name, item.transport, front, terms, certificate)
-        made.append((item, listener))
-    return made
+    return [
+        (item, make(item, front, _terms(item, pipelines), options))
+        for item in options.manifest.spec.gates.listeners
+    ]
+
+
+def real_listener(
+    item: ListenerSpec, front: Front, terms: Terms, options: NodeOptions
+) -> Entrance:
+    """Return the listener of a node on a machine.
+
+    Raises:
+        UsageError: Its certificate cannot be used.
+    """
+    certificate = _certificate(item, options, front.metrics)
+    return Listener(item.name, item.transport, front, terms, certificate)
 
 
 def client_addresses(options: NodeOptions) -> tuple[str, ...]:
@@ -68,7 +113,7 @@ def client_addresses(options: NodeOptions) -> tuple[str, ...]:
 
 
 async def start_listener(
-    item: ListenerSpec, listener: Listener, options: NodeOptions
+    item: ListenerSpec, listener: Entrance, options: NodeOptions
 ) -> None:
     """Let clients in.
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 from nano.cluster.links import Links
 from nano.cluster.mirrors import MirrorHome
-from nano.cluster.server import ClusterServer
 from nano.metrics import Gauge, Metrics
+from nano.node.gate import Entrance
+from nano.node.world import Cluster
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
-from nano.transports.listener import Listener
 from nano.version import __version__
 
 __all__ = ["Report"]
@@ -40,11 +40,11 @@ class Report:
         self,
         identity: Mapping[str, object],
         *,
-        cluster: ClusterServer,
+        cluster: Cluster,
         links: Links,
         dispatcher: Dispatcher,
         sessions: Sessions,
-        listeners: Mapping[str, Listener],
+        listeners: Mapping[str, Entrance],
     ) -> None:
         self.reason: str | None = "starting"
         self._identity = identity

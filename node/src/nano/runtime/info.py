@@ -272,7 +272,7 @@ class NodeInfo:
 def _there(part: T | None) -> T:
     if part is None:
         message = (
-            "this component is on no node; in a test, nano.testing.LocalCluster is one"
+            "this component is on no node; in a test, nano.testing.MemoryNode is one"
         )
         raise UsageError(message)
     return part

@@ -1,0 +1,313 @@
+"""Where nodes of one process meet: members, links and clients, all in memory.
+
+A :class:`Network` stands for everything between nodes, and takes the master's place:
+who starts is a member at once, who stops is none, and all are told in the same order.
+Links and the connections of clients are real but for their sockets; each pair of ends
+has a :class:`~nano.testing.faults.Line` on which things can go wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket
+import weakref
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from nano.client.streams import SocketStream
+from nano.cluster.drivers import Change
+from nano.cluster.link import Stream
+from nano.cluster.links import Dial
+from nano.cluster.members import Member
+from nano.cluster.membership import MemberAdded, MemberRemoved
+from nano.errors import ClusterError, ConnectionClosed
+from nano.node.gate import Entrance
+from nano.node.options import NodeOptions
+from nano.node.world import Cluster, World
+from nano.runtime.component import Component
+from nano.runtime.info import NodeInfo
+from nano.testing.clock import ManualClock
+from nano.testing.faults import Line
+from nano.testing.memory import MemoryStream, stream_pair
+from nano.testing.pipes import connect
+from nano.transports.connection import TcpTransport
+from nano.transports.context import Doorway, Front, Terms
+from nano_manifest import Listener as ListenerSpec
+
+__all__ = ["MemoryListener", "MemoryWorld", "Network", "Part"]
+
+Part = type[Component] | Component
+"""What a node is made of in a test: a class, or an object made by the test."""
+
+FIRST_PORT: Final = 40_000  # of clients
+
+
+class MemoryListener:
+    """A way in for clients that have no socket; all speak as over TCP."""
+
+    def __init__(self, name: str, front: Front, terms: Terms) -> None:
+        self.name = name
+        self._door = Doorway(front, front.metrics.listener(name), terms)
+        self._open = False
+        self._port = FIRST_PORT
+        self._lines: weakref.WeakValueDictionary[int, Line]
+        self._lines = weakref.WeakValueDictionary()  # by port, and so in order
+
+    @property
+    def address(self) -> str:
+        """Its name, as ``memory:name``; empty before :meth:`start`."""
+        return f"memory:{self.name}" if self._open else ""
+
+    async def start(
+        self, host: str, port: int, inherited: socket.socket | None = None
+    ) -> None:
+        """Let clients in."""
+        del host, port, inherited
+        self._open = True
+
+    async def start_file(
+        self, path: Path, inherited: socket.socket | None = None
+    ) -> None:
+        """Let clients in; there is no file."""
+        del path, inherited
+        self._open = True
+
+    def tick(self, now: float) -> None:
+        """Nothing here has a time of its own."""
+
+    def connect(self, line: Line, host: str) -> SocketStream:
+        """Return the client's end of a new connection.
+
+        Args:
+            line: What may go wrong on it.
+            host: The client's address, as the node sees it.
+
+        Raises:
+            ConnectionClosed: Nobody is let in any more.
+        """
+        if not self._open:
+            raise ConnectionClosed(f"cannot connect to memory:{self.name}: it is shut")
+        self._port += 1
+        self._lines[self._port] = line
+        return connect(TcpTransport(self._door), line, (host, self._port))
+
+    def lose(self) -> None:
+        """Let nobody in any more, and cut everybody off without a word."""
+        self._open = False
+        for line in list(self._lines.values()):
+            line.cut()
+
+    async def stop(self) -> None:
+        """Let nobody in any more, and wait until everybody has gone."""
+        if not self._open:
+            return
+        self._open = False
+        self._door.shut = True
+        for client in list(self._door.open):
+            client.stop()
+        await self._door.deserted.wait()
+
+
+class _Place:
+    """A node's place in a network; see :class:`nano.node.world.Cluster`."""
+
+    def __init__(
+        self,
+        network: Network,
+        me: Member,
+        on_change: Callable[[Change], None],
+        serve: Callable[[Stream], Awaitable[object]],
+    ) -> None:
+        self._network = network
+        self.me = me
+        self.on_change = on_change
+        self.serve = serve
+
+    @property
+    def address(self) -> str:
+        return self.me.address
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        return self._network.members | {self.address: self.me}
+
+    async def start(self) -> None:
+        self._network.open(self)
+
+    async def join(self) -> None:
+        self._network.join(self)
+
+    async def stop(self, grace: float) -> None:
+        del grace
+        self._network.leave(self)
+
+
+class Network:
+    """The ways between the nodes of one process."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, _Place] = {}  # those that can be dialled
+        self._members: dict[str, Member] = {}
+        self._lines: dict[tuple[str, str], Line] = {}
+        self._served: set[asyncio.Task[None]] = set()
+        self._incarnations = 0
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """Those that have joined, by address."""
+        return dict(self._members)
+
+    def line(self, one: str, other: str) -> Line:
+        """Return the line of the links between two addresses; ``up`` leads to *other*.
+
+        There is one for each pair, whether there is a link or not; it outlives them.
+        """
+        if one > other:
+            return self.line(other, one).turned()
+        return self._lines.setdefault((one, other), Line())
+
+    def place(
+        self,
+        me: Member,
+        on_change: Callable[[Change], None],
+        serve: Callable[[Stream], Awaitable[object]],
+    ) -> Cluster:
+        """Return a place for the node *me*."""
+        self._incarnations += 1
+        me = dataclasses.replace(me, incarnation=self._incarnations)
+        return _Place(self, me, on_change, serve)
+
+    def open(self, place: _Place) -> None:
+        """Let others dial *place*."""
+        self._places[place.address] = place
+
+    def join(self, place: _Place) -> None:
+        """Make *place* a member; it is told of the others, and they of it."""
+        for address in self._members:
+            place.on_change(MemberAdded(self._members[address]))
+            self._places[address].on_change(MemberAdded(place.me))
+        self._members[place.address] = place.me
+
+    def leave(self, place: _Place) -> None:
+        """Take *place* out; the others are told."""
+        self._places.pop(place.address, None)
+        if self._members.pop(place.address, None) is not None:
+            for address in self._members:
+                self._places[address].on_change(MemberRemoved(place.me))
+
+    def lose(self, address: str) -> None:
+        """Let the node at *address* be gone without a word, links and all."""
+        for pair, line in self._lines.items():
+            if address in pair:
+                line.cut()
+        place = self._places.get(address)
+        if place is not None:
+            self.leave(place)
+
+    def dial(self, source: str, target: str) -> MemoryStream:
+        """Open a stream for a link.
+
+        Raises:
+            ClusterError: Nobody is there.
+        """
+        place = self._places.get(target)
+        if place is None:
+            raise ClusterError(f"nobody listens at {target}")
+        line = self.line(source, target)
+        near, far = stream_pair(line=line)
+        task = asyncio.create_task(
+            self._serve(place, far, line.on_cut(far.cut)), name=f"link from {source}"
+        )
+        self._served.add(task)
+        task.add_done_callback(self._served.discard)
+        return near
+
+    async def _serve(
+        self, place: _Place, stream: MemoryStream, forget: Callable[[], None]
+    ) -> None:
+        try:
+            await place.serve(stream)
+        except ClusterError:
+            pass  # there was no greeting; who dialled will say so
+        finally:
+            forget()
+            await stream.close()
+
+    async def stop(self) -> None:
+        """End the links that are still served."""
+        served = list(self._served)
+        for task in served:
+            task.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
+
+
+class MemoryWorld(World):
+    """What is around one node of a network.
+
+    Args:
+        network: Where it meets the others.
+        clock: Its time.
+        parts: The components that it runs, whatever the manifest calls them.
+
+    Attributes:
+        listeners: Its ways in, by name.
+        parts: Its components, once it is made.
+    """
+
+    def __init__(
+        self, network: Network, clock: ManualClock, parts: Sequence[Part] | None = None
+    ) -> None:
+        self._network = network
+        self._clock = clock
+        self._given = parts
+        self.listeners: dict[str, MemoryListener] = {}
+        self.parts: list[Component] = []
+
+    @property
+    def time(self) -> Callable[[], float]:
+        """Gives the clock's time."""
+        return lambda: self._clock.now
+
+    @property
+    def wall(self) -> Callable[[], float]:
+        """Gives the clock's seconds since 1970."""
+        return lambda: self._clock.wall
+
+    def components(
+        self, names: Iterable[str], node: NodeInfo, app_dir: str
+    ) -> list[Component]:
+        """Make the components that the test has given, or those of the manifest."""
+        if self._given is None:
+            self.parts = super().components(names, node, app_dir)
+        else:
+            self.parts = [it() if isinstance(it, type) else it for it in self._given]
+        for component in self.parts:
+            component.node = node
+        return self.parts
+
+    def cluster(
+        self,
+        me: Member,
+        *,
+        master: str | None,
+        heartbeat: float,
+        on_change: Callable[[Change], None],
+        serve: Callable[[Stream], Awaitable[object]],
+    ) -> Cluster:
+        """Make the node's place in the network."""
+        del master, heartbeat  # the network knows who is there
+        return self._network.place(me, on_change, serve)
+
+    def dialler(self, source: str) -> Dial:
+        """Return what opens streams from the node at *source*."""
+        return lambda target: self._network.dial(source, target)
+
+    def listener(
+        self, item: ListenerSpec, front: Front, terms: Terms, options: NodeOptions
+    ) -> Entrance:
+        """Make a way in, whatever transport *item* has."""
+        made = MemoryListener(item.name, front, terms)
+        self.listeners[item.name] = made
+        return made
