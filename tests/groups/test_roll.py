@@ -253,7 +253,7 @@ def test_a_component_gets_groups_from_its_node(room: Room) -> None:
 
 def test_without_a_node_there_are_no_groups() -> None:
     node = NodeInfo("127.0.0.1:1", "backend", "rooms", "default/demo")
-    with pytest.raises(UsageError, match="LocalCluster"):
+    with pytest.raises(UsageError, match="MemoryNode"):
         node.group("room")
 
 

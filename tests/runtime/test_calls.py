@@ -309,9 +309,9 @@ async def test_what_cannot_be_sent_is_refused_where_it_is_made(world: World) -> 
 
 async def test_without_a_node_the_error_says_what_to_do() -> None:
     nowhere = NodeInfo("a:1", "gate", "", "c")
-    with pytest.raises(UsageError, match=r"nano\.testing\.LocalCluster"):
+    with pytest.raises(UsageError, match=r"nano\.testing\.MemoryNode"):
         await nowhere.call("Wallet.charge")
-    with pytest.raises(UsageError, match=r"nano\.testing\.LocalCluster"):
+    with pytest.raises(UsageError, match=r"nano\.testing\.MemoryNode"):
         nowhere.notify("Wallet.charge")
 
 

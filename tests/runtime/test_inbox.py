@@ -235,5 +235,5 @@ async def test_a_component_has_it_of_its_node(inbox: Inbox) -> None:
     await threads.stop()
     nowhere = NodeInfo("a:1", "gate", "", "c")
     for call in (nowhere.call_soon, nowhere.from_thread):
-        with pytest.raises(UsageError, match=r"nano\.testing\.LocalCluster"):
+        with pytest.raises(UsageError, match=r"nano\.testing\.MemoryNode"):
             call(list)

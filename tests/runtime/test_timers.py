@@ -435,9 +435,9 @@ async def test_a_component_has_them_of_its_node(
 async def test_without_a_node_the_error_says_what_to_do() -> None:
     info = NodeInfo("a:1", "gate", "", "c")
     for call in (info.every, info.after):
-        with pytest.raises(UsageError, match=r"nano\.testing\.LocalCluster"):
+        with pytest.raises(UsageError, match=r"nano\.testing\.MemoryNode"):
             call(1.0, list)
-    with pytest.raises(UsageError, match=r"nano\.testing\.LocalCluster"):
+    with pytest.raises(UsageError, match=r"nano\.testing\.MemoryNode"):
         await info.run_blocking(int)
 
 
