@@ -38,7 +38,7 @@ def manifest(
         gates: How many.
         backends: How many.
         local: The gates run a component of their own.
-        packet: The longest packet body, in bytes.
+        packet: The longest packet body and payload, in bytes.
         ws: Port of the WebSocket listener; a LocalCluster takes any.
         tcp: Port of the TCP listener.
     """
@@ -47,6 +47,7 @@ def manifest(
         spec=Spec(
             settings=Settings(
                 max_packet_bytes=packet,
+                max_send_bytes=packet,
                 backlog_bytes=64 << 20,
             ),
             gates=Gates(

@@ -66,6 +66,15 @@ class Settings(Object, frozen=True, kw_only=True):
             description="Largest packet that a client may send.",
         ),
     ] = 65_536
+    max_send_bytes: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=16_777_215,
+            description="Largest payload of an answer, a push or a publish to a "
+            "client; whoever sends a larger one gets an error.",
+        ),
+    ] = 65_536
     backlog_bytes: Annotated[
         int,
         Meta(

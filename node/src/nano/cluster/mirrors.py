@@ -15,11 +15,9 @@ from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.outbox import DELIVERY_CODES
 from nano.cluster.pb import link_pb2 as pb
-from nano.errors import EncodeError
 from nano.protocol.messages import NOTIFY, REQUEST, Message
-from nano.protocol.packets import LARGEST_BODY
 from nano.runtime.dispatch import Dispatcher
-from nano.runtime.session import Delivery, Session
+from nano.runtime.session import Delivery, Session, too_large
 from nano.runtime.sessions import Sessions
 
 __all__ = ["MirrorHome", "Mirrors"]
@@ -28,8 +26,6 @@ _RESPONSE: Final = pb.RESPONSE
 _PUSH: Final = pb.PUSH
 _FAILED: Final = int(pb.FAILED)
 _RECONNECT: Final = int(pb.RECONNECT)
-
-TOO_LONG: Final = f"a payload has more than {LARGEST_BODY} bytes"
 
 
 class MirrorHome:
@@ -47,10 +43,11 @@ class MirrorHome:
         """Answer the gate's request *number*; answers are never dropped.
 
         Raises:
-            EncodeError: The gate could not send so much to the client.
+            EncodeError: The client is not sent so much.
         """
-        if len(payload) > LARGEST_BODY:
-            raise EncodeError(TOO_LONG)
+        largest = self._dispatcher.largest
+        if len(payload) > largest and not failed:
+            raise too_large(len(payload), largest)
         flags = _FAILED if failed else 0
         self.link.message(_RESPONSE, 0, number, "", payload, flags)
 
@@ -61,10 +58,11 @@ class MirrorHome:
         would not know what it has missed.
 
         Raises:
-            EncodeError: The gate could not send so much to the client.
+            EncodeError: The client is not sent so much.
         """
-        if len(payload) > LARGEST_BODY:
-            raise EncodeError(TOO_LONG)
+        largest = self._dispatcher.largest
+        if len(payload) > largest:
+            raise too_large(len(payload), largest)
         link = self.link
         if link.outbox.takes(delivery):
             code = DELIVERY_CODES[delivery]

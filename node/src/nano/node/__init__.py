@@ -103,6 +103,7 @@ class Node:
             serializer,
             self._metrics,
             deliver=partial(broadcast, self._metrics),
+            largest=settings.max_send_bytes,
         )
         self._timers = Timers()
         self._threads = Threads()
@@ -110,7 +111,9 @@ class Node:
         self._pipelines = Pipelines(item.name for item in listeners)
         self._inbox = Inbox(self._metrics)
         timeout = settings.request_timeout_seconds
-        self._dispatcher = Dispatcher(serializer, self._metrics, timeout)
+        self._dispatcher = Dispatcher(
+            serializer, self._metrics, timeout, settings.max_send_bytes
+        )
         self._calls = Calls(self._dispatcher)
         info = NodeInfo(
             options.address,

@@ -26,6 +26,7 @@ from nano.errors import (
 )
 from nano.metrics import UNKNOWN, Metrics, RouteCounts
 from nano.protocol.messages import Message
+from nano.protocol.packets import LARGEST_BODY
 from nano.runtime.answers import ANSWERED, Answers, Deferred
 from nano.runtime.filters import Filters
 from nano.runtime.handlers import Handler
@@ -69,15 +70,21 @@ class Dispatcher:
         serializer: Decodes payloads and encodes answers.
         metrics: Where messages are counted.
         timeout: Seconds that an ``async`` handler may take for one message.
+        largest: Bytes of the largest payload that a client is sent.
 
     Attributes:
         hidden: Routes that are for nodes, not for clients, here or on other nodes.
     """
 
     def __init__(
-        self, serializer: Serializer, metrics: Metrics, timeout: float
+        self,
+        serializer: Serializer,
+        metrics: Metrics,
+        timeout: float,
+        largest: int = LARGEST_BODY,
     ) -> None:
         self.serializer = serializer
+        self.largest = largest
         self.metrics = metrics
         self.hidden: set[str] = set()
         self.timeout = timeout

@@ -28,6 +28,7 @@ from nano.runtime.session import (
     DELIVERIES,
     Delivery,
     Session,
+    too_large,
     unknown_delivery,
 )
 
@@ -158,9 +159,9 @@ class Group:
             _conditions(where),
             delivery,
         )
-        if len(publication.payload) > LARGEST_BODY - LONGEST_ROUTE - 2:
-            message = f"a payload of {len(publication.payload)} bytes fits no packet"
-            raise EncodeError(message)
+        size, largest = len(publication.payload), self._groups.largest
+        if size > min(largest, LARGEST_BODY - LONGEST_ROUTE - 2):
+            raise too_large(size, largest)
         if _size(route) > LONGEST_ROUTE:
             message = f"the route {route[:40]!r} is not text of {LONGEST_ROUTE} bytes"
             raise EncodeError(message)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from nano.errors import UsageError
 from nano.metrics import Gauge, Metrics
+from nano.protocol.packets import LARGEST_BODY
 from nano.runtime.group import Group, Publication
 from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import Sessions
@@ -185,6 +186,7 @@ class Groups:
         serializer: Encodes what is published.
         metrics: Where publishes and deliveries are counted.
         deliver: Pushes one payload to many of this node's own clients.
+        largest: Bytes of the largest payload that a client is sent.
 
     Attributes:
         roll: The memberships of this node's own sessions.
@@ -197,7 +199,9 @@ class Groups:
         serializer: Serializer,
         metrics: Metrics,
         deliver: Deliver = deliver_singly,
+        largest: int = LARGEST_BODY,
     ) -> None:
+        self.largest = largest
         self.roll = Roll()
         self.elsewhere: Elsewhere = _Nowhere()
         self._sessions = sessions

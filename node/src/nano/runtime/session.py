@@ -23,7 +23,7 @@ from typing import (
 
 import msgspec
 
-from nano.errors import UsageError
+from nano.errors import EncodeError, UsageError
 from nano.protocol.messages import Message
 from nano.runtime.routing import NOWHERE, Router, Routing
 
@@ -43,6 +43,7 @@ __all__ = [
     "FromNode",
     "Home",
     "Session",
+    "too_large",
 ]
 
 Delivery: TypeAlias = Literal["must", "latest", "drop"]
@@ -385,6 +386,15 @@ class Session:
     def __repr__(self) -> str:
         who = f" uid={self._uid!r}" if self._uid else ""
         return f"<Session {self.id}{who} {self.remote_address}>"
+
+
+def too_large(size: int, largest: int) -> EncodeError:
+    """Return what to say of a payload of *size* bytes where *largest* is the most."""
+    message = (
+        f"a payload of {size} bytes; maxSendBytes is {largest}: send less, or raise "
+        "that"
+    )
+    return EncodeError(message)
 
 
 def unknown_delivery(delivery: object) -> str:

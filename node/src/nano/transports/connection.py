@@ -31,7 +31,7 @@ from nano.protocol.messages import (
 from nano.protocol.packets import HEARTBEAT_PACKET
 from nano.runtime.dispatch import answer_error, refusal_of
 from nano.runtime.greeting import Handshake, Verdict
-from nano.runtime.session import Delivery, Session
+from nano.runtime.session import Delivery, Session, too_large
 from nano.runtime.sessions import new_session_id
 from nano.runtime.tasks import FAILURES, task_for
 from nano.transports.admission import Meter
@@ -65,6 +65,7 @@ class ClientTransport(Arrival):
         "_guest",
         "_held",
         "_inbound",
+        "_largest",
         "_meter",
         "_outbound",
         "_paused",
@@ -87,6 +88,7 @@ class ClientTransport(Arrival):
         self._receive = self._protocol.receive
         self._routes = front.dispatcher.routes
         self._unknown = front.dispatcher.unknown
+        self._largest = front.dispatcher.largest
         self._inbound = terms.pipeline.inbound
         self._outbound = terms.pipeline.outbound
         self._held: deque[Event] | None = None  # read before the session was paused
@@ -362,8 +364,16 @@ class ClientTransport(Arrival):
         """Answer request *number*.
 
         A client that would take an error for an answer gets none, as from nano.
+
+        Raises:
+            EncodeError: The client is not sent so much.
         """
-        if failed or self._closing or self._outbound.stages:
+        if (
+            failed
+            or self._closing
+            or self._outbound.stages
+            or len(payload) > self._largest
+        ):
             self._respond(number, payload, failed)
             return
         data = self._answer(number, payload)
@@ -382,6 +392,8 @@ class ClientTransport(Arrival):
             if not self._processed(self.session, answer):
                 return
             payload = answer.payload
+        if len(payload) > self._largest and not failed:
+            raise too_large(len(payload), self._largest)
         self._send(encode_response(number, payload, failed))
 
     @staticmethod
@@ -431,6 +443,8 @@ class ClientTransport(Arrival):
         Raises:
             EncodeError: Route or payload do not fit the wire.
         """
+        if len(payload) > self._largest:
+            raise too_large(len(payload), self._largest)
         door = self.door
         head = door.heads.get(route) or door.head(route)
         return self._frame(encode_push(head, payload))
