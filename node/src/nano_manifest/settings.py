@@ -74,7 +74,7 @@ class Settings(Object, frozen=True, kw_only=True):
             description="Largest payload of an answer, a push or a publish to a "
             "client; whoever sends a larger one gets an error.",
         ),
-    ] = 65_536
+    ] = 262_144  # an emoji in JSON is 4 bytes long on its way in, 12 on its way out
     backlog_bytes: Annotated[
         int,
         Meta(
