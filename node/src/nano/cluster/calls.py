@@ -9,14 +9,13 @@ which serves the call or passes it on.  What a call is and who waits for it is
 
 from __future__ import annotations
 
-import random
 from typing import Final
 
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.mirrors import MirrorHome
 from nano.cluster.pb import link_pb2 as pb
-from nano.cluster.routes import choose, introduce
+from nano.cluster.routes import choose, introduce, pick
 from nano.errors import RequestError
 from nano.runtime.callee import Done, Outcome, ended, overloaded, unserved
 from nano.runtime.calls import Calls
@@ -118,7 +117,7 @@ class CallLinks:
         if not links:
             return None
         if session is None:
-            return random.choice(list(links.values()))
+            return pick(links)
         service = route.rpartition(".")[0]
         bound = links.get(session.bindings.get(service, ""))
         return bound or choose(session, service, links)

@@ -171,6 +171,11 @@ class Lives:
         over = [life for life in self._lives.values() if life.is_over(now)]
         return [it for life in over for it in self._step(life, PeerEvent.EXPIRED, now)]
 
+    def end(self) -> list[Life]:
+        """Return all there are: this node itself stops, and keeps nothing."""
+        lives = list(self._lives.values())
+        return [it for life in lives for it in self._step(life, PeerEvent.LEFT, 0.0)]
+
     def _step(self, life: Life, event: PeerEvent, now: float) -> list[Life]:
         if not life.step(event, now + self._grace):
             return []

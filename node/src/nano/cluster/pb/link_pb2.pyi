@@ -115,6 +115,11 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """session, payload: take over with this state"""
     MOVED: _Kind.ValueType  # 44
     """session, member: it is bound to that member from now on"""
+    HELD: _Kind.ValueType  # 60
+    """Two nodes that were apart compare: a gate answers those that have ended with
+    SESSION_CLOSED.
+    sessions: I hold mirrors of these, which are at home with you
+    """
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
 
@@ -192,6 +197,11 @@ HANDOVER: Kind.ValueType  # 43
 """session, payload: take over with this state"""
 MOVED: Kind.ValueType  # 44
 """session, member: it is bound to that member from now on"""
+HELD: Kind.ValueType  # 60
+"""Two nodes that were apart compare: a gate answers those that have ended with
+SESSION_CLOSED.
+sessions: I hold mirrors of these, which are at home with you
+"""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 class _Delivery:
@@ -229,6 +239,8 @@ class _FlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Flag.ValueType],
     """a RESPONSE or RESULT whose payload is an error body"""
     RECONNECT: _Flag.ValueType  # 4
     """a CLOSE_SESSION whose client may come back at once"""
+    LEAVING: _Flag.ValueType  # 64
+    """a GOODBYE of a node that stops: it will not come back"""
 
 class Flag(_Flag, metaclass=_FlagEnumTypeWrapper):
     """Bits of Envelope.flags."""
@@ -238,6 +250,8 @@ FAILED: Flag.ValueType  # 1
 """a RESPONSE or RESULT whose payload is an error body"""
 RECONNECT: Flag.ValueType  # 4
 """a CLOSE_SESSION whose client may come back at once"""
+LEAVING: Flag.ValueType  # 64
+"""a GOODBYE of a node that stops: it will not come back"""
 Global___Flag: _TypeAlias = Flag  # noqa: Y015
 
 @_typing.final
@@ -247,16 +261,22 @@ class Batch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPES_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Which batch of this link it is, from 1; 0: the sender does not count.  One that
+    has come before is skipped, and a gap ends the link.
+    """
     @_builtins.property
     def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Envelope]: ...
     def __init__(
         self,
         *,
         envelopes: _abc.Iterable[Global___Envelope] | None = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "number", b"number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -285,6 +305,7 @@ class Envelope(_message.Message):
     ANSWER_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
     kind: Global___Kind.ValueType
     session: _builtins.int
     """the gate's id of the session; random, so fixed is shorter"""
@@ -319,6 +340,8 @@ class Envelope(_message.Message):
     def answer(self) -> Global___GroupAnswer: ...
     @_builtins.property
     def change(self) -> Global___SessionChange: ...
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
@@ -341,10 +364,11 @@ class Envelope(_message.Message):
         answer: Global___GroupAnswer | None = ...,
         change: Global___SessionChange | None = ...,
         service: _builtins.str = ...,
+        sessions: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "hello", b"hello", "question", b"question", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "sessions", b"sessions", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
