@@ -442,11 +442,7 @@ class Storm:
         for heal in list(self._wounds):
             self._heal(heal)
         for one, other in itertools.combinations(self.nodes, 2):
-            line = self.cluster.line(one, other)
-            for course in (line.up, line.down):
-                course.drop(-course._to_drop)
-                course.disturb(0)
-            line.thaw()
+            self.cluster.line(one, other).heal()
         if not self.network.listed:
             self.network.start_master()
         self._note("calm")

@@ -166,7 +166,10 @@ class Network:
         """
         if one > other:
             return self.line(other, one).turned()
-        return self._lines.setdefault((one, other), Line())
+        line = self._lines.get((one, other))
+        if line is None:
+            line = self._lines[one, other] = Line()
+        return line
 
     def place(
         self,
