@@ -37,8 +37,11 @@ def test_the_same_seed_gives_the_same_faults() -> None:
 def test_a_storm_finds_what_is_wrong(
     where: type, name: str, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(where, name, lambda *_: False)
-    with pytest.raises(AssertionError, match=trouble) as found:
+    def some_storms() -> None:
         for seed in range(30):
             weather(seed)
+
+    monkeypatch.setattr(where, name, lambda *_: False)
+    with pytest.raises(AssertionError, match=trouble) as found:
+        some_storms()
     assert "seed " in str(found.value)
