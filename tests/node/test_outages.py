@@ -238,7 +238,7 @@ async def test_a_backend_frozen_for_six_seconds_is_not_expelled(make: Make) -> N
         assert town.lost("master") == town.lost("gate") == set()
 
 
-async def test_a_dead_master_is_not_noticed_and_has_its_list_again_when_it_is_back(
+async def test_a_dead_master_is_not_noticed_and_finds_everybody_again(
     make: Make,
 ) -> None:
     town = await make(backends=2, member_heartbeat_seconds=1)
