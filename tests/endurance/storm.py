@@ -12,6 +12,7 @@ network is good again, grace passes, and this must hold:
   and each client got the pushes of a node in the order of theirs;
 * components were told of the beginning and of the end of each session, once;
 * everybody lists everybody, and is linked with everybody;
+* what was stored in a session stays, and is the same in its mirrors;
 * no node holds a session, mirror, binding, membership or request whose client is gone.
 
 The same seed gives the same faults; a run that fails tells its seed.
@@ -101,7 +102,7 @@ class Ledger(Component):
         last = self.last.get(session.id, -1)
         self.storm.expect(last < number, f"{session}: {number} after {last}")
         self.storm.expect(number not in self.storm.taken, f"{number} was taken twice")
-        self.storm.taken.add(number)
+        self.storm.taken[number] = session.id
         self.last[session.id] = number
 
     def news(self, number: int) -> list[Any]:
@@ -199,6 +200,9 @@ class Customer:
             answer = await client.request(f"Ledger.{word}", number)
             self.storm.expect(answer == number, f"{number} was answered {answer}")
             self.storm.answered += 1
+            if word == "know":
+                session = self.storm.taken[number]
+                self.storm.known.setdefault(session, set()).add(number)
         except RequestError as error:
             # 404: a gate that has just begun, and is linked with nobody yet
             right = error.status in (404, 503, 504)
@@ -225,7 +229,8 @@ class Storm:
         self.trouble: list[str] = []
         self.faults: list[str] = []
         self.numbers = itertools.count()
-        self.taken: set[int] = set()
+        self.taken: dict[int, int] = {}  # session by number of a message
+        self.known: dict[int, set[int]] = {}  # what a session was answered, of "know"
         self.answered = self.refused = 0
         self.cluster: MemoryCluster
         self.network: MasteredNetwork
@@ -267,6 +272,7 @@ class Storm:
             await self._go_wrong()
         self._calm_down()
         await asyncio.sleep(CALM)
+        self._check_data()
         for task in tasks[::2]:  # some stay, and say no more
             task.cancel()
         await asyncio.gather(*tasks[::2], return_exceptions=True)
@@ -469,6 +475,18 @@ class Storm:
             expected = sorted(node.address for node in self.nodes)
             self.expect(news == expected, f"published {expected}, came {news}")
 
+    def _check_data(self) -> None:
+        """What a session was told to be stored is not replaced by what is older."""
+        for gate in self.cluster.gates:
+            for session in gate._sessions:
+                known = self.known.get(session.id, set())
+                number = session.data.get("number")
+                stale = number in known and number != max(known)
+                lost = bool(known) and number is None
+                self.expect(
+                    not stale and not lost, f"{session} has {number} of {known}"
+                )
+
     def _check(self, clients: int) -> None:
         addresses = {node.address for node in self.nodes}
         self.expect(
@@ -506,6 +524,9 @@ class Storm:
             home = homes.get(number)
             self.expect(home is not None, f"{me} holds a ghost of {number}")
             if home is not None:
+                current = home.mirrors.get(me) == home.version
+                same = not current or dict(mirror.data) == dict(home.data)
+                self.expect(same, f"{me} holds other data of {number}")
                 self.expect(me in home.mirrors, f"{number} forgot its mirror at {me}")
                 same = mirror.uid == home.uid and mirror.bindings.keys() <= {"Ledger"}
                 self.expect(same, f"{me} holds another {number}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 
@@ -177,6 +178,38 @@ async def test_what_a_mirror_changes_arrives_in_the_end(
     await until(lambda: session.bindings == {"Shop": other})
 
 
+async def test_what_was_taken_is_brought_again_and_not_taken_again(
+    apart: Apart,
+) -> None:
+    session, mirror = apart.story.client.session, apart.mirror
+    mirror.set("level", 7)
+    await until(lambda: session.data == {"level": 7})
+    session.set("level", 8)  # it is newer, whatever the next link brings
+    await apart.cut()
+    await apart.heal()
+    dropped = apart.story.gate.metrics.dropped
+    await until(lambda: dropped["link", "again"] == 1)
+    assert session.data == {"level": 8}
+    mirror.set("level", 9)
+    await until(lambda: session.data == {"level": 9})
+
+
+async def test_a_gone_gate_is_told_nothing_of_what_waited_for_it(apart: Apart) -> None:
+    session, mirror = apart.story.client.session, apart.mirror
+    await apart.cut()
+    mirror.set("level", 7)
+    apart.story.network.tick(GRACE + 1)
+    assert apart.backend.metrics.dropped["link", "gone"] == 1
+    await apart.heal()
+    session.router.bind("Shop", apart.address)
+    await apart.arrive()
+    assert session.data == {}
+    again = apart.story.mirror(apart.address, apart.story.client)
+    assert again is not None
+    again.set("level", 1)  # numbers go on, and so it is taken
+    await until(lambda: session.data == {"level": 1})
+
+
 async def test_a_kick_arrives_in_the_end(apart: Apart) -> None:
     await apart.cut()
     apart.mirror.kick("not here")
@@ -305,6 +338,21 @@ async def test_a_healthy_member_that_the_master_drops_goes_on(apart: Apart) -> N
     await apart.cut()  # and from now on it is a member like all others
     await apart.heal()
     assert apart.ends == []
+
+
+async def test_a_peer_that_nobody_lists_is_not_dialled_for_ever(apart: Apart) -> None:
+    """It has begun a new life that the master has not heard of."""
+    links = apart.story.gate.links
+    await apart.cut()
+    apart.backend.links.hello.incarnation = 2
+    await apart.heal()
+    links.remove(member(apart.address))  # the life before
+    assert links.state(apart.address) is PeerState.LINKED
+    await apart.cut()
+    apart.story.network.tick(GRACE + 1)
+    assert apart.address not in links._expected
+    links.add(dataclasses.replace(member(apart.address), incarnation=2))
+    await apart.heal()
 
 
 async def test_a_silent_member_that_the_master_drops_is_gone(apart: Apart) -> None:

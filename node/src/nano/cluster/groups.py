@@ -101,6 +101,7 @@ class GroupLinks:
         self._roll = groups.roll
         self._sessions = sessions
         self._metrics = metrics
+        self._links = links
         self._peers: dict[str, _Peer] = {}
         self._apart: dict[str, _Peer] = {}  # as they were when their links ended
         self._having: dict[str, dict[str, _Peer]] = {}  # by group, then address
@@ -350,7 +351,8 @@ class GroupLinks:
 
     def _on_join(self, link: Link, envelope: pb.Envelope) -> None:
         peer = self._peer(link)
-        session = self._own(envelope.session)
+        is_new = self._links.is_new(link, envelope)
+        session = self._own(envelope.session) if is_new else None
         if peer is not None:
             peer.taken = envelope.id
         if session is not None:

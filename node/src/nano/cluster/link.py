@@ -10,6 +10,7 @@ business.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import Enum
@@ -116,6 +117,7 @@ class Link:
         peer: What the peer said of itself, once it has.
         outbox: What waits to be sent; use :meth:`send` and its kin.
         unconfirmed: Changes that the peer may not have taken; see :meth:`change`.
+        ordinals: The numbers of changes; Links has one series for all links.
         round_trip: Seconds that the last ping took; 0 before the first.
         silent: Seconds without a word of the peer, as of the last tick.
         suspect: It has been silent for so long that nobody new should go there.
@@ -135,6 +137,7 @@ class Link:
         self.peer = pb.Hello()
         self.outbox = Outbox()
         self.unconfirmed = Unconfirmed()
+        self.ordinals = itertools.count(1)
         self.round_trip = 0.0
         self.silent = 0.0
         self.suspect = False
@@ -192,11 +195,13 @@ class Link:
         """Send what must not be lost with the link, for it changes what the peer keeps.
 
         Until the peer is known to have taken it, the next link to it brings it again;
-        so does one that comes while there is none.  Taking it twice must do no harm.
+        so does one that comes while there is none.  The peer takes it once.
 
         Returns:
             False: the peer is gone, and nobody will ever take it.
         """
+        if not envelope.ordinal:
+            envelope.ordinal = next(self.ordinals)
         if not self.unconfirmed.add(envelope, self._ping):
             return False
         if not self.reason:

@@ -15,6 +15,7 @@ fill (:meth:`Links.act`); a kind without an entry is refused politely.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 from collections.abc import Callable
@@ -35,6 +36,20 @@ logger = logging.getLogger(__name__)
 FIRST_DELAY: Final = 0.1  # seconds before a link is dialled again
 LONGEST_DELAY: Final = 1.0
 SETTLING_TIME: Final = 2.0  # seconds that a starting node waits for its first links
+
+CHANGES: Final = frozenset(
+    {
+        pb.SESSION_UPDATE,
+        pb.CLOSE_SESSION,
+        pb.BIND,
+        pb.LEAVE,
+        pb.DISSOLVE,
+    }
+)
+"""The kinds that may be brought again, and are then acted upon once.
+
+JOIN is brought again, too, and looks at :meth:`Links.is_new` itself.
+"""
 
 Act = Callable[[Link, pb.Envelope], None]
 Dial = Callable[[str], "DialledStream"]
@@ -118,6 +133,7 @@ class Links:
             pb.GOODBYE: lambda link, envelope: link.goodbye(envelope),
             pb.UNSUPPORTED: self._on_unsupported,
         }
+        self._ordinals = itertools.count(1)
         self._bring: dict[pb.Kind.ValueType, Act] = {}
         self._observers: list[Observer] = []
         self._keepers: list[Keeper] = []
@@ -128,7 +144,28 @@ class Links:
 
     def act(self, kind: pb.Kind.ValueType, act: Act) -> None:
         """Have *act* called with every envelope of *kind*."""
-        self._acts[kind] = act
+        self._acts[kind] = self._once(act) if kind in CHANGES else act
+
+    def _once(self, act: Act) -> Act:
+        """Have *act* called with changes that were not taken yet."""
+
+        def take(link: Link, envelope: pb.Envelope) -> None:
+            if self.is_new(link, envelope):
+                act(link, envelope)
+
+        return take
+
+    def is_new(self, link: Link, envelope: pb.Envelope) -> bool:
+        """Tell whether a change was not taken before, and note that it is now."""
+        ordinal = envelope.ordinal
+        life = self._lives.get(link.address)
+        if not ordinal or life is None:  # older versions do not number
+            return True
+        if ordinal <= life.taken:
+            self._metrics.dropped["link", "again"] += 1
+            return False
+        life.taken = ordinal
+        return True
 
     def bring(self, kind: pb.Kind.ValueType, act: Act) -> None:
         """Have *act* send changes of *kind* that the link before may have lost."""
@@ -194,14 +231,15 @@ class Links:
         expected = self._expected.get(address)
         if expected is None or expected.incarnation != member.incarnation:
             return  # another life has taken its place
+        expected.listed = False
         self._feed(PeerEvent.DROPPED, address, member.incarnation)
         if self._lives.get(address) is None:
-            self._forget(address, expected)
-        else:
-            expected.listed = False
+            self._forget(address)
 
-    def _forget(self, address: str, expected: _Expected) -> None:
-        del self._expected[address]
+    def _forget(self, address: str) -> None:
+        expected = self._expected.pop(address, None)
+        if expected is None:
+            return
         expected.tried.set()
         if expected.task is not None and not self._is_open_or_ending(address):
             expected.task.cancel()  # else it ends by itself
@@ -232,13 +270,20 @@ class Links:
                 link.end("not a member any more")
                 self._ended(link)
             last = self._apart.pop(life.address, None)
-            if last is not None and last.unconfirmed:
-                self._metrics.dropped["link", "gone"] += len(last.unconfirmed)
             if last is not None:
-                last.unconfirmed.close()
+                self._abandon(last)
+            expected = self._expected.get(life.address)
+            if expected is not None and not expected.listed:
+                self._forget(life.address)
             logger.info("the peer %s is gone", life.address)
             for keeper in self._keepers:
                 keeper.peer_gone(life)
+
+    def _abandon(self, link: Link) -> None:
+        """Give up the changes that no link will bring any more."""
+        if link.unconfirmed and not link.left:
+            self._metrics.dropped["link", "gone"] += len(link.unconfirmed)
+        link.unconfirmed.close()
 
     # ------------------------------------------------------------------ streams
 
@@ -277,6 +322,7 @@ class Links:
         if not self._hello.features:
             self._hello.features.extend(sorted({pb.HELLO, *self._acts}))
         link = Link(stream, self._hello, self._metrics, self._time)
+        link.ordinals = self._ordinals
         self._all.add(link)
         self._quiet.clear()
         try:
@@ -334,12 +380,6 @@ class Links:
         leaving = link.left or self._stopping
         event = PeerEvent.LEFT if leaving else PeerEvent.LINK_DOWN
         self._feed(event, address, link.peer.incarnation)
-        if self._lives.get(address) is None:
-            self._apart.pop(address, None)
-            link.unconfirmed.close()
-            expected = self._expected.get(address)
-            if expected is not None and not expected.listed:
-                self._forget(address, expected)
 
     def tick(self, now: float) -> None:
         """Let every link look at the clock, and end what has waited for too long."""

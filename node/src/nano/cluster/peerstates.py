@@ -102,14 +102,16 @@ class Life:
         address: Where it is reached.
         incarnation: Which life at that address.
         state: Where we stand with it.
+        taken: The number of its last change that we have taken.
     """
 
-    __slots__ = ("_until", "address", "incarnation", "state")
+    __slots__ = ("_until", "address", "incarnation", "state", "taken")
 
     def __init__(self, address: str, incarnation: int) -> None:
         self.address = address
         self.incarnation = incarnation
         self.state = PeerState.LINKED
+        self.taken = 0
         self._until = float("inf")
 
     def step(self, event: PeerEvent, until: float) -> bool:

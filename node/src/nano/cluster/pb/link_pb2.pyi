@@ -306,6 +306,7 @@ class Envelope(_message.Message):
     CHANGE_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     SESSIONS_FIELD_NUMBER: _builtins.int
+    ORDINAL_FIELD_NUMBER: _builtins.int
     kind: Global___Kind.ValueType
     session: _builtins.int
     """the gate's id of the session; random, so fixed is shorter"""
@@ -324,6 +325,11 @@ class Envelope(_message.Message):
     where: _builtins.bytes
     """a JSON object; a PUBLISH is for members whose data has all of it"""
     service: _builtins.str
+    ordinal: _builtins.int
+    """What changes the receiver's state has a number of the sender, higher than any
+    before it.  When a link may have lost changes, the next one brings them again,
+    numbers and all; who has taken a number takes neither it nor a lower one.
+    """
     @_builtins.property
     def without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """sessions that a PUBLISH leaves out"""
@@ -365,10 +371,11 @@ class Envelope(_message.Message):
         change: Global___SessionChange | None = ...,
         service: _builtins.str = ...,
         sessions: _abc.Iterable[_builtins.int] | None = ...,
+        ordinal: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "hello", b"hello", "question", b"question", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "sessions", b"sessions", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "ordinal", b"ordinal", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "sessions", b"sessions", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
