@@ -9,6 +9,7 @@ import pytest
 
 from nano.cluster import links as module
 from nano.cluster.link import Link
+from nano.cluster.outbox import numbered, packed
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.peerstates import GRACE, PeerState
 from nano.runtime.session import Session
@@ -416,8 +417,8 @@ async def test_a_batch_that_comes_twice_is_taken_once(story: Story) -> None:
     ping = pb.Envelope(kind=pb.PING, id=1)
     batch = pb.Batch(envelopes=[ping], number=1)
     for _ in range(2):
-        await raw.stream.write(batch)
-    await raw.stream.write(pb.Batch(envelopes=[ping, ping], number=2))
+        await raw.stream.write(batch.SerializeToString())
+    await raw.stream.write(numbered(packed(ping, ping).data, 2))
     answers = [await raw.next() for _ in range(3)]
     assert [it.kind for it in answers] == [pb.PONG] * 3
     assert story.backends[ONE].metrics.dropped["link", "duplicate"] == 1
@@ -429,7 +430,7 @@ async def test_a_batch_that_is_missing_ends_the_link(story: Story) -> None:
     await raw.greet(hello("10.0.0.9:1"))
     await until(lambda: links.get("10.0.0.9:1"))
     link = links.get("10.0.0.9:1")
-    await raw.stream.write(pb.Batch(number=2))
+    await raw.stream.write(numbered(b"", 2))
     await until(lambda: not links.get("10.0.0.9:1"))
     assert link is not None
     assert link.reason == "a batch is missing"

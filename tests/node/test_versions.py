@@ -25,10 +25,34 @@ FIELD = 9_001
 PROGRAM = """\
 from nano.cli import main
 from nano.cluster.links import Links
-from nano.cluster.outbox import Outbox
+from nano.cluster.outbox import Outbox, Packed
 from nano.cluster.pb import link_pb2 as pb
 
 made, opened = Links.__init__, Links._opened
+
+def init(self, *args, **options):
+    made(self, *args, **options)
+    self.act(pb.NEWS, heard)
+    self._hello.hint = "newer"
+
+def heard(link, envelope):
+    print("news from", link.address, envelope.hint, flush=True)
+
+def open_(self, link):
+    opened(self, link)
+    link.send(pb.Envelope(kind=pb.NEWS, hint="hello"))
+
+def take(self, before=Outbox.take):
+    taken = before(self)
+    if taken is None:
+        return None
+    batch = pb.Batch.FromString(taken.data)
+    batch.hint = "batch"
+    for envelope in batch.envelopes:
+        envelope.hint = "more than you know"
+    return Packed(batch.SerializeToString(), taken.envelopes)
+
+Links.__init__, Links._opened
 
 def init(self, *args, **options):
     made(self, *args, **options)
