@@ -52,28 +52,6 @@ def take(self, before=Outbox.take):
         envelope.hint = "more than you know"
     return Packed(batch.SerializeToString(), taken.envelopes)
 
-Links.__init__, Links._opened
-
-def init(self, *args, **options):
-    made(self, *args, **options)
-    self.act(pb.NEWS, heard)
-    self._hello.hint = "newer"
-
-def heard(link, envelope):
-    print("news from", link.address, envelope.hint, flush=True)
-
-def open_(self, link):
-    opened(self, link)
-    link.send(pb.Envelope(kind=pb.NEWS, hint="hello"))
-
-def take(self, before=Outbox.take):
-    taken = before(self)
-    if taken is not None:
-        taken[1].hint = "batch"
-        for envelope in taken[1].envelopes:
-            envelope.hint = "more than you know"
-    return taken
-
 Links.__init__, Links._opened, Outbox.take = init, open_, take
 main(prog_name="nanoctl")
 """
