@@ -46,6 +46,7 @@ def test_an_application_finds_what_it_needs_in_nano() -> None:
         "NanoError",
         "NodeInfo",
         "Pipeline",
+        "Replies",
         "RequestError",
         "Router",
         "Session",

@@ -16,6 +16,7 @@ from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipeline
 from nano.runtime.routing import Router
 from nano.runtime.session import Delivery, Session
+from nano.runtime.target import Replies
 from nano.runtime.timers import Timer
 from nano.version import __version__
 
@@ -30,6 +31,7 @@ __all__ = [
     "NanoError",
     "NodeInfo",
     "Pipeline",
+    "Replies",
     "RequestError",
     "Router",
     "Session",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple, overload
 
 from nano.errors import UsageError
+from nano.runtime.target import Replies, target_of
 
 if TYPE_CHECKING:
     from nano.runtime.calls import Calls
@@ -169,6 +170,8 @@ class NodeInfo:
         payload: Any = ...,
         *,
         session: Session | None = ...,
+        member: str | None = ...,
+        kind: str | None = ...,
         timeout: float | None = ...,
         wanted: type[T],
     ) -> T: ...
@@ -179,6 +182,8 @@ class NodeInfo:
         payload: Any = ...,
         *,
         session: Session | None = ...,
+        member: str | None = ...,
+        kind: str | None = ...,
         timeout: float | None = ...,
         wanted: Any = ...,
     ) -> Any: ...
@@ -188,6 +193,8 @@ class NodeInfo:
         payload: Any = None,
         *,
         session: Session | None = None,
+        member: str | None = None,
+        kind: str | None = None,
         timeout: float | None = None,
         wanted: Any = Any,
     ) -> Any:
@@ -202,6 +209,9 @@ class NodeInfo:
             route: ``Service.method``.
             payload: What the handler gets, encoded and decoded on the way.
             session: Whose call it is; the handler gets it, wherever it runs.
+            member: The address of the only member that is meant.
+            kind: Any member of this entry of ``spec.backends`` is meant, or ``gate``;
+                with a session, the one that it is bound to, if that is of the kind.
             timeout: Seconds to wait; at most, and if not given, the setting
                 ``requestTimeoutSeconds``, when the other side gives up as well.
             wanted: The type of the result, as a handler declares its payload's.
@@ -211,18 +221,90 @@ class NodeInfo:
             empty payload, in JSON ``None``.
 
         Raises:
-            RequestError: The handler raised it; or 503: no node serves the route, or
-                is out of reach or overloaded; 504: it took too long; 400: it refuses
-                the payload, or needs a session; 404: the session has ended; 500: it
-                failed, or its result is not what is *wanted*.
+            RequestError: The handler raised it; or 404: no node has ever served the
+                route, the member or kind that is meant does not, or the session has
+                ended; 503: no node serves it now, or it went away or is overloaded;
+                504: it took too long; 400: it refuses the payload, or needs a session;
+                500: it failed, or its result is not what is *wanted*.
+            TypeError: *payload* cannot be encoded, or nothing becomes *wanted*.
+            EncodeError: *payload* is too long.
+            UsageError: *timeout* is not positive, both *member* and *kind* are given,
+                or this is no node.
+        """
+        target = target_of(member, kind)
+        calls = _there(self.calls)
+        return await calls.call(route, payload, session, timeout, wanted, target)
+
+    @overload
+    async def call_all(
+        self,
+        route: str,
+        payload: Any = ...,
+        *,
+        session: Session | None = ...,
+        kind: str | None = ...,
+        timeout: float | None = ...,
+        wanted: type[T],
+    ) -> Replies[T]: ...
+    @overload
+    async def call_all(
+        self,
+        route: str,
+        payload: Any = ...,
+        *,
+        session: Session | None = ...,
+        kind: str | None = ...,
+        timeout: float | None = ...,
+        wanted: Any = ...,
+    ) -> Replies[Any]: ...
+    async def call_all(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        session: Session | None = None,
+        kind: str | None = None,
+        timeout: float | None = None,
+        wanted: Any = Any,
+    ) -> Replies[Any]:
+        """Ask the handler of a route at all members that serve it, this one included.
+
+        Waits for all of them, at most as long as :meth:`call`, of which the arguments
+        are.  A member that cannot be reached at the moment has failed.
+
+        Args:
+            route: ``Service.method``.
+            payload: What the handlers get.
+            session: Whose call it is.
+            kind: Only members of this entry of ``spec.backends`` are meant, or
+                ``gate``.
+            timeout: Seconds to wait.
+            wanted: The type of each result.
+
+        Returns:
+            Results and failures by the members' addresses; a failure is what
+            :meth:`call` would have raised.  None of either, if nobody serves it now.
+
+        Raises:
+            RequestError: 404: no node has ever served the route.
             TypeError: *payload* cannot be encoded, or nothing becomes *wanted*.
             EncodeError: *payload* is too long.
             UsageError: *timeout* is not positive, or this is no node.
         """
-        return await _there(self.calls).call(route, payload, session, timeout, wanted)
+        target = target_of(None, kind)
+        calls = _there(self.calls)
+        return await calls.call_all(
+            route, payload, session, timeout, wanted, target.kind
+        )
 
     def notify(
-        self, route: str, payload: Any = None, *, session: Session | None = None
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        session: Session | None = None,
+        member: str | None = None,
+        kind: str | None = None,
     ) -> None:
         """Tell a handler, of this node or another one, something; never waits.
 
@@ -234,13 +316,43 @@ class NodeInfo:
             route: ``Service.method``.
             payload: What the handler gets, encoded and decoded on the way.
             session: Whose notify it is.
+            member: As of :meth:`call`.
+            kind: As of :meth:`call`.
+
+        Raises:
+            TypeError: *payload* cannot be encoded.
+            EncodeError: *payload* is too long.
+            UsageError: Both *member* and *kind* are given, or this is no node.
+        """
+        target = target_of(member, kind)
+        _there(self.calls).notify(route, payload, session, target)
+
+    def notify_all(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        session: Session | None = None,
+        kind: str | None = None,
+    ) -> None:
+        """Tell the handler of a route something at all members that serve it.
+
+        This node is one of them, if it does.  Otherwise as :meth:`notify`.
+
+        Args:
+            route: ``Service.method``.
+            payload: What the handlers get.
+            session: Whose notify it is.
+            kind: Only members of this entry of ``spec.backends`` are meant, or
+                ``gate``.
 
         Raises:
             TypeError: *payload* cannot be encoded.
             EncodeError: *payload* is too long.
             UsageError: This is no node.
         """
-        _there(self.calls).notify(route, payload, session)
+        target = target_of(None, kind)
+        _there(self.calls).notify_all(route, payload, session, target.kind)
 
     async def run_blocking(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs

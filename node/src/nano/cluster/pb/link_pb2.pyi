@@ -115,6 +115,11 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """session, payload: take over with this state"""
     MOVED: _Kind.ValueType  # 44
     """session, member: it is bound to that member from now on"""
+    CALL_TO: _Kind.ValueType  # 50
+    """A CALL for a session that is to reach one member, whoever the session is bound to:
+    said to the session's home, which sends that member a CALL.
+    session, id, route, payload, member
+    """
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
 
@@ -192,6 +197,11 @@ HANDOVER: Kind.ValueType  # 43
 """session, payload: take over with this state"""
 MOVED: Kind.ValueType  # 44
 """session, member: it is bound to that member from now on"""
+CALL_TO: Kind.ValueType  # 50
+"""A CALL for a session that is to reach one member, whoever the session is bound to:
+said to the session's home, which sends that member a CALL.
+session, id, route, payload, member
+"""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 class _Delivery:
