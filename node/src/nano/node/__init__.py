@@ -30,6 +30,7 @@ from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.mirrors import Mirrors
 from nano.cluster.routes import Forwarder
+from nano.cluster.users import UserLinks
 from nano.errors import UsageError
 from nano.metrics import Metrics
 from nano.node.gate import (
@@ -56,6 +57,7 @@ from nano.runtime.tasks import FAILURES
 from nano.runtime.threads import Threads
 from nano.runtime.ticker import Ticker
 from nano.runtime.timers import Timers
+from nano.runtime.users import Users
 from nano.serializers import by_name
 from nano.transports.broadcast import broadcast
 from nano.transports.context import Front
@@ -105,6 +107,13 @@ class Node:
             deliver=partial(broadcast, self._metrics),
             largest=settings.max_send_bytes,
         )
+        self._users = Users(
+            self._sessions,
+            serializer,
+            self._metrics,
+            deliver=partial(broadcast, self._metrics),
+            largest=settings.max_send_bytes,
+        )
         self._timers = Timers()
         self._threads = Threads()
         listeners = spec.gates.listeners if options.role is Role.GATE else []
@@ -126,6 +135,7 @@ class Node:
             threads=self._threads,
             inbox=self._inbox,
             calls=self._calls,
+            users=self._users,
         )
         self._components = world.components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
@@ -189,6 +199,8 @@ class Node:
         Mirrors(self._dispatcher, self._sessions, self._links)
         GroupLinks(self._groups, self._sessions, self._links, self._metrics)
         CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
+        cluster = self._cluster
+        UserLinks(self._users, self._links, lambda: cluster.members, self._metrics)
         Bindings(self._sessions, self._links, self._metrics)
         if options.role is Role.GATE:
             timeout = settings.request_timeout_seconds

@@ -15,9 +15,17 @@ if TYPE_CHECKING:
     from nano.runtime.groups import Groups
     from nano.runtime.inbox import Inbox
     from nano.runtime.pipeline import Pipeline, Pipelines
-    from nano.runtime.session import Session
+    from nano.runtime.session import Delivery, Session
     from nano.runtime.threads import Threads
     from nano.runtime.timers import Condition, Function, Timer, Timers
+    from nano.runtime.users import (
+        GateAddress,
+        Online,
+        Reached,
+        SessionCounts,
+        Users,
+        Whom,
+    )
 
 __all__ = ["NodeInfo"]
 
@@ -41,6 +49,7 @@ class NodeInfo:
         pipelines: Behind :meth:`pipeline`; the node sets it.
         inbox: Behind :meth:`call_soon` and :meth:`from_thread`; the node sets it.
         calls: Behind :meth:`call` and :meth:`notify`; the node sets it.
+        users: Behind :meth:`push`, :meth:`kick` and the like; the node sets it.
     """
 
     name: str
@@ -53,6 +62,7 @@ class NodeInfo:
     pipelines: Pipelines | None = field(default=None, compare=False, repr=False)
     inbox: Inbox | None = field(default=None, compare=False, repr=False)
     calls: Calls | None = field(default=None, compare=False, repr=False)
+    users: Users | None = field(default=None, compare=False, repr=False)
 
     def group(self, name: str) -> Group:
         """Return the group *name*: the same set of sessions on every node.
@@ -353,6 +363,99 @@ class NodeInfo:
         """
         target = target_of(None, kind)
         _there(self.calls).notify_all(route, payload, session, target.kind)
+
+    async def push(
+        self,
+        uids: Whom,
+        route: str,
+        value: Any,
+        *,
+        delivery: Delivery = "must",
+        timeout: float = 5.0,
+    ) -> Reached:
+        """Send *value* to all sessions of a uid, or of several, at whichever gate.
+
+        Args:
+            uids: One or up to 1,000.  For more, and for the same ones again and again,
+                there are groups.
+            route: What the clients listen to.
+            value: What the serializer can encode, or bytes.
+            delivery: As of :meth:`Session.push <nano.runtime.session.Session.push>`.
+            timeout: Seconds to wait for the gates to say who is there.
+
+        Returns:
+            Who was found, who was not, and which gates did not answer.
+
+        Raises:
+            RequestError: 503: 10,000 questions wait already.
+            TypeError: *value* cannot be encoded.
+            EncodeError: It is too long for a client.
+            ValueError: There is no such *delivery*, or no such uid can be.
+            UsageError: There are too many uids, *timeout* is not positive, or this is
+                no node.
+        """
+        return await _there(self.users).push(uids, route, value, delivery, timeout)
+
+    async def kick(
+        self,
+        uids: Whom,
+        reason: str = "kicked",
+        *,
+        reconnect: bool = False,
+        timeout: float = 5.0,
+    ) -> Reached:
+        """Send all sessions of a uid, or of several, away, from whichever gate.
+
+        Args:
+            uids: One or up to 1,000.
+            reason: What they are told, and may show to a person.
+            reconnect: They may come back at once.
+            timeout: As of :meth:`push`.
+
+        Returns:
+            Who was found, who was not, and which gates did not answer.
+
+        Raises:
+            RequestError: 503: 10,000 questions wait already.
+            ValueError: No such uid can be.
+            UsageError: There are too many uids, *timeout* is not positive, or this is
+                no node.
+        """
+        return await _there(self.users).kick(uids, reason, reconnect, timeout)
+
+    async def online(self, uid: str | int, *, timeout: float = 5.0) -> Online:
+        """Tell whether a uid is connected anywhere, and to which gates.
+
+        Returns:
+            What is true if it is.  If it is false while gates are ``silent``, it is
+            not known.
+
+        Raises:
+            RequestError: 503: 10,000 questions wait already.
+            ValueError: No such uid can be.
+            UsageError: *timeout* is not positive, or this is no node.
+        """
+        return await _there(self.users).online(uid, timeout)
+
+    async def count_sessions(self, *, timeout: float = 5.0) -> SessionCounts:
+        """Tell how many clients the cluster has: in all, and by gate.
+
+        Raises:
+            RequestError: 503: 10,000 questions wait already.
+            UsageError: *timeout* is not positive, or this is no node.
+        """
+        return await _there(self.users).counts(timeout)
+
+    def gates(self) -> list[GateAddress]:
+        """Return the gates that let clients in, and where: for a login server.
+
+        Gates that leave, or that this node does not reach, are left out, and so are
+        those of Go nano, which tell nobody where clients find them.
+
+        Raises:
+            UsageError: This is no node.
+        """
+        return _there(self.users).elsewhere.gates()
 
     async def run_blocking(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
