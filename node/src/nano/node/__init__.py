@@ -23,6 +23,7 @@ from typing import Final
 from nano.admin import AdminServer
 from nano.cluster.bindings import Bindings
 from nano.cluster.calls import CallLinks
+from nano.cluster.claims import ClaimLinks
 from nano.cluster.groups import GroupLinks
 from nano.cluster.link import make_hello
 from nano.cluster.links import Links
@@ -44,6 +45,7 @@ from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
 from nano.node.world import World
 from nano.runtime.calls import Calls
+from nano.runtime.claims import Claims
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
@@ -203,12 +205,20 @@ class Node:
         UserLinks(self._users, self._links, lambda: cluster.members, self._metrics)
         Bindings(self._sessions, self._links, self._metrics)
         if options.role is Role.GATE:
+            if settings.one_session_per_uid:
+                self._claim_uids()
             timeout = settings.request_timeout_seconds
             forwarder = Forwarder(
                 self._dispatcher, self._sessions, self._links, timeout
             )
             self._ticker.add(forwarder.tick)
         self._ticker.add(self._links.tick)
+
+    def _claim_uids(self) -> None:
+        is_at_home = self._users.elsewhere.is_at_home
+        wall = self._world.wall
+        claims = Claims(self._sessions, is_at_home, self._metrics, wall)
+        ClaimLinks(claims, self._links)
 
     def _build_front(self) -> None:
         options = self._options

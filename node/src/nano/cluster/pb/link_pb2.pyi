@@ -126,6 +126,10 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """
     GATE_ANSWER: _Kind.ValueType  # 52
     """id, told"""
+    SIGNED_IN: _Kind.ValueType  # 53
+    """Between gates that allow one session for each uid: the newest claim has it.
+    claims: of the sender's own sessions
+    """
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
 
@@ -214,6 +218,10 @@ id, ask: answered with GATE_ANSWER
 """
 GATE_ANSWER: Kind.ValueType  # 52
 """id, told"""
+SIGNED_IN: Kind.ValueType  # 53
+"""Between gates that allow one session for each uid: the newest claim has it.
+claims: of the sender's own sessions
+"""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 class _Delivery:
@@ -309,6 +317,7 @@ class Envelope(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     ASK_FIELD_NUMBER: _builtins.int
     TOLD_FIELD_NUMBER: _builtins.int
+    CLAIMS_FIELD_NUMBER: _builtins.int
     kind: Global___Kind.ValueType
     session: _builtins.int
     """the gate's id of the session; random, so fixed is shorter"""
@@ -347,6 +356,8 @@ class Envelope(_message.Message):
     def ask(self) -> Global___GateQuestion: ...
     @_builtins.property
     def told(self) -> Global___GateAnswer: ...
+    @_builtins.property
+    def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___Claim]: ...
     def __init__(
         self,
         *,
@@ -371,10 +382,11 @@ class Envelope(_message.Message):
         service: _builtins.str = ...,
         ask: Global___GateQuestion | None = ...,
         told: Global___GateAnswer | None = ...,
+        claims: _abc.Iterable[Global___Claim] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ask", b"ask", "change", b"change", "hello", b"hello", "question", b"question", "state", b"state", "told", b"told"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ask", b"ask", "change", b"change", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "state", b"state", "told", b"told", "where", b"where", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ask", b"ask", "change", b"change", "claims", b"claims", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "state", b"state", "told", b"told", "where", b"where", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -543,6 +555,34 @@ class GateAnswer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GateAnswer: _TypeAlias = GateAnswer  # noqa: Y015
+
+@_typing.final
+class Claim(_message.Message):
+    """A session's claim of its uid: the greater stamp wins, then the greater session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UID_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
+    uid: _builtins.str
+    session: _builtins.int
+    stamp: _builtins.int
+    """about milliseconds since 1970"""
+    def __init__(
+        self,
+        *,
+        uid: _builtins.str = ...,
+        session: _builtins.int = ...,
+        stamp: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session", "stamp", b"stamp", "uid", b"uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Claim: _TypeAlias = Claim  # noqa: Y015
 
 @_typing.final
 class Hello(_message.Message):
