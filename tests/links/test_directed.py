@@ -204,7 +204,7 @@ async def test_a_peer_of_a_version_without_calls_is_a_clear_error(town: Town) ->
     theirs = hello("10.0.9.9:1", ["Bank.who"])
     theirs.features.extend([pb.REQUEST])
     await joined(town.network, town.gate, theirs)
-    with pytest.raises(RequestError, match="no node serves") as refused:
+    with pytest.raises(RequestError, match="takes no calls") as refused:
         await town.gate.info.call("Bank.who", member="10.0.9.9:1")
     assert refused.value.status == 503
 

@@ -226,9 +226,11 @@ class CallLinks:
         if link is not None:
             return link
         there = self._links.get(member)
-        raise (
-            _unmeant() if there and KINDS.issubset(there.peer.features) else unserved()
-        )
+        if there is None:
+            raise _absent()
+        if not KINDS.issubset(there.peer.features):
+            raise _too_old()
+        raise _unmeant()
 
     def _way(self, route: str, session: Session | None) -> Link:
         """Return the link to a member that serves *route*, or to the session's home."""
@@ -320,3 +322,15 @@ def _is(peer: pb.Hello, kind: str) -> bool:
 def _unmeant() -> RequestError:
     """Return the error for a route that is served, but by nobody of those meant."""
     return RequestError(NOT_FOUND, "the node that was asked does not serve this")
+
+
+def _absent() -> RequestError:
+    """Return the error for a member with which there is no link."""
+    text = "the node that was asked is not there, or out of reach; try again"
+    return RequestError(UNAVAILABLE, text)
+
+
+def _too_old() -> RequestError:
+    """Return the error for a member that knows no calls."""
+    text = "the node that was asked is of a version that takes no calls"
+    return RequestError(UNAVAILABLE, text)
