@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 REASON: Final = "signed in elsewhere"
 """What the older session's client is told."""
 
-TICKS: Final = 1000  # of the stamps, in a second
+TICKS: Final = 1_000_000  # of the stamps, in a second
 
 
 class Claim(NamedTuple):
@@ -34,7 +34,7 @@ class Claim(NamedTuple):
     Attributes:
         uid: The uid.
         session: The session's id.
-        stamp: When it was bound, in milliseconds since 1970 or a little later.
+        stamp: When it was bound, in microseconds since 1970 or a little later.
     """
 
     uid: str

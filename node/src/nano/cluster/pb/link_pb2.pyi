@@ -568,7 +568,7 @@ class Claim(_message.Message):
     uid: _builtins.str
     session: _builtins.int
     stamp: _builtins.int
-    """about milliseconds since 1970"""
+    """about microseconds since 1970"""
     def __init__(
         self,
         *,
