@@ -40,7 +40,7 @@ _FAILED: Final = int(pb.FAILED)
 class CallLinks:
     """The other nodes, for the calls of this one.
 
-    It makes itself the :class:`~nano.runtime.calls.Elsewhere` of *calls*.
+    It makes itself the :class:`~nano.runtime.others.Elsewhere` of *calls*.
 
     Args:
         calls: The calls of this node.

@@ -2,7 +2,7 @@
 
 :class:`Calls` is what ``node.call`` and ``node.notify`` speak to.  It serves what is
 to be done on this node, keeps the one table of calls that wait for their outcome, and
-hands everything else to :class:`Elsewhere`, behind which the cluster stands.
+hands everything else to :mod:`nano.runtime.others`, behind which the cluster stands.
 
 What is called may be internal or public, and may be called with a session or without
 one; payloads and results are encoded on this node as well, so that a component does
@@ -20,7 +20,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -42,16 +42,16 @@ from nano.runtime.callee import (
     ended,
     lacking,
     overloaded,
-    unknown,
     word_of,
 )
 from nano.runtime.deadlines import Deadlines
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.handlers import Handler
+from nano.runtime.others import Elsewhere, Nowhere
 from nano.runtime.session import CALLED, Session
 from nano.runtime.target import ANYONE, Replies, Target
 
-__all__ = ["MOST_AT_ONE", "Calls", "Elsewhere"]
+__all__ = ["MOST_AT_ONE", "Calls"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,82 +60,6 @@ MOST_AT_ONE: Final = 4000  # of those that wait for one peer: it may be stuck
 MOST_DECODERS: Final = 1000  # kept for the types that callers want
 MOST_WARNINGS: Final = 1000  # of notifies that came to nothing
 PRECISION: Final = 0.1  # seconds; the clock looks no more often
-
-
-class Elsewhere(Protocol):
-    """What the other nodes are for calls."""
-
-    def is_for_home(self, session: Session | None) -> bool:
-        """Whether a call for *session* is to be passed on by its home, not here."""
-
-    def find(self, route: str, session: Session | None, target: Target) -> str | None:
-        """Return a member that *target* means; ``None``: this node.
-
-        Raises:
-            RequestError: There is none that serves *route*.
-        """
-
-    def everyone(self, route: str, kind: str) -> list[str]:
-        """Return all members that serve *route*, this one and those out of reach, too.
-
-        Args:
-            route: What they serve.
-            kind: What they are; anything if empty.
-
-        Raises:
-            RequestError: Nobody has ever served it.
-        """
-
-    def send(
-        self,
-        route: str,
-        session: Session | None,
-        number: int,
-        payload: bytes,
-        member: str = "",
-    ) -> object:
-        """Send a call to a member that serves *route*.
-
-        Args:
-            route: What is called.
-            session: For whom.
-            number: The call's number; 0: no answer is wanted.
-            payload: What the handler gets.
-            member: To whom; any, if empty.
-
-        Returns:
-            Where it went: what the answer has to come from.
-
-        Raises:
-            RequestError: Nobody serves it, or whoever does is overloaded.
-        """
-
-
-class _Nowhere:
-    """There are no other nodes."""
-
-    def is_for_home(self, session: Session | None) -> bool:
-        """Every session is at home here."""
-        return False
-
-    def find(self, route: str, session: Session | None, target: Target) -> str | None:
-        """Nobody serves anything."""
-        raise unknown()
-
-    def everyone(self, route: str, kind: str) -> list[str]:
-        """Nobody serves anything."""
-        raise unknown()
-
-    def send(
-        self,
-        route: str,
-        session: Session | None,
-        number: int,
-        payload: bytes,
-        member: str = "",
-    ) -> object:
-        """Nobody serves anything."""
-        raise unknown()
 
 
 class _Open(msgspec.Struct, gc=False):
@@ -157,7 +81,7 @@ class Calls:
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        self.elsewhere: Elsewhere = _Nowhere()
+        self.elsewhere: Elsewhere = Nowhere()
         self._dispatcher = dispatcher
         self._serializer = dispatcher.serializer
         self._metrics = dispatcher.metrics
