@@ -188,6 +188,11 @@ class Links:
         life = self._lives.get(address)
         return PeerState.GONE if life is None else life.state
 
+    def expects(self, address: str) -> bool:
+        """Whether there is to be a link with *address*: it is a member."""
+        expected = self._expected.get(address)
+        return expected is not None and expected.listed
+
     @property
     def hello(self) -> pb.Hello:
         """What this node says of itself."""
