@@ -582,6 +582,7 @@ async def test_memberships_outlive_a_cut_and_what_is_said_meanwhile_counts(
     room.remove(mirrors[goes])
     room.add(mirrors[comes])
     room.publish("onNews", "lost")
+    assert backend.metrics.dropped["group", "apart"] == 1
     await heal(houses)
     roll = houses.gates[0].groups.roll
     await until(lambda: set(roll.members("room")) == {stays.session, comes.session})

@@ -248,6 +248,9 @@ class GroupLinks:
         A full link drops it, later if it is ``must``: members cannot be sent away for
         a link that is too slow, as clients are.
         """
+        for peer in self._apart.values():
+            if publication.group in peer.groups:
+                self._metrics.dropped["group", "apart"] += 1
         others = self._others(publication.group)
         if not others:
             return
