@@ -155,8 +155,9 @@ async def test_a_group_outlives_all_the_backends_that_made_it(town: Town) -> Non
     fresh = await town.backend()
     await until(lambda: fresh.linked == {it.address for it in town.gates})
     assert await who_says(members[0], 0) == fresh.address
-    async with asyncio.timeout(PATIENCE):  # both gates have to say that they have any
-        while (await members[0].ask("Rooms.who"))["count"] != 4:
+    async with asyncio.timeout(PATIENCE):
+        # both gates have to say that they have members
+        while (await members[0].ask("Rooms.who"))["count"] != 4:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     await settled(members)
     for member in members:
