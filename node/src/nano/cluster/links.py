@@ -212,6 +212,10 @@ class Links:
             return
         if address == self._hello.address:
             return
+        expected = self._expected.get(address)
+        known = expected.incarnation if expected and expected.listed else None
+        if known == member.incarnation:
+            return  # no news, and nothing against a life that has come since
         self._feed(PeerEvent.LISTED, address, member.incarnation)
         expected = self._expected.get(address)
         if expected is not None:
