@@ -26,6 +26,7 @@ import grpc
 import grpc.aio
 
 from nano.cluster.members import MASTER
+from nano.cluster.strangers import Strangers
 from nano.errors import UsageError
 from nano.runtime.certificates import Watch, ask_nobody, why
 
@@ -38,6 +39,15 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+DOUBTS: Final = {
+    "Hostname Verification Check failed": "its certificate has another name",
+    "certificate has expired": "its certificate has expired",
+    "CERTIFICATE_VERIFY_FAILED": "no authority of ours has signed its certificate",
+    "WRONG_VERSION_NUMBER": "it speaks no TLS",
+    "handshake failed": "TLS was not agreed upon",
+}
+"""What gRPC says of a connection that TLS refused, and what that means."""
 
 ATTEMPTS: Final = 5  # to read three files between two changes of them
 
@@ -93,6 +103,7 @@ class Credentials:
         role: What the node is for; the certificate of a master must say so.
         files: Where the certificate, its key and the authorities are.
         counts: Where reloads are counted, by outcome.
+        strangers: Where nodes are counted that we dialled and did not believe.
 
     Attributes:
         cluster: As given.
@@ -109,12 +120,14 @@ class Credentials:
         role: str,
         files: CertificateFiles,
         counts: Counter[str] | None = None,
+        strangers: Strangers | None = None,
     ) -> None:
         self.cluster = cluster
         self.generation = 0
         self._role = role
         self._files = files
         self._counts = Counter[str]() if counts is None else counts
+        self._strangers = strangers or Strangers()
         self._refused = False
         self._watch = Watch(files.cert, files.key, files.authorities)
         try:
@@ -196,6 +209,19 @@ class Credentials:
             grpc.ssl_channel_credentials(mine.authorities, mine.key, mine.cert),
             options=[*options, ("grpc.ssl_target_name_override", self.name)],
         )
+
+    def failed(self, address: str, details: str) -> None:
+        """Look whether a call failed because the node there cannot be believed.
+
+        Args:
+            address: Whom we called.
+            details: What gRPC says; it has no status of its own for this.
+        """
+        for mark, meaning in DOUBTS.items():
+            if mark in details:
+                text = f"{address} is not believed to be {self.name}: {meaning}"
+                self._strangers.refuse("unverified-peer", text)
+                return
 
     def _read(self) -> _Material:
         """Read the files at one moment, and check them.
