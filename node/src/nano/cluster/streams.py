@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar, cast
 
 import grpc
 import grpc.aio
 
+from nano.cluster.credentials import Credentials, open_channel
 from nano.cluster.link import Stream
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.pb import link_pb2_grpc as rpc
 from nano.cluster.peer import CHANNEL_OPTIONS
+from nano.cluster.strangers import Strangers
 from nano.errors import ClusterError
 
 __all__ = ["LINK_LIMIT", "DialledLink", "LinkService"]
-
-logger = logging.getLogger(__name__)
 
 LINK_LIMIT: Final = 32 << 20
 """Bytes of the largest batch: one payload of a packet's 16 MiB and what goes along."""
@@ -46,18 +45,30 @@ async def _translated(call: Awaitable[T]) -> T:
 
 
 class DialledLink:
-    """A stream that we open to *address*, over a connection of its own."""
+    """A stream that we open to *address*, over a connection of its own.
 
-    def __init__(self, address: str) -> None:
+    Args:
+        address: ``host:port`` of the peer.
+        credentials: What is shown and believed there; None: plain.
+    """
+
+    def __init__(self, address: str, credentials: Credentials | None = None) -> None:
+        self._address = address
+        self._credentials = credentials
         options = dict(CHANNEL_OPTIONS) | {
             "grpc.max_receive_message_length": LINK_LIMIT
         }
-        self._channel = grpc.aio.insecure_channel(address, options=[*options.items()])
+        self._channel = open_channel(address, [*options.items()], credentials)
         self._call = rpc.LinkStub(self._channel).Connect(None)
 
     async def read(self) -> pb.Batch | None:
         """Return the next batch, or ``None`` at the end."""
-        batch = await _translated(cast("Awaitable[object]", self._call.read()))
+        try:
+            batch = await _translated(cast("Awaitable[object]", self._call.read()))
+        except ClusterError as error:
+            if self._credentials is not None:
+                self._credentials.failed(self._address, str(error))
+            raise
         return batch if isinstance(batch, pb.Batch) else None
 
     async def write(self, batch: pb.Batch) -> None:
@@ -91,10 +102,16 @@ class LinkService(rpc.LinkServicer):
 
     Args:
         serve: Runs a link on a stream until it ends.
+        strangers: Where links are counted that were not made.
     """
 
-    def __init__(self, serve: Callable[[Stream], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        serve: Callable[[Stream], Awaitable[object]],
+        strangers: Strangers | None = None,
+    ) -> None:
         self._serve = serve
+        self._strangers = strangers or Strangers()
 
     async def Connect(  # type: ignore[override]  # the coroutine form of grpc.aio
         self,
@@ -106,7 +123,8 @@ class LinkService(rpc.LinkServicer):
         try:
             await self._serve(_ServedLink(context))
         except ClusterError as error:
-            logger.info("a link from %s was not made: %s", context.peer(), error)
+            text = f"a link from {context.peer()} was not made: {error}"
+            self._strangers.refuse("no-link", text)
 
     def attach(self, server: grpc.aio.Server) -> None:
         """Let *server* take calls for this service."""
