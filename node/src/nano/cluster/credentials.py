@@ -14,6 +14,7 @@ replace them.  What the node could not itself verify is never taken up.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections import Counter
@@ -108,6 +109,7 @@ class Credentials:
     Attributes:
         cluster: As given.
         generation: How often new files were taken up; the first are number 0.
+        turn: Held by the one link that moves to new ones now.
 
     Raises:
         UsageError: The files cannot be read, or do not fit each other, the cluster or
@@ -124,6 +126,7 @@ class Credentials:
     ) -> None:
         self.cluster = cluster
         self.generation = 0
+        self.turn = asyncio.Lock()
         self._role = role
         self._files = files
         self._counts = Counter[str]() if counts is None else counts
