@@ -216,7 +216,9 @@ class ClusterServer:
         if self._master is None:
             registrar = Registrar(self._me, epoch=self._me.incarnation)
             driver = master = MasterDriver(registrar, around)
-            rpc.add_MasterServicer_to_server(MasterService(master.ask), server)
+            rpc.add_MasterServicer_to_server(
+                MasterService(master.ask, self._strangers), server
+            )
         else:
             driver = MemberDriver(
                 Roster(self._me, jitter=_jitter), self._master, around
