@@ -1,10 +1,8 @@
 """Link streams over gRPC: the one we dial and the one we are dialled on.
 
-Under TLS a stream can move to a new connection, made with new certificates, while a
-link is on it: nothing is lost or overtakes, and the link does not notice.  Who has
-dialled dials again and names the stream by a secret that only the two nodes know.  Each
-side ends what it writes on the old connection with a batch that says it is the last,
-goes on on the new one, and reads the old one up to the other's last batch.
+Both can move to a new connection while a link is on them
+(:mod:`nano.cluster.moving`): who has dialled dials again, with new certificates, and
+names the stream by a secret that only the two nodes know.
 """
 
 from __future__ import annotations
@@ -13,13 +11,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Final, Generic, Protocol, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import grpc
 import grpc.aio
 
 from nano.cluster.credentials import Credentials, open_channel
 from nano.cluster.link import Stream
+from nano.cluster.moving import Movable
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.pb import link_pb2_grpc as rpc
 from nano.cluster.peer import CHANNEL_OPTIONS
@@ -61,69 +60,6 @@ async def _translated(call: Awaitable[T]) -> T:
         raise ClusterError("the stream was cancelled") from None
 
 
-class _Way(Protocol):
-    """One gRPC call, dialled or served, that carries a stream or a part of it."""
-
-    async def read(self) -> pb.Batch | None:
-        """Return the next batch, or ``None`` at the end."""
-
-    async def write(self, batch: pb.Batch) -> None:
-        """Send *batch*."""
-
-
-WayT = TypeVar("WayT", bound=_Way)
-
-
-class _Movable(Generic[WayT]):
-    """A stream on one way after the other.
-
-    Reader and writer are one task each, so that a switch needs no lock: each makes
-    it between two batches.
-    """
-
-    def __init__(self, way: WayT) -> None:
-        self._reading = self._writing = way
-        self._next: WayT | None = None  # where the peer may go on
-        self._may_write = False  # on it, for the peer expects us there
-
-    async def read(self) -> pb.Batch | None:
-        """Return the next batch, or ``None`` at the end."""
-        batch = await self._reading.read()
-        while batch is not None and batch.last:
-            self._go_on_reading()
-            batch = await self._reading.read()
-        return batch
-
-    async def write(self, batch: pb.Batch) -> None:
-        """Send *batch*; waits while the peer does not read."""
-        if self._may_write:
-            await self._go_on_writing()
-        await self._writing.write(batch)
-
-    def _go_on_reading(self) -> None:
-        if self._next is None or self._reading is self._next:
-            raise ClusterError("the peer goes on nobody knows where")
-        self._reading = self._next
-        self._settle()
-
-    async def _go_on_writing(self) -> None:
-        assert self._next is not None
-        old, self._may_write = self._writing, False
-        await old.write(pb.Batch(last=True))
-        self._writing = self._next
-        self._settle()
-
-    def _settle(self) -> None:
-        """End the move if both directions have moved."""
-        if self._reading is self._writing:
-            self._next = None
-            self._moved()
-
-    def _moved(self) -> None:
-        """Let the old way end."""
-        raise NotImplementedError
-
-
 # ---------------------------------------------------------------------- dialled
 
 
@@ -139,11 +75,18 @@ class _Dialled:
         options = dict(CHANNEL_OPTIONS) | {
             "grpc.max_receive_message_length": LINK_LIMIT
         }
+        self._address = address
+        self._credentials = credentials
         self._channel = open_channel(address, [*options.items()], credentials)
         self._call = rpc.LinkStub(self._channel).Connect(None, metadata=metadata)
 
     async def read(self) -> pb.Batch | None:
-        batch = await _translated(cast("Awaitable[object]", self._call.read()))
+        try:
+            batch = await _translated(cast("Awaitable[object]", self._call.read()))
+        except ClusterError as error:
+            if self._credentials is not None:
+                self._credentials.failed(self._address, str(error))
+            raise
         return batch if isinstance(batch, pb.Batch) else None
 
     async def write(self, batch: pb.Batch) -> None:
@@ -170,7 +113,7 @@ class _Dialled:
         await self._channel.close(None)
 
 
-class DialledLink(_Movable[_Dialled]):
+class DialledLink(Movable[_Dialled]):
     """A stream that we open to *address*, over a connection of its own.
 
     Args:
@@ -190,20 +133,13 @@ class DialledLink(_Movable[_Dialled]):
         self._has_moved = asyncio.Event()
         super().__init__(self._ways[0])
 
-    async def read(self) -> pb.Batch | None:
-        """Return the next batch, or ``None`` at the end."""
-        try:
-            return await super().read()
-        except ClusterError as error:
-            if self._credentials is not None:
-                self._credentials.failed(self._address, str(error))
-            raise
-
     async def write(self, batch: pb.Batch) -> None:
         """Send *batch*; waits while the peer does not read."""
         if self._credentials is not None:
             self._keep_up(self._credentials)
-        await super().write(batch)
+            if self._may_write:
+                await self._go_on_writing()
+        await self._writing.write(batch)
 
     async def close(self) -> None:
         """End the stream and give its connections up."""
@@ -232,38 +168,49 @@ class DialledLink(_Movable[_Dialled]):
             self._ways.append(new)
             self._has_moved.clear()
             self._next = new
-            try:
-                async with asyncio.timeout(MOVING_TIME):
-                    await new.accepted()
-            except (ClusterError, TimeoutError) as error:
-                if self._reading is not new:
-                    await self._stay(new, str(error) or "no answer came in time")
-                    return
-            self._may_write = True
-            await self._has_moved.wait()
-            self._generation = generation
-            old = self._ways.pop(0)
-            try:
-                async with asyncio.timeout(MOVING_TIME):
-                    await old.drain()
-            except (ClusterError, TimeoutError):
-                logger.debug("the old connection to %s broke", self._address)
-            await old.close()
-            logger.info("the link with %s has a new certificate", self._address)
+            refusal = await self._refusal(new)
+            if refusal:
+                await self._stay(new, refusal)
+            else:
+                self._may_write = True
+                await self._has_moved.wait()
+                self._generation = generation
+                await self._leave(self._ways[0])
+        if refusal:  # let the next attempt wait, and the other links move meanwhile
+            await asyncio.sleep(MOVING_TIME)
+
+    async def _refusal(self, new: _Dialled) -> str:
+        """Wait for the peer; return why the stream cannot move, or nothing."""
+        try:
+            async with asyncio.timeout(MOVING_TIME):
+                await new.accepted()
+        except (ClusterError, TimeoutError) as error:
+            if self._reading is not new:
+                return str(error) or "no answer came in time"
+        return ""
 
     async def _stay(self, new: _Dialled, reason: str) -> None:
-        """Go on as before, and let another attempt wait."""
+        """Go on as before."""
         self._next = None
         self._ways.remove(new)
         await new.close()
-        credentials = cast("Credentials", self._credentials)
-        credentials.failed(self._address, reason)
+        cast("Credentials", self._credentials).failed(self._address, reason)
         logger.warning(
             "the link with %s keeps its old certificate for now: %s",
             self._address,
             reason,
         )
-        await asyncio.sleep(MOVING_TIME)
+
+    async def _leave(self, old: _Dialled) -> None:
+        """Give the old connection up, once the peer has done with it."""
+        try:
+            async with asyncio.timeout(MOVING_TIME):
+                await old.drain()
+        except (ClusterError, TimeoutError):
+            logger.debug("the old connection to %s broke", self._address)
+        self._ways.remove(old)
+        await old.close()
+        logger.info("the link with %s has a new certificate", self._address)
 
     def _moved(self) -> None:
         self._has_moved.set()
@@ -287,7 +234,7 @@ class _Served:
         await _translated(self._context.write(batch))
 
 
-class _ServedLink(_Movable[_Served]):
+class _ServedLink(Movable[_Served]):
     """A stream that a peer has opened to us.
 
     Attributes:
