@@ -79,9 +79,16 @@ class Authority:
 class Secret:
     """Certificate, key and authorities in a folder, replaced at one moment."""
 
-    def __init__(self, folder: Path, authority: Authority, role: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        authority: Authority,
+        role: str = "",
+        cluster: str = CLUSTER,
+    ) -> None:
         folder.mkdir(parents=True)
         self.role = role
+        self.cluster = cluster
         self.files = CertificateFiles(
             folder / "tls.crt", folder / "tls.key", folder / "ca.crt"
         )
@@ -105,12 +112,12 @@ class Secret:
     def issue(self, authority: Authority, *believed: Authority) -> None:
         """Put a new certificate in, and whom to believe besides its signer."""
         bundle = b"".join(it.pem for it in (authority, *believed))
-        self.put(*authority.issue(role=self.role), bundle)
+        self.put(*authority.issue(self.cluster, self.role), bundle)
 
     def believe(self, *authorities: Authority) -> None:
         """Change the bundle alone."""
         cert, key = self.files.cert.read_bytes(), self.files.key.read_bytes()
         self.put(cert, key, b"".join(it.pem for it in authorities))
 
-    def credentials(self, cluster: str = CLUSTER) -> Credentials:
-        return Credentials(cluster, self.role, self.files)
+    def credentials(self) -> Credentials:
+        return Credentials(self.cluster, self.role, self.files)

@@ -176,6 +176,41 @@ async def test_only_a_master_announces_members(
     assert "NewMember is the master's" in line
 
 
+@process
+async def test_calls_go_by_a_new_connection_after_new_certificates(
+    neighbourhood: Neighbourhood, make: Make
+) -> None:
+    mine, masters = make("backend"), make("master")
+    theirs = masters.credentials()
+    master = await neighbourhood.master(credentials=theirs)
+    credentials = mine.credentials()
+    way = neighbourhood.way(master.address, credentials)
+    info = to_info(Member(address="127.0.0.1:1", label="n", incarnation=1))
+    request = pb.HeartbeatRequest(memberInfo=info)
+    await way.heartbeat(request)
+    first = way.channel
+    await way.heartbeat(request)
+    assert way.channel is first
+    out = asyncio.create_task(way.heartbeat(request))
+    await asyncio.sleep(0)  # it is on its way by the old connection
+    for secret, held in ((mine, credentials), (masters, theirs)):
+        secret.believe(AUTHORITY, OTHER_AUTHORITY)
+        held.refresh()
+    for secret, held in ((mine, credentials), (masters, theirs)):
+        secret.issue(OTHER_AUTHORITY)
+        held.refresh()
+    await way.heartbeat(request)
+    await out
+    assert way.channel is not first
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await register(channel(master.address, AUTHORITY.issue()))
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    with pytest.raises(grpc.aio.AioRpcError):  # nor is the old one believed
+        await register(
+            channel(master.address, OTHER_AUTHORITY.issue(), authority=AUTHORITY)
+        )
+
+
 class Mute(rpc.MasterServicer):
     """What a node registers with that is not the master it should be."""
 

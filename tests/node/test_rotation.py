@@ -142,6 +142,7 @@ async def test_certificates_and_authorities_rotate_under_load_without_a_lost_req
     for client in clients:
         await client.close()
     assert not any("has ended" in it for it in caplog.messages)
+    assert not [it for it in caplog.records if it.levelno >= logging.WARNING]
     for node in nodes(cluster):
         assert sample(node, "nano_cluster_refusals_total", reason="no-link") is None
         assert node.not_ready() is None
