@@ -8,12 +8,14 @@ and who may move what, is :mod:`nano.cluster.streams`' business.
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from nano.cluster.pb import link_pb2 as pb
 from nano.errors import ClusterError
 
 __all__ = ["Movable", "Way"]
+
+LAST: Final = pb.Batch(last=True).SerializeToString()
 
 
 class Way(Protocol):
@@ -22,8 +24,8 @@ class Way(Protocol):
     async def read(self) -> pb.Batch | None:
         """Return the next batch, or ``None`` at the end."""
 
-    async def write(self, batch: pb.Batch) -> None:
-        """Send *batch*."""
+    async def write(self, batch: bytes) -> None:
+        """Send *batch*, encoded."""
 
 
 WayT = TypeVar("WayT", bound=Way)
@@ -49,8 +51,8 @@ class Movable(Generic[WayT]):
             batch = await self._reading.read()
         return batch
 
-    async def write(self, batch: pb.Batch) -> None:
-        """Send *batch*; waits while the peer does not read."""
+    async def write(self, batch: bytes) -> None:
+        """Send *batch*, encoded; waits while the peer does not read."""
         if self._may_write:
             await self._go_on_writing()
         await self._writing.write(batch)
@@ -64,7 +66,7 @@ class Movable(Generic[WayT]):
     async def _go_on_writing(self) -> None:
         assert self._next is not None
         old, self._may_write = self._writing, False
-        await old.write(pb.Batch(last=True))
+        await old.write(LAST)
         self._writing = self._next
         self._settle()
 

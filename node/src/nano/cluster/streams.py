@@ -20,7 +20,6 @@ from nano.cluster.credentials import Credentials, open_channel
 from nano.cluster.link import Stream
 from nano.cluster.moving import Movable
 from nano.cluster.pb import link_pb2 as pb
-from nano.cluster.pb import link_pb2_grpc as rpc
 from nano.cluster.peer import CHANNEL_OPTIONS
 from nano.cluster.strangers import Strangers
 from nano.errors import ClusterError
@@ -37,6 +36,9 @@ MOVING_TIME: Final = 5.0
 
 NAME_KEY: Final = "nano-link"  # metadata: by what a stream is called when it moves
 MOVES_KEY: Final = "nano-moves"  # metadata: the name of the stream that moves here
+
+SERVICE: Final = pb.DESCRIPTOR.services_by_name["Link"].full_name
+CONNECT: Final = "Connect"  # its one method; what we send on it is encoded already
 
 T = TypeVar("T")
 
@@ -78,7 +80,12 @@ class _Dialled:
         self._address = address
         self._credentials = credentials
         self._channel = open_channel(address, [*options.items()], credentials)
-        self._call = rpc.LinkStub(self._channel).Connect(None, metadata=metadata)
+        connect = self._channel.stream_stream(
+            f"/{SERVICE}/{CONNECT}",
+            request_serializer=None,
+            response_deserializer=pb.Batch.FromString,
+        )
+        self._call = connect(None, metadata=metadata)
 
     async def read(self) -> pb.Batch | None:
         try:
@@ -89,7 +96,7 @@ class _Dialled:
             raise
         return batch if isinstance(batch, pb.Batch) else None
 
-    async def write(self, batch: pb.Batch) -> None:
+    async def write(self, batch: bytes) -> None:
         await _translated(self._call.write(batch))
 
     async def accepted(self) -> None:
@@ -133,8 +140,8 @@ class DialledLink(Movable[_Dialled]):
         self._has_moved = asyncio.Event()
         super().__init__(self._ways[0])
 
-    async def write(self, batch: pb.Batch) -> None:
-        """Send *batch*; waits while the peer does not read."""
+    async def write(self, batch: bytes) -> None:
+        """Send *batch*, encoded; waits while the peer does not read."""
         if self._credentials is not None:
             self._keep_up(self._credentials)
             if self._may_write:
@@ -222,7 +229,7 @@ class DialledLink(Movable[_Dialled]):
 class _Served:
     """A call that a peer has made to us; it ends when its handler returns."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[pb.Batch, pb.Batch]) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext[pb.Batch, bytes]) -> None:
         self.over = asyncio.Event()  # nothing more comes or goes on it
         self._context = context
 
@@ -230,7 +237,7 @@ class _Served:
         batch = await _translated(cast("Awaitable[object]", self._context.read()))
         return batch if isinstance(batch, pb.Batch) else None
 
-    async def write(self, batch: pb.Batch) -> None:
+    async def write(self, batch: bytes) -> None:
         await _translated(self._context.write(batch))
 
 
@@ -281,7 +288,7 @@ class _ServedLink(Movable[_Served]):
         self._old = self._reading
 
 
-class LinkService(rpc.LinkServicer):
+class LinkService:
     """What peers dial.
 
     Args:
@@ -298,10 +305,10 @@ class LinkService(rpc.LinkServicer):
         self._strangers = strangers or Strangers()
         self._named: dict[str, _ServedLink] = {}
 
-    async def Connect(  # type: ignore[override]  # the coroutine form of grpc.aio
+    async def _connect(
         self,
         request_iterator: object,
-        context: grpc.aio.ServicerContext[pb.Batch, pb.Batch],
+        context: grpc.aio.ServicerContext[pb.Batch, bytes],
     ) -> None:
         """Serve one link, or a part of one; the call lasts as long as that."""
         del request_iterator  # it would read what the context reads
@@ -344,7 +351,7 @@ class LinkService(rpc.LinkServicer):
         self,
         name: str,
         way: _Served,
-        context: grpc.aio.ServicerContext[pb.Batch, pb.Batch],
+        context: grpc.aio.ServicerContext[pb.Batch, bytes],
     ) -> _ServedLink:
         """Let the link that is called *name* move to *way*."""
         stream = self._named.get(name)
@@ -365,4 +372,8 @@ class LinkService(rpc.LinkServicer):
 
     def attach(self, server: grpc.aio.Server) -> None:
         """Let *server* take calls for this service."""
-        rpc.add_LinkServicer_to_server(self, server)
+        connect = grpc.stream_stream_rpc_method_handler(
+            self._connect, request_deserializer=pb.Batch.FromString
+        )
+        handler = grpc.method_handlers_generic_handler(SERVICE, {CONNECT: connect})
+        server.add_generic_rpc_handlers((handler,))

@@ -23,6 +23,7 @@ from typing import Final
 from nano.admin import AdminServer
 from nano.cluster.bindings import Bindings
 from nano.cluster.calls import CallLinks
+from nano.cluster.claims import ClaimLinks
 from nano.cluster.groups import GroupLinks
 from nano.cluster.link import make_hello
 from nano.cluster.links import Links
@@ -30,6 +31,7 @@ from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.mirrors import Mirrors
 from nano.cluster.routes import Forwarder
+from nano.cluster.users import UserLinks
 from nano.errors import UsageError
 from nano.metrics import Metrics
 from nano.node.gate import (
@@ -43,6 +45,7 @@ from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
 from nano.node.world import World
 from nano.runtime.calls import Calls
+from nano.runtime.claims import Claims
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
@@ -56,6 +59,7 @@ from nano.runtime.tasks import FAILURES
 from nano.runtime.threads import Threads
 from nano.runtime.ticker import Ticker
 from nano.runtime.timers import Timers
+from nano.runtime.users import Users
 from nano.serializers import by_name
 from nano.transports.broadcast import broadcast
 from nano.transports.context import Front
@@ -105,6 +109,13 @@ class Node:
             deliver=partial(broadcast, self._metrics),
             largest=settings.max_send_bytes,
         )
+        self._users = Users(
+            self._sessions,
+            serializer,
+            self._metrics,
+            deliver=partial(broadcast, self._metrics),
+            largest=settings.max_send_bytes,
+        )
         self._timers = Timers()
         self._threads = Threads()
         listeners = spec.gates.listeners if options.role is Role.GATE else []
@@ -126,6 +137,7 @@ class Node:
             threads=self._threads,
             inbox=self._inbox,
             calls=self._calls,
+            users=self._users,
         )
         self._components = world.components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
@@ -191,14 +203,24 @@ class Node:
         Mirrors(self._dispatcher, self._sessions, self._links)
         GroupLinks(self._groups, self._sessions, self._links, self._metrics)
         CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
+        cluster = self._cluster
+        UserLinks(self._users, self._links, lambda: cluster.members, self._metrics)
         Bindings(self._sessions, self._links, self._metrics)
         if options.role is Role.GATE:
+            if settings.one_session_per_uid:
+                self._claim_uids()
             timeout = settings.request_timeout_seconds
             forwarder = Forwarder(
                 self._dispatcher, self._sessions, self._links, timeout
             )
             self._ticker.add(forwarder.tick)
         self._ticker.add(self._links.tick)
+
+    def _claim_uids(self) -> None:
+        is_at_home = self._users.elsewhere.is_at_home
+        wall = self._world.wall
+        claims = Claims(self._sessions, is_at_home, self._metrics, wall)
+        ClaimLinks(claims, self._links)
 
     def _build_front(self) -> None:
         options = self._options
