@@ -141,6 +141,7 @@ async def test_a_stopping_node_refuses_links() -> None:
         with pytest.raises(ClusterError):
             await Link(stream, hello("aaa:1"), Metrics(), Clock()).greet()
         await stream.close()
+        assert not far.strangers.counts  # who dials has only not heard of it yet
 
 
 async def test_nobody_there_is_an_error_in_our_words() -> None:

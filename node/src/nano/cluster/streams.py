@@ -18,6 +18,7 @@ import grpc.aio
 
 from nano.cluster.credentials import Credentials, open_channel
 from nano.cluster.link import Stream
+from nano.cluster.links import NodeStopping
 from nano.cluster.moving import Movable
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.peer import CHANNEL_OPTIONS
@@ -337,6 +338,8 @@ class LinkService:
     async def _run(self, stream: _ServedLink, name: str, peer: str) -> None:
         try:
             await self._serve(stream)
+        except NodeStopping:
+            logger.debug("a link from %s comes too late", peer)
         except ClusterError as error:
             text = f"a link from {peer} was not made: {error}"
             self._strangers.refuse("no-link", text)
