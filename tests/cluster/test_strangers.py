@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 
 import grpc
@@ -69,6 +70,16 @@ async def test_who_says_nothing_is_not_waited_for_for_ever(
 ) -> None:
     assert await raw(master.address, b"") is not None
     await unharmed(neighbourhood, master)
+
+
+async def test_a_plain_port_says_that_it_is_one(
+    neighbourhood: Neighbourhood, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "nano.cluster")
+    await neighbourhood.master()
+    (line,) = (it for it in caplog.messages if "port is plain" in it)
+    assert "whoever reaches it is believed, Go nodes too" in line
+    assert "spec.clusterTls" in line
 
 
 async def test_what_is_bounded_is_bounded() -> None:
