@@ -22,10 +22,12 @@ from nano.cluster.link import Stream
 from nano.cluster.links import Dial
 from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberRemoved
+from nano.cluster.strangers import Strangers
 from nano.errors import ClusterError, ConnectionClosed
+from nano.metrics import Metrics
 from nano.node.gate import Entrance
 from nano.node.options import NodeOptions
-from nano.node.world import Cluster, World
+from nano.node.world import Cluster, Security, World
 from nano.runtime.component import Component
 from nano.runtime.info import NodeInfo
 from nano.testing.clock import ManualClock
@@ -305,6 +307,12 @@ class MemoryWorld(World):
             component.node = node
         return self.parts
 
+    def security(
+        self, options: NodeOptions, cluster: str, metrics: Metrics
+    ) -> Security:
+        """Need no certificates, whatever the manifest says."""
+        return Security(None, Strangers(metrics.refusals))
+
     def cluster(
         self,
         me: Member,
@@ -313,13 +321,16 @@ class MemoryWorld(World):
         heartbeat: float,
         on_change: Callable[[Change], None],
         serve: Callable[[Stream], Awaitable[object]],
+        security: Security,
     ) -> Cluster:
         """Make the node's place in the network."""
         del master, heartbeat  # the network knows who is there
+        del security  # and has no strangers
         return self._network.place(me, on_change, serve)
 
-    def dialler(self, source: str) -> Dial:
+    def dialler(self, source: str, security: Security) -> Dial:
         """Return what opens streams from the node at *source*."""
+        del security
         return lambda target: self._network.dial(source, target)
 
     def listener(
