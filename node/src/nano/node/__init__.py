@@ -15,20 +15,21 @@ import dataclasses
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Final
 
 from nano.admin import AdminServer
 from nano.cluster.bindings import Bindings
 from nano.cluster.calls import CallLinks
+from nano.cluster.gonodes import GoNodes
 from nano.cluster.groups import GroupLinks
 from nano.cluster.link import make_hello
 from nano.cluster.links import Links
 from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.mirrors import Mirrors
+from nano.cluster.refusals import NoMessages
 from nano.cluster.routes import Forwarder
 from nano.errors import UsageError
 from nano.metrics import Metrics
@@ -51,6 +52,7 @@ from nano.runtime.groups import Groups
 from nano.runtime.inbox import Inbox
 from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipelines
+from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import Sessions, tell_components
 from nano.runtime.tasks import FAILURES
 from nano.runtime.threads import Threads
@@ -102,7 +104,7 @@ class Node:
             self._sessions,
             serializer,
             self._metrics,
-            deliver=partial(broadcast, self._metrics),
+            deliver=self._deliver,
             largest=settings.max_send_bytes,
         )
         self._timers = Timers()
@@ -161,6 +163,19 @@ class Node:
     def _build_cluster(self) -> None:
         options = self._options
         settings = options.manifest.spec.settings
+        self._go: GoNodes | None = None
+        if options.role is not Role.MASTER:
+            self._go = GoNodes(
+                self._dispatcher,
+                self._calls,
+                self._sessions,
+                way=lambda address: self._cluster.peer(address),
+                address=lambda: self._cluster.address,
+                links=lambda: self._links,
+                lenient=self._has_go_master,
+                time=self._world.time,
+                trusted=settings.go_nodes == "trusted",
+            )
         public = [item for item in self._handlers if not item.internal]
         self._cluster = self._world.cluster(
             Member(
@@ -177,6 +192,7 @@ class Node:
             heartbeat=settings.member_heartbeat_seconds,
             on_change=self._member_changed,
             serve=lambda stream: self._links.serve(stream),
+            calls=self._go or NoMessages(),
         )
         self._hello = make_hello(
             self._cluster_name,
@@ -189,13 +205,19 @@ class Node:
         Mirrors(self._dispatcher, self._sessions, self._links)
         GroupLinks(self._groups, self._sessions, self._links, self._metrics)
         CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
-        Bindings(self._sessions, self._links, self._metrics)
-        if options.role is Role.GATE:
+        if self._go is None:
+            Bindings(self._sessions, self._links, self._metrics)
+        else:
+            others = self._go.backends.serving
+            Bindings(self._sessions, self._links, self._metrics, others)
+            # Clients of Go gates are at home at backends, as far as ours can tell.
             timeout = settings.request_timeout_seconds
             forwarder = Forwarder(
                 self._dispatcher, self._sessions, self._links, timeout
             )
+            forwarder.go = self._go.backends
             self._ticker.add(forwarder.tick)
+            self._ticker.add(self._go.tick)
         self._ticker.add(self._links.tick)
 
     def _build_front(self) -> None:
@@ -280,6 +302,8 @@ class Node:
     async def _stop_messages(self) -> None:
         await self._links.stop()  # first, or new messages would start new handlers
         await self._dispatcher.stop()
+        if self._go is not None:
+            await self._go.stop()
 
     async def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, and stop."""
@@ -312,8 +336,24 @@ class Node:
             return
         if isinstance(change, MemberRemoved):
             self._links.remove(member.address)
+            if self._go is not None:
+                self._go.remove(member.address)
         else:
             self._links.add(member)
+            if self._go is not None:
+                self._go.add(member)
+
+    def _deliver(
+        self, sessions: Sequence[Session], route: str, payload: bytes, how: Delivery
+    ) -> int:
+        """Push to clients of this node and of Go gates; return how many took it."""
+        delivered = broadcast(self._metrics, sessions, route, payload, how)
+        if self._go is not None:
+            delivered += self._go.deliver(sessions, route, payload, how)
+        return delivered
+
+    def _has_go_master(self) -> bool:
+        return any(it.is_master and it.is_go for it in self._cluster.members.values())
 
     @property
     def address(self) -> str:

@@ -18,10 +18,12 @@ from typing import Final
 
 from nano.client.streams import SocketStream
 from nano.cluster.drivers import Change
+from nano.cluster.gopeers import MessagePeer
 from nano.cluster.link import Stream
 from nano.cluster.links import Dial
 from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberRemoved
+from nano.cluster.services import MemberCalls
 from nano.errors import ClusterError, ConnectionClosed
 from nano.node.gate import Entrance
 from nano.node.options import NodeOptions
@@ -132,6 +134,9 @@ class _Place:
     @property
     def members(self) -> Mapping[str, Member]:
         return self._network.members | {self.address: self.me}
+
+    def peer(self, address: str) -> MessagePeer:
+        raise ClusterError(f"{address} cannot be a Go node: it would have no socket")
 
     async def start(self) -> None:
         self._network.open(self)
@@ -295,9 +300,11 @@ class MemoryWorld(World):
         heartbeat: float,
         on_change: Callable[[Change], None],
         serve: Callable[[Stream], Awaitable[object]],
+        calls: MemberCalls,
     ) -> Cluster:
         """Make the node's place in the network."""
         del master, heartbeat  # the network knows who is there
+        del calls  # no Go node can be there
         return self._network.place(me, on_change, serve)
 
     def dialler(self, source: str) -> Dial:
