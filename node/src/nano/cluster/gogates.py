@@ -7,14 +7,15 @@ Here the mirror has an id of its own, which every node of ours computes alike.
 nano's ``SessionClosed`` names the number alone and goes to everybody.  Whose it is is
 told by the connection that it came by, if requests of one gate came by it; by the
 machine, if one Go node is there; and else by asking every gate that it may be of.  So
-are gates asked, now and then, for clients that have been silent for long: what nano
-forgets to tell, or tells too early, leaves no ghost here.
+are gates asked every few seconds for clients that have been silent: what nano forgets
+to tell leaves no ghost here, nor does a gate that dies.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import heapq
 import logging
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -40,7 +41,8 @@ MOST_ASKED: Final = 64  # gates are asked about so many clients at once
 LONGEST_ADDRESS: Final = 255  # bytes of a gate's address
 PATIENCE: Final = 5.0  # seconds that a message may wait for its session or its gate
 DOUBTS: Final = (0.0, 0.2, 1.0, 3.0)  # seconds before each question after a close
-SILENCE: Final = 60.0  # seconds after which a gate is asked whether a client is there
+LOOK: Final = 5.0  # seconds after which a gate is asked for clients that are silent
+AT_ONCE: Final = 8  # of one gate
 LOST: Final = ("session not found", "broken low-level pipe")  # nano: it has gone
 
 
@@ -182,7 +184,7 @@ class GoGates:
         self._mirrors: dict[tuple[str, int], Session] = {}  # by gate and its number
         self._numbers: dict[int, set[str]] = {}  # the gates that have given it out
         self._asking: set[asyncio.Task[None]] = set()
-        self._audited = 0.0
+        self._looked = 0.0
         peers.on_gone(self._gone)
         sessions.on_closed(self._session_closed)
 
@@ -346,25 +348,25 @@ class GoGates:
 
     def failed(self, home: GoHome, error: PeerError) -> None:
         """Look whether a call's failure means that the client has gone."""
-        if error.refused:  # nobody listens there: the process has gone, with them all
-            self._gate_lost(home.gate.address)
-        elif error.details.startswith(LOST):
+        if error.details.startswith(LOST):
             self._end(home.gate.address, home.number, "client-closed")
 
     # -------------------------------------------------------------- what happens
 
     def tick(self, now: float) -> None:
-        """Ask about clients that have been silent for long."""
-        if now - self._audited < SILENCE / 4:
+        """Ask every gate for some of the clients that have been silent longest."""
+        if now - self._looked < LOOK:
             return
-        self._audited = now
-        for (address, number), session in list(self._mirrors.items()):
+        self._looked = now
+        silent: dict[str, list[GoHome]] = {}
+        for session in self._mirrors.values():
             home = session.home
-            if len(self._asking) >= MOST_ASKED:
-                return
-            if isinstance(home, GoHome) and now - home.heard > SILENCE:
+            if isinstance(home, GoHome) and now - home.heard >= LOOK:
+                silent.setdefault(home.gate.address, []).append(home)
+        for address, homes in silent.items():
+            for home in heapq.nsmallest(AT_ONCE, homes, key=lambda it: it.heard):
                 home.heard = now
-                self._ask(address, number, (0.0,))
+                self._ask(address, home.number, (0.0,))
 
     def _ask(self, address: str, number: int, pauses: tuple[float, ...]) -> None:
         """Ask the gate at *address* whether the client is there, after each pause."""
@@ -410,10 +412,7 @@ class GoGates:
 
     def _gone(self, address: str) -> None:
         self._senders.forget(address)
-        self._gate_lost(address)
-
-    def _gate_lost(self, address: str) -> None:
-        for (gate, number), _ in list(self._mirrors.items()):
+        for gate, number in list(self._mirrors):
             if gate == address:
                 self._end(gate, number, "gate-lost")
 

@@ -80,11 +80,13 @@ class GoPeer:
         way: Callable[[], MessagePeer],
         time: Callable[[], float],
         eased: Callable[[str, int], None],
+        lost: Callable[[str], None],
     ) -> None:
         self.address = address
         self.services = frozenset(services)
         self.lanes = Lanes(address, time, partial(eased, address))
         self._way = way
+        self._lost = partial(lost, address)
         self._time = time
         self._down_until = 0.0
 
@@ -151,19 +153,27 @@ class GoPeer:
             await self._way().handle_response(message, DEADLINE)
         except PeerError as error:
             if error.status is not grpc.StatusCode.UNKNOWN:
+                self._note(error)
                 raise
             return "notify mode" in error.details
         return True  # a later nano, which takes it
 
     def _noting(self, failed: Failed) -> Failed:
-        def note(error: PeerError) -> None:
-            if error.status is grpc.StatusCode.UNAVAILABLE:
-                if not self.down:
-                    logger.warning("%s; not tried again for %g s", error, REST)
-                self._down_until = self._time() + REST
+        def both(error: PeerError) -> None:
             failed(error)
+            self._note(error)
 
-        return note
+        return both
+
+    def _note(self, error: PeerError) -> None:
+        """Leave the node alone for a moment if it cannot be reached."""
+        was_down = self.down
+        if error.status is grpc.StatusCode.UNAVAILABLE:
+            self._down_until = self._time() + REST
+        if self.down and not was_down:
+            logger.warning("%s; not tried again for %g s", error, REST)
+            if error.refused:
+                self._lost()
 
 
 def _debug(error: PeerError) -> None:
@@ -191,7 +201,10 @@ class GoPeers:
         self._eased: list[Callable[[str, int], None]] = []
 
     def on_gone(self, callback: Callable[[str], None]) -> None:
-        """Have *callback* called with the address of each node that goes."""
+        """Have *callback* called with the address of each node that goes.
+
+        Or whose process is gone, as nobody listens there: maybe more than once.
+        """
         self._gone.append(callback)
 
     def on_eased(self, callback: Callable[[str, int], None]) -> None:
@@ -219,8 +232,7 @@ class GoPeers:
         if peer is not None:
             self._forget(peer)
             peer.lanes.close(reason)
-            for callback in self._gone:
-                callback(address)
+            self._call_gone(address)
 
     def _forget(self, peer: GoPeer) -> None:
         for service in peer.services:
@@ -231,7 +243,13 @@ class GoPeers:
 
     def _make(self, address: str, services: Iterable[str] = ()) -> GoPeer:
         way = partial(self._way, address)
-        return GoPeer(address, services, way, self._time, self._call_eased)
+        return GoPeer(
+            address, services, way, self._time, self._call_eased, self._call_gone
+        )
+
+    def _call_gone(self, address: str) -> None:
+        for callback in self._gone:
+            callback(address)
 
     def _call_eased(self, address: str, session: int) -> None:
         for callback in self._eased:
