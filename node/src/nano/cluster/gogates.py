@@ -39,7 +39,8 @@ logger = logging.getLogger(__name__)
 MOST_MIRRORS: Final = 100_000
 MOST_ASKED: Final = 64  # gates are asked about so many clients at once
 LONGEST_ADDRESS: Final = 255  # bytes of a gate's address
-PATIENCE: Final = 5.0  # seconds that a message may wait for its session or its gate
+PATIENCE: Final = 5.0  # seconds that a message's call may wait for its session
+ARRIVAL: Final = 2.0  # seconds that it may wait for its gate to be a member
 DOUBTS: Final = (0.0, 0.2, 1.0, 3.0)  # seconds before each question after a close
 LOOK: Final = 5.0  # seconds after which a gate is asked for clients that are silent
 AT_ONCE: Final = 8  # of one gate
@@ -235,7 +236,7 @@ class GoGates:
         gates = self._numbers.get(number)
         if not gates:
             return
-        gate = self._senders.who(sender, [it.address for it in self._peers.all])
+        gate = self._senders.who(sender, self._peers.addresses)
         if gate is not None:
             self._end(gate, number, "client-closed")
             return
@@ -290,7 +291,7 @@ class GoGates:
         if peer is None and self._lenient():
             peer = self._peers.stranger(address)
         elif peer is None:
-            peer = await self._peers.arrived(address, PATIENCE)
+            peer = await self._peers.arrived(address, ARRIVAL)
         if peer is None:
             self._metrics.dropped["go", "no-member"] += 1
             raise ClusterError(f"the gate {address} is no member here")

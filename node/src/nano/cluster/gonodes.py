@@ -72,6 +72,7 @@ class GoNodes:
         self._address = address
         self._links = links
         self._trusted = trusted
+        self._ours: set[str] = set()  # members of our make, by address
         self._peers = GoPeers(way, time)
         self.backends = GoBackends(
             dispatcher,
@@ -94,13 +95,16 @@ class GoNodes:
     # ------------------------------------------------------------------ members
 
     def add(self, member: Member) -> None:
-        """Take *member* in, if it is a Go node."""
+        """Take note of *member*."""
         if member.is_go:
             self._peers.add(member)
+        else:
+            self._ours.add(member.address)
 
     def remove(self, address: str) -> None:
-        """Let the member at *address* go, if it was a Go node."""
+        """Let the member at *address* go."""
         self._peers.remove(address)
+        self._ours.discard(address)
 
     def deliver(
         self, sessions: Iterable[Session], route: str, payload: bytes, how: Delivery
@@ -161,7 +165,7 @@ class GoNodes:
         await self.backends.close_session(session_id)
 
     def _is_ours(self, gate: str) -> bool:
-        return gate == self._address() or self._links().get(gate) is not None
+        return gate == self._address() or gate in self._ours
 
     def _of_own(self, message: pb.NotifyMessage, internal: bool) -> None:
         """Take what a Go backend says for a client of this gate."""

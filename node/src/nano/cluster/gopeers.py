@@ -197,6 +197,7 @@ class GoPeers:
         self._strangers: dict[str, GoPeer] = {}  # no members, by address
         self._serving: dict[str, dict[str, GoPeer]] = {}  # by service, then address
         self._awaited: dict[str, asyncio.Event] = {}  # members to be, by address
+        self._waiting = 0  # calls that wait for one of them
         self._gone: list[Callable[[str], None]] = []
         self._eased: list[Callable[[str, int], None]] = []
 
@@ -264,13 +265,17 @@ class GoPeers:
 
     async def arrived(self, address: str, timeout: float) -> GoPeer | None:
         """Wait for a node to be a member; none if it takes longer than *timeout*."""
-        if address not in self._awaited and len(self._awaited) >= MOST_STRANGERS:
+        if self._waiting >= MOST_STRANGERS:
             return None
         event = self._awaited.setdefault(address, asyncio.Event())
+        self._waiting += 1
         try:
             async with asyncio.timeout(timeout):
                 await event.wait()
         except TimeoutError:
+            pass
+        finally:
+            self._waiting -= 1
             if self._awaited.get(address) is event:
                 del self._awaited[address]
         return self._peers.get(address)
@@ -285,6 +290,11 @@ class GoPeers:
     def all(self) -> list[GoPeer]:
         """The Go nodes that are members."""
         return list(self._peers.values())
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where Go nodes are, members or not."""
+        return [*self._peers, *self._strangers]
 
     def has(self, service: str) -> bool:
         """Tell whether a Go node offers *service*, reachable or not."""

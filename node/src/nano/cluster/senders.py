@@ -6,6 +6,7 @@ Connections are known by what gRPC calls their far end, ``ipv4:10.0.0.7:43210``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import unquote
 
@@ -42,12 +43,15 @@ class Senders:
         """
         if connection in self._gates:
             return self._gates[connection]
-        host = _host(connection)
-        there = [it for it in members if it.rpartition(":")[0].strip("[]") == host]
-        return there[0] if len(there) == 1 else None
+        _, _, address = unquote(connection).partition(":")
+        machine = _machine(address)
+        there = [it for it in members if _machine(it) in (machine, None)]
+        return there[0] if len(there) == 1 and _machine(there[0]) else None
 
 
-def _host(connection: str) -> str:
-    """Return the address of the machine in *connection*."""
-    _, _, rest = unquote(connection).partition(":")
-    return rest.rpartition(":")[0].strip("[]")
+def _machine(address: str) -> IPv4Address | IPv6Address | None:
+    """Return the machine of *address*, ``host:port``; none if that is a name."""
+    try:
+        return ip_address(address.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return None
