@@ -21,6 +21,7 @@ OWN_COMPONENTS: Final = Path(__file__).parent / "components"
 BACKENDS: Final = {  # by name: where their module is, and what they run
     "echo": (COMPONENTS, "echo:EchoService"),
     "desk": (OWN_COMPONENTS, "desk:DeskService"),
+    "chat": (OWN_COMPONENTS, "desk:ChatService"),
     "back": (OWN_COMPONENTS, "desk:BackService"),
 }
 

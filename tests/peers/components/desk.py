@@ -122,6 +122,15 @@ class DeskService(Component):
         return {"secret": "none"}
 
 
+class ChatService(Component):
+    """The same service as a Go node's, in part."""
+
+    @handler("Where")
+    def where(self, session: Session, _: Any) -> dict[str, str]:
+        """Answer which node this is."""
+        return {"address": self.node.name, "label": "ours"}
+
+
 class BackService(Component):
     """Called by nodes, for sessions that others have made known here."""
 
