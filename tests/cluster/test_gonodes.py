@@ -370,6 +370,23 @@ async def test_a_node_that_cannot_be_reached_is_left_alone_for_a_moment(
     await until(lambda: len(one.taken) == 2)
 
 
+async def test_a_node_that_does_not_answer_gets_no_new_clients(ours: Ours) -> None:
+    frozen = ours.meet(ONE, "Chat")
+    frozen.fail(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    bound = join(ours)
+    assert (await bound.request("Chat.x")).status == 504
+    other = ours.meet(FAR, "Chat")
+    for _ in range(10):
+        join(ours).send("Chat.x")
+    await until(lambda: len(other.taken) == 10)
+    frozen.fail(grpc.StatusCode.OK, "")
+    bound.send("Chat.x")  # who is bound to it stays
+    await until(lambda: len(frozen.taken) == 1)
+    ours.go.remove(FAR)
+    join(ours).send("Chat.x")  # better than nobody
+    await until(lambda: len(frozen.taken) == 2)
+
+
 async def test_who_floods_a_slow_go_node_is_not_read(ours: Ours) -> None:
     chat = ours.meet(ONE, "Chat")
     chat.open.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import AsyncExitStack
 
 import pytest
@@ -110,6 +111,21 @@ async def test_a_service_that_both_makes_offer_is_shared(mixed: Mixed) -> None:
                 # what only one make has is served by that one
                 await client.request("ChatService.Echo", {"n": 1})
     await go.logged("CALL ChatService.Where")
+
+
+async def test_a_gate_of_ours_that_is_killed_can_come_back(mixed: Mixed) -> None:
+    gate = await mixed.gate()
+    backend = await mixed.go_backend()
+    client = await mixed.client()
+    await client.request("ChatService.Where", {})
+    await gate.stop(signal.SIGKILL)
+    await client.close()
+    again = await mixed.gate()
+    await again.sees(backend.address)
+    async with await mixed.client() as client:
+        answer = await client.request("ChatService.Where", {})
+        assert answer["address"] == backend.address
+    await backend.logged("CLOSED sid=")
 
 
 async def test_a_gate_of_ours_that_stops_tells_go_backends_of_its_clients(

@@ -24,10 +24,10 @@ from nano.cluster.gopeers import LARGEST_PAYLOAD, GoPeer, GoPeers
 from nano.cluster.pb import cluster_pb2 as pb
 from nano.cluster.peer import PeerError
 from nano.cluster.senders import Senders
-from nano.errors import ClusterError, EncodeError, RequestError
+from nano.errors import INTERNAL, ClusterError, EncodeError, RequestError
 from nano.protocol.messages import NOTIFY, REQUEST, Message
 from nano.runtime.calls import Calls
-from nano.runtime.dispatch import Dispatcher
+from nano.runtime.dispatch import Dispatcher, answer_error
 from nano.runtime.session import Delivery, Session, too_large
 from nano.runtime.sessions import LOWEST_ID, Sessions
 from nano.serializers import JsonSerializer
@@ -262,10 +262,13 @@ class GoGates:
     ) -> Callable[[bytes | RequestError], None]:
         def done(outcome: bytes | RequestError) -> None:
             if isinstance(outcome, RequestError):
-                body = self._dispatcher.serializer.encode_error(outcome)
-                session.home.respond(message.id, body, True)
-            else:
+                answer_error(self._dispatcher, session, message, outcome)
+                return
+            try:
                 session.home.respond(message.id, outcome, False)
+            except EncodeError as error:
+                refusal = RequestError(INTERNAL, str(error))
+                answer_error(self._dispatcher, session, message, refusal)
 
         return done
 

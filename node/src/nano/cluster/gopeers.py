@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 LARGEST_PAYLOAD: Final = MESSAGE_LIMIT - 1024  # the rest is for address, route and ids
 REST: Final = 1.0  # seconds that a node is left alone after it could not be reached
+DOUBT: Final = 5.0  # seconds that it gets no new sessions after it did not answer
 MOST_STRANGERS: Final = 64  # gates that a Go master has forgotten to tell us of
 FLUSH_TIME: Final = 1.0  # seconds for what is still to be said when this node stops
 
@@ -71,6 +72,7 @@ class GoPeer:
         services: What it offers.
         lanes: What waits to be said to it.
         down: It could not be reached, and is not tried for a moment.
+        doubtful: It did not answer in time, as when it is frozen: others are preferred.
     """
 
     def __init__(
@@ -89,11 +91,17 @@ class GoPeer:
         self._lost = partial(lost, address)
         self._time = time
         self._down_until = 0.0
+        self._doubtful_until = 0.0
 
     @property
     def down(self) -> bool:
         """It could not be reached less than a second ago."""
         return self._time() < self._down_until
+
+    @property
+    def doubtful(self) -> bool:
+        """It has left a call unanswered not long ago."""
+        return self._time() < self._doubtful_until
 
     def request(self, message: pb.RequestMessage, failed: Failed) -> int:
         """Have the node handle a request; return how many of the session's wait."""
@@ -170,6 +178,8 @@ class GoPeer:
         was_down = self.down
         if error.status is grpc.StatusCode.UNAVAILABLE:
             self._down_until = self._time() + REST
+        elif error.status is grpc.StatusCode.DEADLINE_EXCEEDED:
+            self._doubtful_until = self._time() + DOUBT
         if self.down and not was_down:
             logger.warning("%s; not tried again for %g s", error, REST)
             if error.refused:
@@ -301,9 +311,13 @@ class GoPeers:
         return service in self._serving
 
     def serving(self, service: str) -> list[GoPeer]:
-        """Return the Go nodes that offer *service* and can be reached."""
-        peers = self._serving.get(service)
-        return [it for it in peers.values() if not it.down] if peers else []
+        """Return the Go nodes that offer *service* and can be reached.
+
+        Those that answer, if there are any.
+        """
+        peers = self._serving.get(service, {})
+        up = [it for it in peers.values() if not it.down]
+        return [it for it in up if not it.doubtful] or up
 
     async def stop(self) -> None:
         """Say what is still to be said, and let everybody go."""
