@@ -26,7 +26,7 @@ from bench.instructions import Counter
 from bench.measuring import Load
 from bench.processes import BenchError, raise_file_limit
 from bench.rows import ROWS, Kind, Row, chosen
-from bench.table import as_json, render, render_work
+from bench.table import as_json, interpreter, render, render_work
 
 QUIET: Final = 0.5
 """Load average above which something else takes part in the measurement."""
@@ -153,7 +153,7 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
     ours = Ours(folder, options.certificate)
     results = run.compare(options.rows, ours, GoNano(peer, options.certificate))
     run.progress.say("")
-    print(f"{run.cores}; {run.rounds} rounds of {options.seconds:g} s each\n")
+    describe(run)
     print(render(results))
     if busy > QUIET:
         print(f"! the machine was busy before this began (load {busy:.1f}): repeat it")
@@ -172,7 +172,7 @@ def work(options: argparse.Namespace, folder: Path) -> int:
     announce(run, rows, sides=1)
     outcomes = run.alone(rows, Ours(folder, options.certificate))
     run.progress.say("")
-    print(f"{run.cores}; {run.rounds} rounds of {options.seconds:g} s each\n")
+    describe(run)
     print(render_work(rows, outcomes))
     return conclude(run, sum(outcome.faults for outcome in outcomes.values()))
 
@@ -213,6 +213,12 @@ def announce(run: Bench, rows: Sequence[Row], sides: int) -> None:
     """Tell how long it takes."""
     guess = seconds(rows, run.load, run.rounds, sides)
     sys.stderr.write(f"{len(rows)} rows, about {guess / 60:.1f} minutes\n")
+
+
+def describe(run: Bench) -> None:
+    """Tell what stands above every table: where it was measured."""
+    print(f"{run.cores}; {run.rounds} rounds of {run.load.seconds:g} s each")
+    print(f"our nodes: {interpreter()}\n")
 
 
 def conclude(run: Bench, faults: int) -> int:

@@ -6,15 +6,19 @@ import os
 import platform
 import re
 import statistics
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bench.cores import Cores
 from bench.measuring import Outcome
 from bench.rows import Kind, Row
 
-__all__ = ["Measured", "as_json", "render", "render_work"]
+__all__ = ["Measured", "as_json", "interpreter", "render", "render_work"]
+
+PLAIN: Final = "without --enable-optimizations (slower, unless it is a distribution's)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +190,7 @@ def as_json(
             "processor": _processor(),
             "cores": len(os.sched_getaffinity(0)),
             "kernel": platform.release(),
-            "python": platform.python_version(),
+            "python": interpreter(),
             "layout": str(cores),
             "load_before": busy,
         },
@@ -220,6 +224,16 @@ def _side(outcome: Outcome) -> dict[str, object]:
         "cost_us": outcome.cost,
         "rounds": outcome.reports,
     }
+
+
+def interpreter() -> str:
+    """Return which Python our nodes run, and whether it was built to be fast."""
+    options = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    asked = [
+        word for word in ("--enable-optimizations", "--with-lto") if word in options
+    ]
+    built = f"built with {' '.join(asked)}" if asked else f"built {PLAIN}"
+    return f"Python {platform.python_version()}, {built}"
 
 
 def _processor() -> str:

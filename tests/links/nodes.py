@@ -185,6 +185,6 @@ def sent_on(link: Link | None) -> list[pb.Envelope]:
     assert link is not None
     found: list[pb.Envelope] = []
     while (taken := link.outbox.take()) is not None:
-        link.outbox.sent(taken[0])
-        found.extend(taken[1].envelopes)
+        link.outbox.sent(len(taken.data))
+        found.extend(pb.Batch.FromString(taken.data).envelopes)
     return found

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from nano.cluster.link import Link, make_hello
 from nano.cluster.links import Links
 from nano.cluster.members import Member
+from nano.cluster.outbox import packed
 from nano.cluster.pb import link_pb2 as pb
 from nano.errors import ClusterError
 from nano.metrics import Metrics
@@ -58,7 +59,7 @@ class Raw:
 
     async def send(self, *envelopes: pb.Envelope) -> None:
         """Send one batch."""
-        await self.stream.write(pb.Batch(envelopes=envelopes))
+        await self.stream.write(packed(*envelopes).data)
 
     async def greet(self, theirs: pb.Hello) -> pb.Hello:
         """Say *theirs* and return what the other side has said of itself."""

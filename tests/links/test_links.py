@@ -216,7 +216,7 @@ async def test_a_member_that_goes_while_it_is_dialled_leaves_nothing(
     links.remove(B)
     await until(lambda: not links._tasks)
     with pytest.raises(ClusterError, match="has ended"):
-        await far.write(pb.Batch())
+        await far.write(b"")
 
 
 async def test_stop_ends_all_links_with_a_farewell(network: Network) -> None:

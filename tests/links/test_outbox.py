@@ -5,7 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nano.cluster.outbox import BATCH_SIZE, CAPACITY, Outbox
+from nano.cluster.outbox import (
+    BATCH_SIZE,
+    CAPACITY,
+    LONGEST,
+    MOST_ROUTES,
+    Outbox,
+    Packed,
+)
 from nano.cluster.pb import link_pb2 as pb
 from nano.protocol.packets import LARGEST_BODY
 
@@ -13,9 +20,16 @@ from nano.protocol.packets import LARGEST_BODY
 def drain(outbox: Outbox) -> list[pb.Batch]:
     batches = []
     while (taken := outbox.take()) is not None:
-        batches.append(taken[1])
-        outbox.sent(taken[0])
+        batches.append(read(taken))
+        outbox.sent(len(taken.data))
     return batches
+
+
+def read(taken: Packed) -> pb.Batch:
+    """Read a batch as the peer does."""
+    batch = pb.Batch.FromString(taken.data)
+    assert len(batch.envelopes) == taken.envelopes
+    return batch
 
 
 def test_what_one_turn_says_is_one_batch() -> None:
@@ -73,7 +87,7 @@ def test_the_box_is_full_until_what_was_taken_has_been_sent() -> None:
     taken = outbox.take()
     assert taken is not None
     assert outbox.full  # it is not sent yet
-    outbox.sent(taken[0])
+    outbox.sent(len(taken.data))
     assert not outbox.full
     assert 1000 <= outbox.waiting < 1100
 
@@ -97,7 +111,7 @@ def test_a_closed_box_is_full_and_is_emptied_or_cleared() -> None:
     assert outbox.full
     taken = outbox.take()
     assert taken is not None
-    outbox.sent(taken[0])
+    outbox.sent(len(taken.data))
     assert outbox.full
     assert outbox.waiting
     outbox.clear()
@@ -113,8 +127,8 @@ def test_nothing_is_lost_doubled_or_reordered(steps: list[int | None]) -> None:
         if size is None:
             taken = outbox.take()
             if taken is not None:
-                outbox.sent(taken[0])
-                sent.extend(envelope.id for envelope in taken[1].envelopes)
+                outbox.sent(len(taken.data))
+                sent.extend(envelope.id for envelope in read(taken).envelopes)
         else:
             outbox.message(pb.PUSH, 1, given, "r", bytes(size))
             given += 1
@@ -122,3 +136,66 @@ def test_nothing_is_lost_doubled_or_reordered(steps: list[int | None]) -> None:
         sent.extend(envelope.id for envelope in batch.envelopes)
     assert sent == list(range(given))
     assert outbox.waiting == 0
+
+
+KINDS = st.sampled_from(pb.Kind.values())
+NUMBERS = st.integers(0, (1 << 64) - 1)
+EDGES = [0, 1, 127, 128, 16_000, LONGEST - 200, LONGEST, LONGEST + 1, 1 << 17]
+SIZES = st.sampled_from(EDGES) | st.integers(LONGEST - 300, LONGEST)
+FLAGS = st.integers(0, sum(pb.Flag.values()))
+
+
+@given(KINDS, NUMBERS, NUMBERS, st.text(max_size=255), SIZES, FLAGS, st.data())
+def test_messages_written_by_hand_are_read_as_they_were_meant(
+    kind: pb.Kind.ValueType,
+    session: int,
+    number: int,
+    route: str,
+    size: int,
+    flags: int,
+    data: st.DataObject,
+) -> None:
+    delivery = data.draw(st.sampled_from(pb.Delivery.values()))
+    outbox = Outbox()
+    for _ in range(2):  # the second time the route is known
+        outbox.message(kind, session, number, route, bytes(size), flags, delivery)
+    said = pb.Envelope(
+        kind=kind,
+        session=session,
+        id=number,
+        route=route,
+        payload=bytes(size),
+        flags=flags,
+        delivery=delivery,
+    )
+    assert outbox.waiting >= 2 * size
+    (batch,) = drain(outbox)
+    assert [*batch.envelopes] == [said, said]
+    assert outbox.waiting == 0
+
+
+def test_what_has_one_byte_on_the_wire_needs_no_more() -> None:
+    for enumeration in (pb.Kind, pb.Delivery):
+        assert max(enumeration.values()) < 0x80
+    assert sum(pb.Flag.values()) < 0x80
+
+
+def test_the_writer_is_woken_once_a_batch() -> None:
+    woken: list[int] = []
+    outbox = Outbox(wake=lambda: woken.append(outbox.waiting))
+    for number in range(3):
+        outbox.message(pb.PUSH, 1, number, "r", b"")
+    assert woken == [0]
+    drain(outbox)
+    outbox.add(pb.Envelope(kind=pb.PING))
+    outbox.message(pb.PUSH, 1, 3, "r", b"")
+    assert woken == [0, 0]
+
+
+def test_routes_that_a_program_makes_up_do_not_fill_the_memory() -> None:
+    outbox = Outbox()
+    for number in range(MOST_ROUTES + 10):
+        outbox.message(pb.PUSH, 1, number, f"room.{number}", b"")
+    (batch,) = drain(outbox)
+    assert batch.envelopes[-1].route == f"room.{MOST_ROUTES + 9}"
+    assert len(outbox._routes) == MOST_ROUTES

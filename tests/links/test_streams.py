@@ -149,7 +149,7 @@ async def test_a_stream_that_was_closed_here_is_an_error_in_our_words(
     stream = DialledLink(f"127.0.0.1:{far.port}")
     await stream.close()
     with pytest.raises(ClusterError):
-        await stream.write(pb.Batch())
+        await stream.write(b"")
     with pytest.raises(ClusterError):
         await stream.read()
 

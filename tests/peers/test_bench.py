@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import statistics
@@ -135,7 +136,9 @@ def test_a_wrong_answer_of_ours_is_told_and_is_a_failure(tmp_path: Path) -> None
 def test_our_processor_time_is_told_alone() -> None:
     done = bench(*SHORT, "--cpu-only", "--rows", "node-50,merged-200,idle-tcp")
     assert done.returncode == 0, done.stdout + done.stderr
-    names = [line.split()[0] for line in done.stdout.splitlines()[3:]]
+    described, table = done.stdout.split("\n\n")
+    assert f"our nodes: Python {platform.python_version()}, built with" in described
+    names = [line.split()[0] for line in table.splitlines()[1:]]
     assert names == ["node-50", "merged-200"]  # idle connections have no messages
 
 

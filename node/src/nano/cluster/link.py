@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from nano.cluster.members import Member
-from nano.cluster.outbox import Outbox
+from nano.cluster.outbox import Outbox, Packed, packed
 from nano.cluster.pb import link_pb2 as pb
 from nano.errors import ClusterError
 from nano.metrics import Metrics
@@ -45,8 +45,8 @@ class Stream(Protocol):
     async def read(self) -> pb.Batch | None:
         """Return the next batch, or ``None`` at the end."""
 
-    async def write(self, batch: pb.Batch) -> None:
-        """Send *batch*; waits while the peer does not read."""
+    async def write(self, batch: bytes) -> None:
+        """Send *batch*, encoded; waits while the peer does not read."""
 
 
 def make_hello(
@@ -112,7 +112,10 @@ class Link:
         state: Where the link stands.
         address: The peer's cluster address; empty before its HELLO.
         peer: What the peer said of itself, once it has.
-        outbox: What waits to be sent; use :meth:`send` and its kin.
+        outbox: What waits to be sent.
+        message: Sends a message at the end of this turn of the loop; see
+            :meth:`Outbox.message <nano.cluster.outbox.Outbox.message>`.
+        send: Sends any other envelope at the end of this turn of the loop.
         round_trip: Seconds that the last ping took; 0 before the first.
         reason: Why the link ended.
     """
@@ -127,7 +130,6 @@ class Link:
         self.state = LinkState.GREETING
         self.address = ""
         self.peer = pb.Hello()
-        self.outbox = Outbox()
         self.round_trip = 0.0
         self.reason = ""
         self._stream = stream
@@ -135,6 +137,9 @@ class Link:
         self._traffic = metrics.link
         self._time = time
         self._wake = asyncio.Event()
+        self.outbox = Outbox(wake=self._wake.set)
+        self.message = self.outbox.message
+        self.send = self.outbox.add
         self._ending = asyncio.Event()
         self._early: list[pb.Envelope] = []  # came in one batch with the HELLO
         self._over = False  # the peer has said GOODBYE
@@ -153,27 +158,6 @@ class Link:
         except KeyError:
             message = f"{happened.value} while {self.state.value}"
             raise ClusterError(message) from None
-
-    # ---------------------------------------------------------------- sending
-
-    def message(
-        self,
-        kind: pb.Kind.ValueType,
-        session: int,
-        number: int,
-        route: str,
-        payload: bytes,
-        flags: int = 0,
-        delivery: pb.Delivery.ValueType = pb.MUST,
-    ) -> None:
-        """Send a message at the end of this turn of the loop."""
-        self.outbox.message(kind, session, number, route, payload, flags, delivery)
-        self._wake.set()
-
-    def send(self, envelope: pb.Envelope) -> None:
-        """Send any other envelope at the end of this turn of the loop."""
-        self.outbox.add(envelope)
-        self._wake.set()
 
     def end(self, reason: str) -> None:
         """End the link and tell the peer why; a second time is harmless."""
@@ -204,9 +188,7 @@ class Link:
         self.step(LinkInput.HELLO)
 
     async def _exchange_hellos(self) -> pb.Hello:
-        await self._write(
-            pb.Batch(envelopes=[pb.Envelope(kind=pb.HELLO, hello=self._hello)])
-        )
+        await self._write(packed(pb.Envelope(kind=pb.HELLO, hello=self._hello)))
         try:
             async with asyncio.timeout(GREETING_TIME):
                 batch = await self._stream.read()
@@ -221,7 +203,7 @@ class Link:
         if objection:
             goodbye = pb.Envelope(kind=pb.GOODBYE, reason=objection)
             with suppress(ClusterError):  # the peer may have objected, too, and gone
-                await self._write(pb.Batch(envelopes=[goodbye]))
+                await self._write(packed(goodbye))
             raise ClusterError(objection)
         return first.hello
 
@@ -286,25 +268,24 @@ class Link:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while (taken := outbox.take()) is not None:
-                    size, batch = taken
+                while (batch := outbox.take()) is not None:
                     await self._write(batch)
-                    outbox.sent(size)
+                    outbox.sent(len(batch.data))
                 if self._ending.is_set():
                     return
         except ClusterError as error:
             self.reason = self.reason or str(error)
             self._ending.set()
 
-    async def _write(self, batch: pb.Batch) -> None:
+    async def _write(self, batch: Packed) -> None:
         try:
             async with asyncio.timeout(WRITE_TIME):
-                await self._stream.write(batch)
+                await self._stream.write(batch.data)
         except TimeoutError:
             message = f"the peer took nothing for {WRITE_TIME:g} s"
             raise ClusterError(message) from None
         self._traffic["batches", "out"] += 1
-        self._traffic["envelopes", "out"] += len(batch.envelopes)
+        self._traffic["envelopes", "out"] += batch.envelopes
 
     # ------------------------------------------------------------------- pings
 

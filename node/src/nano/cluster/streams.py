@@ -12,7 +12,6 @@ import grpc.aio
 
 from nano.cluster.link import Stream
 from nano.cluster.pb import link_pb2 as pb
-from nano.cluster.pb import link_pb2_grpc as rpc
 from nano.cluster.peer import CHANNEL_OPTIONS
 from nano.errors import ClusterError
 
@@ -22,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 LINK_LIMIT: Final = 32 << 20
 """Bytes of the largest batch: one payload of a packet's 16 MiB and what goes along."""
+
+SERVICE: Final = pb.DESCRIPTOR.services_by_name["Link"].full_name
+CONNECT: Final = "Connect"  # its one method; what we send on it is encoded already
 
 T = TypeVar("T")
 
@@ -53,15 +55,20 @@ class DialledLink:
             "grpc.max_receive_message_length": LINK_LIMIT
         }
         self._channel = grpc.aio.insecure_channel(address, options=[*options.items()])
-        self._call = rpc.LinkStub(self._channel).Connect(None)
+        connect = self._channel.stream_stream(
+            f"/{SERVICE}/{CONNECT}",
+            request_serializer=None,
+            response_deserializer=pb.Batch.FromString,
+        )
+        self._call = connect(None)
 
     async def read(self) -> pb.Batch | None:
         """Return the next batch, or ``None`` at the end."""
         batch = await _translated(cast("Awaitable[object]", self._call.read()))
         return batch if isinstance(batch, pb.Batch) else None
 
-    async def write(self, batch: pb.Batch) -> None:
-        """Send *batch*; waits while the peer does not read."""
+    async def write(self, batch: bytes) -> None:
+        """Send *batch*, encoded; waits while the peer does not read."""
         await _translated(self._call.write(batch))
 
     async def close(self) -> None:
@@ -73,7 +80,7 @@ class DialledLink:
 class _ServedLink:
     """A stream that a peer has opened to us; it ends with the call."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[pb.Batch, pb.Batch]) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext[pb.Batch, bytes]) -> None:
         self._context = context
 
     async def read(self) -> pb.Batch | None:
@@ -81,12 +88,12 @@ class _ServedLink:
         batch = await _translated(cast("Awaitable[object]", self._context.read()))
         return batch if isinstance(batch, pb.Batch) else None
 
-    async def write(self, batch: pb.Batch) -> None:
-        """Send *batch*; waits while the peer does not read."""
+    async def write(self, batch: bytes) -> None:
+        """Send *batch*, encoded; waits while the peer does not read."""
         await _translated(self._context.write(batch))
 
 
-class LinkService(rpc.LinkServicer):
+class LinkService:
     """What peers dial.
 
     Args:
@@ -96,10 +103,10 @@ class LinkService(rpc.LinkServicer):
     def __init__(self, serve: Callable[[Stream], Awaitable[object]]) -> None:
         self._serve = serve
 
-    async def Connect(  # type: ignore[override]  # the coroutine form of grpc.aio
+    async def _connect(
         self,
         request_iterator: object,
-        context: grpc.aio.ServicerContext[pb.Batch, pb.Batch],
+        context: grpc.aio.ServicerContext[pb.Batch, bytes],
     ) -> None:
         """Serve one link; the call lasts as long as it."""
         del request_iterator  # it would read what the context reads
@@ -110,4 +117,8 @@ class LinkService(rpc.LinkServicer):
 
     def attach(self, server: grpc.aio.Server) -> None:
         """Let *server* take calls for this service."""
-        rpc.add_LinkServicer_to_server(self, server)
+        connect = grpc.stream_stream_rpc_method_handler(
+            self._connect, request_deserializer=pb.Batch.FromString
+        )
+        handler = grpc.method_handlers_generic_handler(SERVICE, {CONNECT: connect})
+        server.add_generic_rpc_handlers((handler,))

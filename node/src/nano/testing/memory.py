@@ -64,8 +64,8 @@ class MemoryStream:
         self._peer._look()
         return pb.Batch.FromString(data.removeprefix(MARK))
 
-    async def write(self, batch: pb.Batch) -> None:
-        """Send *batch*; waits while the peer does not read.
+    async def write(self, batch: bytes) -> None:
+        """Send *batch*, encoded; waits while the peer does not read.
 
         Raises:
             ClusterError: The stream has ended.
@@ -73,7 +73,7 @@ class MemoryStream:
         await self._wait(lambda: self._ended or self._has_room())
         if self._ended:
             raise ClusterError("the stream has ended")
-        self._out.put(MARK + batch.SerializeToString())
+        self._out.put(MARK + batch)
         self._out.pump()
 
     async def close(self) -> None:

@@ -287,7 +287,7 @@ class Envelope(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     kind: Global___Kind.ValueType
     session: _builtins.int
-    """the gate's id of the session; random, so fixed is shorter"""
+    """the gate's id of the session; fixed is quicker"""
     id: _builtins.int
     """the sender's own number of a request, no client's"""
     route: _builtins.str
