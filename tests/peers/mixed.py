@@ -72,18 +72,18 @@ class Mixed:
         self._ours.append(node)
         return node
 
-    async def go_gate(self, *options: str) -> GoGate:
+    async def go_gate(self, *options: str, address: str = "") -> GoGate:
         """Start a Go gate that all of ours see."""
-        address = free_address()
-        options = (*self.member, *BEATS, "--client", address, *options)
-        node = await self.peers.start("gate", *options)
+        clients = free_address()
+        options = (*self.member, *BEATS, "--client", clients, *options)
+        node = await self.peers.start("gate", *options, address=address)
         await self._seen(node)
-        return GoGate(node, address)
+        return GoGate(node, clients)
 
-    async def go_backend(self, *options: str) -> GoNode:
+    async def go_backend(self, *options: str, address: str = "") -> GoNode:
         """Start a Go backend that all of ours see."""
         options = (*self.member, *BEATS, *options)
-        node = await self.peers.start("backend", *options)
+        node = await self.peers.start("backend", *options, address=address)
         await self._seen(node)
         return node
 

@@ -178,6 +178,22 @@ async def test_without_any_go_backend_the_client_is_told_and_then_served_again(
         assert (await served_again(client))["label"] == "second"
 
 
+async def test_a_go_backend_that_comes_back_at_its_address_is_used_again(
+    mixed: Mixed,
+) -> None:
+    backend = await mixed.go_backend()
+    async with await mixed.client() as client, await mixed.client() as idle:
+        for it in (client, idle):
+            await it.request("ChatService.Join", {"uid": 1})
+        await backend.stop(signal.SIGKILL)
+        assert await status_of(client.request("ChatService.Where", {})) == 503
+        again = await mixed.go_backend("--label", "second", address=backend.address)
+        for it in (client, idle):  # one that has noticed nothing, too
+            answer = await served_again(it)
+            assert (answer["label"], answer["uid"]) == ("second", 0)
+    await again.logged("CLOSED sid=", count=2)
+
+
 async def test_a_frozen_go_backend_holds_nobody_for_ever(mixed: Mixed) -> None:
     backend = await mixed.go_backend()
     async with await mixed.client() as client:

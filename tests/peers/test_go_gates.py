@@ -135,6 +135,24 @@ async def test_a_go_gate_that_goes_leaves_no_mirror(
         await client.close()
 
 
+async def test_a_go_gate_that_comes_back_at_its_address_begins_anew(
+    mixed: Mixed,
+) -> None:
+    desk = await mixed.backend("desk")
+    gate = await mixed.go_gate()
+    client = await gate.client()
+    await client.request("DeskService.where", {})
+    await gate.stop(signal.SIGKILL)
+    await client.close()
+    gate = await mixed.go_gate(address=gate.address)
+    async with await gate.client() as client:
+        await client.request("DeskService.where", {})
+        await desk.logged("ENDED sid=")
+        await desk.holds(1)
+        await client.request("DeskService.where", {})
+    await desk.holds(0)
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_backend_that_goes_is_replaced_for_new_clients(
     mixed: Mixed, end: signal.Signals
