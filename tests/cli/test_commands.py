@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,11 +126,11 @@ def test_a_setting_out_of_its_bounds_is_refused() -> None:
     assert "5 is not in the range 1024<=x<=16777215" in said
 
 
-def chosen(*args: str) -> object:
-    """Return what the node would take for its log level."""
+def chosen(*args: str, name: str = "log_level") -> object:
+    """Return what the node would take for a setting."""
     needed = ["--role", "master", "--manifest", "x", "--address", "127.0.0.1:0"]
     with main.commands["node"].make_context("node", [*needed, *args]) as context:
-        return context.params["log_level"]
+        return context.params[name]
 
 
 def test_a_flag_wins_over_its_variable_and_both_may_be_absent(
@@ -139,6 +140,15 @@ def test_a_flag_wins_over_its_variable_and_both_may_be_absent(
     monkeypatch.setenv("NANO_LOG_LEVEL", "debug")
     assert chosen() == "debug"
     assert chosen("--log-level", "error") == "error"
+
+
+def test_a_setting_may_be_true_or_false(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen(name="one_session_per_uid") is None
+    monkeypatch.setenv("NANO_ONE_SESSION_PER_UID", "true")
+    assert chosen(name="one_session_per_uid") is True
+    assert chosen("--one-session-per-uid", "false", name="one_session_per_uid") is False
+    said = refused("node", "--one-session-per-uid", "often")
+    assert "'often' is not a valid boolean" in said
 
 
 def node(manifest: str, *more: str) -> list[str]:
@@ -159,8 +169,9 @@ def test_a_backend_that_the_manifest_does_not_have_is_told_which_it_has(
 
 
 def test_a_component_that_cannot_be_imported_is_named_with_its_line(
-    manifest: str,
+    manifest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delitem(sys.modules, "echo", raising=False)  # of another test
     module = Path(manifest).parent / "echo.py"
     module.write_text("import nano\nraise RuntimeError('no database')\n")
     args = node(manifest, "--role", "backend", "--master", "127.0.0.1:1")

@@ -283,8 +283,8 @@ async def test_an_exception_is_a_500_without_its_text_or_the_route_and_logged(
         ("Wallet.odd", None, 500),
         ("Wallet.ask_the_dead", None, 500),
         ("Wallet.ask_the_dead_at_once", None, 500),
-        ("Wallet.nobody", None, 503),
-        ("nonsense", None, 503),
+        ("Wallet.nobody", None, 404),
+        ("nonsense", None, 404),
     ],
 )
 async def test_what_goes_wrong_has_a_status(
@@ -433,10 +433,9 @@ async def test_a_notify_that_comes_to_nothing_is_logged_and_counted(
     world.sessions.close(client.session, "gone")
     await until(lambda: world.metrics.dropped.total() == 4)
     assert world.metrics.dropped == {
-        ("notify", "503"): 1,
         ("notify", "400"): 1,
         ("notify", "402"): 1,
-        ("notify", "404"): 1,
+        ("notify", "404"): 2,
     }
     for _ in range(3):
         world.info.notify("Wallet.nobody")

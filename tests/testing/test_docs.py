@@ -27,7 +27,7 @@ TESTS = read_page()
 
 
 def test_the_page_has_tests() -> None:
-    assert len(TESTS) == 8
+    assert len(TESTS) == 9
 
 
 @pytest.mark.parametrize("name", list(TESTS))

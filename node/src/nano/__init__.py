@@ -16,23 +16,30 @@ from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipeline
 from nano.runtime.routing import Router
 from nano.runtime.session import Delivery, Session
+from nano.runtime.target import Replies
 from nano.runtime.timers import Timer
+from nano.runtime.users import GateAddress, Online, Reached, SessionCounts
 from nano.version import __version__
 
 __all__ = [
     "Component",
     "Deferred",
     "Delivery",
+    "GateAddress",
     "Group",
     "Handshake",
     "HandshakeRefused",
     "Message",
     "NanoError",
     "NodeInfo",
+    "Online",
     "Pipeline",
+    "Reached",
+    "Replies",
     "RequestError",
     "Router",
     "Session",
+    "SessionCounts",
     "Timer",
     "__version__",
     "handler",

@@ -189,8 +189,9 @@ def _settings() -> Iterator[str]:
             ", ".join(f"`{choice}`" for choice in row.choices)
             or f"{row.minimum}…{row.maximum} {row.unit}"
         )
+        default = str(row.default).lower()  # as YAML has it
         yield (
-            f"| `{row.field}` | `{row.flag}` | `{row.env}` | `{row.default}` "
+            f"| `{row.field}` | `{row.flag}` | `{row.env}` | `{default}` "
             f"| {scope} | {row.sentence} |"
         )
     yield ""

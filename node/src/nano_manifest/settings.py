@@ -158,6 +158,13 @@ class Settings(Object, frozen=True, kw_only=True):
             "and that knows how to come back; 0: not at all.",
         ),
     ] = 0.0
+    one_session_per_uid: Annotated[
+        bool,
+        Meta(
+            description="A session that is bound to a uid ends all others of that uid, "
+            'at whichever gate, with the kick "signed in elsewhere".',
+        ),
+    ] = False
     serializer: Annotated[
         Literal["json", "protobuf", "raw"],
         Meta(
@@ -178,7 +185,7 @@ class Setting:
     Attributes:
         name: The attribute of :class:`Settings`, as in ``max_packet_bytes``.
         field: The key in the manifest, as in ``maxPacketBytes``.
-        kind: ``float``, ``int`` or ``str``.
+        kind: ``float``, ``int``, ``bool`` or ``str``.
         default: What holds when nobody says anything.
         minimum: Smallest value, of numbers.
         maximum: Largest value, of numbers.
@@ -189,8 +196,8 @@ class Setting:
 
     name: str
     field: str
-    kind: type[float] | type[int] | type[str]
-    default: float | int | str
+    kind: type[float] | type[int] | type[bool] | type[str]
+    default: float | int | bool | str
     minimum: float | int | None
     maximum: float | int | None
     choices: tuple[str, ...]
@@ -227,12 +234,14 @@ def _setting(field: inspect.Field) -> Setting:
     described = field.type
     assert isinstance(described, inspect.Metadata), "every setting has its sentence"
     kind, schema = described.type, described.extra_json_schema or {}
-    python: type[float] | type[int] | type[str] = str
+    python: type[float] | type[int] | type[bool] | type[str] = str
     minimum = maximum = None
     choices: tuple[str, ...] = ()
     if isinstance(kind, (inspect.IntType, inspect.FloatType)):
         python = int if isinstance(kind, inspect.IntType) else float
         minimum, maximum = kind.ge, kind.le
+    elif isinstance(kind, inspect.BoolType):
+        python, choices = bool, ("true", "false")
     elif isinstance(kind, inspect.LiteralType):
         choices = tuple(str(value) for value in kind.values)
     unit = field.name.rpartition("_")[2]

@@ -28,8 +28,11 @@ def _flag(row: Setting) -> Callable[[_Command], _Command]:
         kind = click.FloatRange(row.minimum, row.maximum)
     elif row.kind is int:
         kind = click.IntRange(int(row.minimum or 0), int(row.maximum or 0))
+    elif row.kind is bool:
+        kind = click.BOOL
     else:
         kind = click.Choice(row.choices)
+    default = str(row.default).lower()  # as YAML has it
     return click.option(
         row.flag,
         row.name,
@@ -37,7 +40,7 @@ def _flag(row: Setting) -> Callable[[_Command], _Command]:
         metavar=row.unit.upper() or "|".join(row.choices),
         envvar=row.env,
         show_envvar=True,
-        help=f"{row.sentence} [manifest: {row.path}; default: {row.default}]",
+        help=f"{row.sentence} [manifest: {row.path}; default: {default}]",
     )
 
 

@@ -23,6 +23,7 @@ from nano.runtime.calls import Calls
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import Sessions
+from nano.runtime.target import ANYONE
 
 __all__ = ["GoNodes", "at_home"]
 
@@ -172,10 +173,8 @@ class GoNodes:
         session = self._sessions.get(message.sessionId)
         if session is None or not at_home(session):
             raise ClusterError(f"session not found: {message.sessionId}")
-        if internal and self._calls.serves(message.route):
-            self._calls.take(message.route, session, message.data)
-        elif internal:
-            self._calls.elsewhere.send(message.route, session, 0, message.data)
+        if internal:
+            self._calls.tell(message.route, session, message.data, ANYONE)
         else:
             notify = Message(NOTIFY, 0, message.route, message.data)
             self._dispatcher.dispatch(session, notify)

@@ -102,6 +102,10 @@ class Links:
         """Return the open link to the member at *address*."""
         return self._open.get(address)
 
+    def expects(self, address: str) -> bool:
+        """Whether there is to be a link with *address*: it is a member."""
+        return address in self._expected
+
     @property
     def hello(self) -> pb.Hello:
         """What this node says of itself."""

@@ -234,6 +234,6 @@ class Outbox:
         self._size = self.waiting = 0
 
 
-def delivery_of(envelope: pb.Envelope) -> Delivery:
+def delivery_of(envelope: pb.Envelope | pb.UidPush) -> Delivery:
     """Return what may happen to the push in *envelope*; of a newer peer's, nothing."""
     return _DELIVERIES.get(envelope.delivery, "must")

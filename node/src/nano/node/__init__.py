@@ -17,11 +17,13 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from nano.admin import AdminServer
 from nano.cluster.bindings import Bindings
 from nano.cluster.calls import CallLinks
+from nano.cluster.claims import ClaimLinks
 from nano.cluster.gonodes import GoNodes
 from nano.cluster.groups import GroupLinks
 from nano.cluster.link import make_hello
@@ -31,6 +33,7 @@ from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.mirrors import Mirrors
 from nano.cluster.refusals import NoMessages
 from nano.cluster.routes import Forwarder
+from nano.cluster.users import UserLinks
 from nano.errors import UsageError
 from nano.metrics import Metrics
 from nano.node.gate import (
@@ -44,6 +47,7 @@ from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
 from nano.node.world import World
 from nano.runtime.calls import Calls
+from nano.runtime.claims import Claims
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
@@ -58,6 +62,7 @@ from nano.runtime.tasks import FAILURES
 from nano.runtime.threads import Threads
 from nano.runtime.ticker import Ticker
 from nano.runtime.timers import Timers
+from nano.runtime.users import Users
 from nano.serializers import by_name
 from nano.transports.broadcast import broadcast
 from nano.transports.context import Front
@@ -107,6 +112,13 @@ class Node:
             deliver=self._deliver,
             largest=settings.max_send_bytes,
         )
+        self._users = Users(
+            self._sessions,
+            serializer,
+            self._metrics,
+            deliver=partial(broadcast, self._metrics),
+            largest=settings.max_send_bytes,
+        )
         self._timers = Timers()
         self._threads = Threads()
         listeners = spec.gates.listeners if options.role is Role.GATE else []
@@ -128,6 +140,7 @@ class Node:
             threads=self._threads,
             inbox=self._inbox,
             calls=self._calls,
+            users=self._users,
         )
         self._components = world.components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
@@ -205,6 +218,10 @@ class Node:
         Mirrors(self._dispatcher, self._sessions, self._links)
         GroupLinks(self._groups, self._sessions, self._links, self._metrics)
         CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
+        cluster = self._cluster
+        UserLinks(self._users, self._links, lambda: cluster.members, self._metrics)
+        if options.role is Role.GATE and settings.one_session_per_uid:
+            self._claim_uids()
         if self._go is None:
             Bindings(self._sessions, self._links, self._metrics)
         else:
@@ -219,6 +236,12 @@ class Node:
             self._ticker.add(forwarder.tick)
             self._ticker.add(self._go.tick)
         self._ticker.add(self._links.tick)
+
+    def _claim_uids(self) -> None:
+        is_at_home = self._users.elsewhere.is_at_home
+        wall = self._world.wall
+        claims = Claims(self._sessions, is_at_home, self._metrics, wall)
+        ClaimLinks(claims, self._links)
 
     def _build_front(self) -> None:
         options = self._options

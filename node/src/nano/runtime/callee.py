@@ -35,6 +35,7 @@ __all__ = [
     "ended",
     "lacking",
     "overloaded",
+    "unknown",
     "unserved",
     "word_of",
 ]
@@ -129,8 +130,13 @@ class Callee:
         return refusal_of(error, route, "a node", said="what was asked")
 
 
+def unknown() -> RequestError:
+    """Return the error for a route that nobody has ever served."""
+    return RequestError(NOT_FOUND, "no node serves what was asked")
+
+
 def unserved() -> RequestError:
-    """Return the error for a route that nobody serves."""
+    """Return the error for a route that nobody serves now, or nobody of those meant."""
     return RequestError(UNAVAILABLE, "no node serves what was asked; try again")
 
 

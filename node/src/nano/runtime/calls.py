@@ -2,21 +2,25 @@
 
 :class:`Calls` is what ``node.call`` and ``node.notify`` speak to.  It serves what is
 to be done on this node, keeps the one table of calls that wait for their outcome, and
-hands everything else to :class:`Elsewhere`, behind which the cluster stands.
+hands everything else to :mod:`nano.runtime.others`, behind which the cluster stands.
 
 What is called may be internal or public, and may be called with a session or without
 one; payloads and results are encoded on this node as well, so that a component does
 the same wherever it runs.  A call runs at once, beside the session's own messages: its
 caller may be the very handler that the session's next message waits for.  A notify for
 a session has its turn among them.  Neither passes filters, which are for clients.
+
+A call may be for anyone, for a kind of members, for one of them
+(:mod:`nano.runtime.target`) or for all at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -38,55 +42,24 @@ from nano.runtime.callee import (
     ended,
     lacking,
     overloaded,
-    unserved,
     word_of,
 )
 from nano.runtime.deadlines import Deadlines
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.handlers import Handler
+from nano.runtime.others import Elsewhere, Nowhere
 from nano.runtime.session import CALLED, Session
+from nano.runtime.target import ANYONE, Replies, Target
 
-__all__ = ["Calls", "Elsewhere"]
+__all__ = ["MOST_AT_ONE", "Calls"]
 
 logger = logging.getLogger(__name__)
 
 MOST_OPEN: Final = 10_000  # calls of this node that wait, or that it serves
+MOST_AT_ONE: Final = 4000  # of those that wait for one peer: it may be stuck
 MOST_DECODERS: Final = 1000  # kept for the types that callers want
 MOST_WARNINGS: Final = 1000  # of notifies that came to nothing
 PRECISION: Final = 0.1  # seconds; the clock looks no more often
-
-
-class Elsewhere(Protocol):
-    """What the other nodes are for calls."""
-
-    def is_for_home(self, session: Session | None) -> bool:
-        """Whether a call for *session* is to be passed on by its home, not here."""
-
-    def send(
-        self, route: str, session: Session | None, number: int, payload: bytes
-    ) -> object:
-        """Send a call to a member that serves *route*; 0: no answer is wanted.
-
-        Returns:
-            Where it went: what the answer has to come from.
-
-        Raises:
-            RequestError: Nobody serves it, or whoever does is overloaded.
-        """
-
-
-class _Nowhere:
-    """There are no other nodes."""
-
-    def is_for_home(self, session: Session | None) -> bool:
-        """Every session is at home here."""
-        return False
-
-    def send(
-        self, route: str, session: Session | None, number: int, payload: bytes
-    ) -> object:
-        """Nobody serves anything."""
-        raise unserved()
 
 
 class _Open(msgspec.Struct, gc=False):
@@ -108,12 +81,13 @@ class Calls:
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        self.elsewhere: Elsewhere = _Nowhere()
+        self.elsewhere: Elsewhere = Nowhere()
         self._dispatcher = dispatcher
         self._serializer = dispatcher.serializer
         self._metrics = dispatcher.metrics
         self._callees: dict[str, Callee] = {}
         self._open: dict[int, _Open] = {}
+        self._at: Counter[object] = Counter()  # how many of them wait for whom
         self._due: dict[float, Deadlines[int]] = {}  # by the time that each gets
         self._last = 0
         self._now = 0.0  # as of the last tick: near enough for a deadline
@@ -151,23 +125,70 @@ class Calls:
         session: Session | None,
         timeout: float | None,
         wanted: Any,
+        target: Target = ANYONE,
     ) -> Any:
         """Ask the handler of *route*; see :meth:`NodeInfo.call`."""
-        if timeout is not None and not timeout > 0:
-            raise UsageError(f"a call's time-out is more than 0 s, not {timeout!r}")
+        _check_timeout(timeout)
         decode = self._decoder(wanted)
         data = encoded(payload, self._serializer)
+        number, future = self._ask(route, session, data, timeout, target)
+        try:
+            outcome = await future
+        finally:
+            self._forget(number)
+        return self._result(route, outcome, decode)
+
+    async def call_all(
+        self,
+        route: str,
+        payload: Any,
+        session: Session | None,
+        timeout: float | None,
+        wanted: Any,
+        kind: str,
+    ) -> Replies[Any]:
+        """Ask the handlers of *route*; see :meth:`NodeInfo.call_all`."""
+        _check_timeout(timeout)
+        decode = self._decoder(wanted)
+        data = encoded(payload, self._serializer)
+        replies: Replies[Any] = Replies()
+        asked: dict[str, tuple[int, asyncio.Future[Outcome]]] = {}
+        try:
+            for member in self.elsewhere.everyone(route, kind):
+                target = Target(member=member)
+                asked[member] = self._ask(route, session, data, timeout, target)
+            for member, (_, future) in asked.items():
+                try:
+                    result = self._result(route, await future, decode)
+                except RequestError as error:
+                    replies.failures[member] = error
+                else:
+                    replies.results[member] = result
+        finally:
+            for number, _ in asked.values():
+                self._forget(number)
+        return replies
+
+    def _ask(
+        self,
+        route: str,
+        session: Session | None,
+        data: bytes,
+        timeout: float | None,
+        target: Target,
+    ) -> tuple[int, asyncio.Future[Outcome]]:
+        """Make a call; return its number in the table, and what it will come to."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
         def done(outcome: Outcome) -> None:
             if not future.done():  # its caller may have been cancelled
                 future.set_result(outcome)
 
-        number = self.begin(route, session, data, done, timeout)
-        try:
-            outcome = await future
-        finally:
-            self._forget(number)
+        return self.begin(route, session, data, done, timeout, target), future
+
+    def _result(
+        self, route: str, outcome: Outcome, decode: Callable[[bytes], Any]
+    ) -> Any:
         self._metrics.calls["out", word_of(outcome)] += 1
         if isinstance(outcome, RequestError):
             # a new one: the callee's may be a constant, and is raised more than once
@@ -178,15 +199,42 @@ class Calls:
             text = "what was asked answered something else than was wanted"
             raise _of_call(route, INTERNAL, text) from error
 
-    def notify(self, route: str, payload: Any, session: Session | None) -> None:
+    def notify(
+        self,
+        route: str,
+        payload: Any,
+        session: Session | None,
+        target: Target = ANYONE,
+    ) -> None:
         """Tell the handler of *route*; see :meth:`NodeInfo.notify`."""
         data = encoded(payload, self._serializer)
         self._metrics.calls["out", "notify"] += 1
+        self.tell(route, session, data, target)
+
+    def notify_all(
+        self, route: str, payload: Any, session: Session | None, kind: str
+    ) -> None:
+        """Tell the handlers of *route*; see :meth:`NodeInfo.notify_all`."""
+        data = encoded(payload, self._serializer)
         try:
-            if self._is_for_here(route, session):
+            members = self.elsewhere.everyone(route, kind)
+        except RequestError as error:
+            self.lose(route, error)
+            return
+        self._metrics.calls["out", "notify"] += len(members)
+        for member in members:
+            self.tell(route, session, data, Target(member=member))
+
+    def tell(
+        self, route: str, session: Session | None, data: bytes, target: Target
+    ) -> None:
+        """Send a notify, or have it begin here; what comes to nothing is counted."""
+        try:
+            to = self._way(route, session, target)
+            if to is None:
                 self._post(route, session, data)
             else:
-                self.elsewhere.send(route, session, 0, data)
+                self.elsewhere.send(route, session, 0, data, to)
         except RequestError as error:
             self.lose(route, error)
 
@@ -197,6 +245,7 @@ class Calls:
         data: bytes,
         done: Done,
         timeout: float | None = None,
+        target: Target = ANYONE,
     ) -> int:
         """Make a call; *done* is told its outcome, once, maybe before this returns.
 
@@ -215,17 +264,24 @@ class Calls:
             entry = self._open[number] = _Open(done, None, _rounded(within))
             self._deadlines(entry.timeout).add(number, self._now)
             try:
-                if self._is_for_here(route, session):
+                to = self._way(route, session, target)
+                if to is None:
                     self.serve(route, session, data, self._settler(number))
                 else:
-                    entry.where = self.elsewhere.send(route, session, number, data)
+                    where = self.elsewhere.send(route, session, number, data, to)
+                    entry.where = where
+                    self._at[where] += 1
             except RequestError as error:
                 self.settle(number, None, error)
             return number
         return 0
 
-    def _is_for_here(self, route: str, session: Session | None) -> bool:
-        return route in self._callees and not self.elsewhere.is_for_home(session)
+    def _way(self, route: str, session: Session | None, target: Target) -> str | None:
+        """Return to which member to send; empty: to any, ``None``: it is for here."""
+        if target is not ANYONE:
+            return self.elsewhere.find(route, session, target)
+        here = route in self._callees and not self.elsewhere.is_for_home(session)
+        return None if here else ""
 
     def _post(self, route: str, session: Session | None, data: bytes) -> None:
         """Begin a notify to this node once the handler that sends it has its end."""
@@ -316,15 +372,28 @@ class Calls:
         self._now = now
         for timeout, deadlines in list(self._due.items()):
             for number in deadlines.expired(now):
-                entry = self._open.pop(number)
-                entry.done(RequestError(TIMEOUT, "what was asked took too long"))
+                self._pop(number).done(
+                    RequestError(TIMEOUT, "what was asked took too long")
+                )
             if not deadlines:
                 del self._due[timeout]
 
     def _forget(self, number: int) -> None:
-        entry = self._open.pop(number, None)
-        if entry is not None:
-            self._deadlines(entry.timeout).discard(number)
+        if number in self._open:
+            self._deadlines(self._pop(number).timeout).discard(number)
+
+    def _pop(self, number: int) -> _Open:
+        entry = self._open.pop(number)
+        where = entry.where
+        if where is not None:
+            self._at[where] -= 1
+            if not self._at[where]:
+                del self._at[where]
+        return entry
+
+    def open_at(self, where: object) -> int:
+        """Return how many calls wait for *where*."""
+        return self._at[where]
 
     def _deadlines(self, timeout: float) -> Deadlines[int]:
         found = self._due.get(timeout)
@@ -353,6 +422,11 @@ def _of_call(route: str, status: int, text: str, code: str = "") -> RequestError
     error = RequestError(status, text, code)
     error.add_note(f"in a call of {route}")
     return error
+
+
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is not None and not timeout > 0:
+        raise UsageError(f"a call's time-out is more than 0 s, not {timeout!r}")
 
 
 def _rounded(seconds: float) -> float:

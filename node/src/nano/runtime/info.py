@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple, overload
 
 from nano.errors import UsageError
+from nano.runtime.target import Replies, target_of
 
 if TYPE_CHECKING:
     from nano.runtime.calls import Calls
@@ -14,9 +15,17 @@ if TYPE_CHECKING:
     from nano.runtime.groups import Groups
     from nano.runtime.inbox import Inbox
     from nano.runtime.pipeline import Pipeline, Pipelines
-    from nano.runtime.session import Session
+    from nano.runtime.session import Delivery, Session
     from nano.runtime.threads import Threads
     from nano.runtime.timers import Condition, Function, Timer, Timers
+    from nano.runtime.users import (
+        GateAddress,
+        Online,
+        Reached,
+        SessionCounts,
+        Users,
+        Whom,
+    )
 
 __all__ = ["NodeInfo"]
 
@@ -40,6 +49,7 @@ class NodeInfo:
         pipelines: Behind :meth:`pipeline`; the node sets it.
         inbox: Behind :meth:`call_soon` and :meth:`from_thread`; the node sets it.
         calls: Behind :meth:`call` and :meth:`notify`; the node sets it.
+        users: Behind :meth:`push`, :meth:`kick` and the like; the node sets it.
     """
 
     name: str
@@ -52,6 +62,7 @@ class NodeInfo:
     pipelines: Pipelines | None = field(default=None, compare=False, repr=False)
     inbox: Inbox | None = field(default=None, compare=False, repr=False)
     calls: Calls | None = field(default=None, compare=False, repr=False)
+    users: Users | None = field(default=None, compare=False, repr=False)
 
     def group(self, name: str) -> Group:
         """Return the group *name*: the same set of sessions on every node.
@@ -169,6 +180,8 @@ class NodeInfo:
         payload: Any = ...,
         *,
         session: Session | None = ...,
+        member: str | None = ...,
+        kind: str | None = ...,
         timeout: float | None = ...,
         wanted: type[T],
     ) -> T: ...
@@ -179,6 +192,8 @@ class NodeInfo:
         payload: Any = ...,
         *,
         session: Session | None = ...,
+        member: str | None = ...,
+        kind: str | None = ...,
         timeout: float | None = ...,
         wanted: Any = ...,
     ) -> Any: ...
@@ -188,6 +203,8 @@ class NodeInfo:
         payload: Any = None,
         *,
         session: Session | None = None,
+        member: str | None = None,
+        kind: str | None = None,
         timeout: float | None = None,
         wanted: Any = Any,
     ) -> Any:
@@ -202,6 +219,9 @@ class NodeInfo:
             route: ``Service.method``.
             payload: What the handler gets, encoded and decoded on the way.
             session: Whose call it is; the handler gets it, wherever it runs.
+            member: The address of the only member that is meant.
+            kind: Any member of this entry of ``spec.backends`` is meant, or ``gate``;
+                with a session, the one that it is bound to, if that is of the kind.
             timeout: Seconds to wait; at most, and if not given, the setting
                 ``requestTimeoutSeconds``, when the other side gives up as well.
             wanted: The type of the result, as a handler declares its payload's.
@@ -211,18 +231,90 @@ class NodeInfo:
             empty payload, in JSON ``None``.
 
         Raises:
-            RequestError: The handler raised it; or 503: no node serves the route, or
-                is out of reach or overloaded; 504: it took too long; 400: it refuses
-                the payload, or needs a session; 404: the session has ended; 500: it
-                failed, or its result is not what is *wanted*.
+            RequestError: The handler raised it; or 404: no node has ever served the
+                route, the member or kind that is meant does not, or the session has
+                ended; 503: no node serves it now, or it went away or is overloaded;
+                504: it took too long; 400: it refuses the payload, or needs a session;
+                500: it failed, or its result is not what is *wanted*.
+            TypeError: *payload* cannot be encoded, or nothing becomes *wanted*.
+            EncodeError: *payload* is too long.
+            UsageError: *timeout* is not positive, both *member* and *kind* are given,
+                or this is no node.
+        """
+        target = target_of(member, kind)
+        calls = _there(self.calls)
+        return await calls.call(route, payload, session, timeout, wanted, target)
+
+    @overload
+    async def call_all(
+        self,
+        route: str,
+        payload: Any = ...,
+        *,
+        session: Session | None = ...,
+        kind: str | None = ...,
+        timeout: float | None = ...,
+        wanted: type[T],
+    ) -> Replies[T]: ...
+    @overload
+    async def call_all(
+        self,
+        route: str,
+        payload: Any = ...,
+        *,
+        session: Session | None = ...,
+        kind: str | None = ...,
+        timeout: float | None = ...,
+        wanted: Any = ...,
+    ) -> Replies[Any]: ...
+    async def call_all(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        session: Session | None = None,
+        kind: str | None = None,
+        timeout: float | None = None,
+        wanted: Any = Any,
+    ) -> Replies[Any]:
+        """Ask the handler of a route at all members that serve it, this one included.
+
+        Waits for all of them, at most as long as :meth:`call`, of which the arguments
+        are.  A member that cannot be reached at the moment has failed.
+
+        Args:
+            route: ``Service.method``.
+            payload: What the handlers get.
+            session: Whose call it is.
+            kind: Only members of this entry of ``spec.backends`` are meant, or
+                ``gate``.
+            timeout: Seconds to wait.
+            wanted: The type of each result.
+
+        Returns:
+            Results and failures by the members' addresses; a failure is what
+            :meth:`call` would have raised.  None of either, if nobody serves it now.
+
+        Raises:
+            RequestError: 404: no node has ever served the route.
             TypeError: *payload* cannot be encoded, or nothing becomes *wanted*.
             EncodeError: *payload* is too long.
             UsageError: *timeout* is not positive, or this is no node.
         """
-        return await _there(self.calls).call(route, payload, session, timeout, wanted)
+        target = target_of(None, kind)
+        calls = _there(self.calls)
+        return await calls.call_all(
+            route, payload, session, timeout, wanted, target.kind
+        )
 
     def notify(
-        self, route: str, payload: Any = None, *, session: Session | None = None
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        session: Session | None = None,
+        member: str | None = None,
+        kind: str | None = None,
     ) -> None:
         """Tell a handler, of this node or another one, something; never waits.
 
@@ -234,13 +326,136 @@ class NodeInfo:
             route: ``Service.method``.
             payload: What the handler gets, encoded and decoded on the way.
             session: Whose notify it is.
+            member: As of :meth:`call`.
+            kind: As of :meth:`call`.
+
+        Raises:
+            TypeError: *payload* cannot be encoded.
+            EncodeError: *payload* is too long.
+            UsageError: Both *member* and *kind* are given, or this is no node.
+        """
+        target = target_of(member, kind)
+        _there(self.calls).notify(route, payload, session, target)
+
+    def notify_all(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        session: Session | None = None,
+        kind: str | None = None,
+    ) -> None:
+        """Tell the handler of a route something at all members that serve it.
+
+        This node is one of them, if it does.  Otherwise as :meth:`notify`.
+
+        Args:
+            route: ``Service.method``.
+            payload: What the handlers get.
+            session: Whose notify it is.
+            kind: Only members of this entry of ``spec.backends`` are meant, or
+                ``gate``.
 
         Raises:
             TypeError: *payload* cannot be encoded.
             EncodeError: *payload* is too long.
             UsageError: This is no node.
         """
-        _there(self.calls).notify(route, payload, session)
+        target = target_of(None, kind)
+        _there(self.calls).notify_all(route, payload, session, target.kind)
+
+    async def push(
+        self,
+        uids: Whom,
+        route: str,
+        value: Any,
+        *,
+        delivery: Delivery = "must",
+        timeout: float = 5.0,
+    ) -> Reached:
+        """Send *value* to all sessions of a uid, or of several, at whichever gate.
+
+        Args:
+            uids: One or up to 1,000.  For more, and for the same ones again and again,
+                there are groups.
+            route: What the clients listen to.
+            value: What the serializer can encode, or bytes.
+            delivery: As of :meth:`Session.push <nano.runtime.session.Session.push>`.
+            timeout: Seconds to wait for the gates to say who is there.
+
+        Returns:
+            Who was found, who was not, and which gates did not answer.
+
+        Raises:
+            RequestError: 503: 10,000 questions wait already.
+            TypeError: *value* cannot be encoded.
+            EncodeError: It is too long for a client.
+            ValueError: There is no such *delivery*, or no such uid can be.
+            UsageError: There are too many uids, *timeout* is not positive, or this is
+                no node.
+        """
+        return await _there(self.users).push(uids, route, value, delivery, timeout)
+
+    async def kick(
+        self,
+        uids: Whom,
+        reason: str = "kicked",
+        *,
+        reconnect: bool = False,
+        timeout: float = 5.0,
+    ) -> Reached:
+        """Send all sessions of a uid, or of several, away, from whichever gate.
+
+        Args:
+            uids: One or up to 1,000.
+            reason: What they are told, and may show to a person.
+            reconnect: They may come back at once.
+            timeout: As of :meth:`push`.
+
+        Returns:
+            Who was found, who was not, and which gates did not answer.
+
+        Raises:
+            RequestError: 503: 10,000 questions wait already.
+            ValueError: No such uid can be.
+            UsageError: There are too many uids, *timeout* is not positive, or this is
+                no node.
+        """
+        return await _there(self.users).kick(uids, reason, reconnect, timeout)
+
+    async def online(self, uid: str | int, *, timeout: float = 5.0) -> Online:
+        """Tell whether a uid is connected anywhere, and to which gates.
+
+        Returns:
+            What is true if it is.  If it is false while gates are ``silent``, it is
+            not known.
+
+        Raises:
+            RequestError: 503: 10,000 questions wait already.
+            ValueError: No such uid can be.
+            UsageError: *timeout* is not positive, or this is no node.
+        """
+        return await _there(self.users).online(uid, timeout)
+
+    async def count_sessions(self, *, timeout: float = 5.0) -> SessionCounts:
+        """Tell how many clients the cluster has: in all, and by gate.
+
+        Raises:
+            RequestError: 503: 10,000 questions wait already.
+            UsageError: *timeout* is not positive, or this is no node.
+        """
+        return await _there(self.users).counts(timeout)
+
+    def gates(self) -> list[GateAddress]:
+        """Return the gates that let clients in, and where: for a login server.
+
+        Gates that leave, or that this node does not reach, are left out, and so are
+        those of Go nano, which tell nobody where clients find them.
+
+        Raises:
+            UsageError: This is no node.
+        """
+        return _there(self.users).elsewhere.gates()
 
     async def run_blocking(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs

@@ -9,7 +9,7 @@ two apart, and need not.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import (
     TYPE_CHECKING,
@@ -44,6 +44,7 @@ __all__ = [
     "Home",
     "Session",
     "too_large",
+    "unnoticed",
 ]
 
 Delivery: TypeAlias = Literal["must", "latest", "drop"]
@@ -132,6 +133,7 @@ class Session:
         "id",
         "local",
         "mirrors",
+        "named",
         "remote_address",
         "routing",
         "version",
@@ -157,6 +159,7 @@ class Session:
         self.mirrors: dict[str, int] = {}  # member to the version it knows
         self.change = _NOTHING  # the last one
         self.routing: Routing = NOWHERE
+        self.named: Callable[[Session, str], None] = unnoticed
         self.asked: Message | None = None  # what a handler has in hand
         self.asked_of: LocalRoute | None = None  # which handler
         self.busy = False  # an async handler of this session runs
@@ -182,7 +185,7 @@ class Session:
         if size > LONGEST_UID:
             message = f"a uid of {size} bytes; {LONGEST_UID} is the most"
             raise ValueError(message)
-        self._uid = name
+        self._name(name)
         self._changed(_THE_UID)
 
     @property
@@ -235,7 +238,7 @@ class Session:
 
         Its groups, its bindings and ``local`` stay.
         """
-        self._uid = ""
+        self._name("")
         self._data = {}
         self._changed(_EVERYTHING)
 
@@ -245,9 +248,14 @@ class Session:
 
     def restore(self, uid: str, data: Mapping[str, Any], version: int) -> None:
         """Take uid and data from another node; for the cluster."""
-        self._uid = uid
         self._data = data
         self.version = version
+        self._name(uid)
+
+    def _name(self, uid: str) -> None:
+        before, self._uid = self._uid, uid
+        if uid != before:
+            self.named(self, before)
 
     def push(self, route: str, value: Any, *, delivery: Delivery = "must") -> None:
         """Send *value* to the client; never waits.
@@ -400,6 +408,10 @@ def too_large(size: int, largest: int) -> EncodeError:
 def unknown_delivery(delivery: object) -> str:
     """Return what to say of a *delivery* that there is not."""
     return f"delivery is must, latest or drop, not {delivery!r}"
+
+
+def unnoticed(session: Session, before: str) -> None:
+    """Do nothing about a new uid: the session is in no table."""
 
 
 _NOTHING: Final = Change()

@@ -10,8 +10,9 @@ from typing import Final
 from nano.metrics import Metrics
 from nano.runtime.component import Component, overrides
 from nano.runtime.routing import NOWHERE, Routing
-from nano.runtime.session import Session
+from nano.runtime.session import Session, unnoticed
 from nano.runtime.tasks import FAILURES
+from nano.runtime.uids import Uids
 
 __all__ = ["Sessions", "new_session_id", "tell_components"]
 
@@ -36,11 +37,14 @@ class Sessions:
 
     Attributes:
         routing: Who could serve the sessions; behind ``session.router``.
+        uids: Those that are bound to one, by it.
     """
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self._metrics = metrics or Metrics()
         self.routing: Routing = NOWHERE
+        self.uids = Uids()
+        self._renamed = self.uids.renamed  # one for all: they keep it
         self._sessions: dict[int, Session] = {}
         self._openings: list[Callable[[Session], None]] = []
         self._callbacks: list[Callable[[Session], None]] = []
@@ -56,7 +60,9 @@ class Sessions:
     def add(self, session: Session) -> None:
         """Take *session* in."""
         session.routing = self.routing
+        session.named = self._renamed
         self._sessions[session.id] = session
+        self.uids.enter(session)
         for callback in self._openings:
             try:
                 callback(session)
@@ -72,6 +78,8 @@ class Sessions:
         if self._sessions.get(session.id) is not session:
             return
         del self._sessions[session.id]
+        self.uids.leave(session, session.uid)
+        session.named = unnoticed
         session.closed = reason
         if session.waiting:
             self._metrics.dropped["session", "closed"] += len(session.waiting)

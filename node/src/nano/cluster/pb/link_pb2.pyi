@@ -115,6 +115,21 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """session, payload: take over with this state"""
     MOVED: _Kind.ValueType  # 44
     """session, member: it is bound to that member from now on"""
+    CALL_TO: _Kind.ValueType  # 50
+    """A CALL for a session that is to reach one member, whoever the session is bound to:
+    said to the session's home, which sends that member a CALL.
+    session, id, route, payload, member
+    """
+    GATE_QUESTION: _Kind.ValueType  # 51
+    """About clients by their uids, wherever they are: every gate is asked.
+    id, ask: answered with GATE_ANSWER
+    """
+    GATE_ANSWER: _Kind.ValueType  # 52
+    """id, told"""
+    SIGNED_IN: _Kind.ValueType  # 53
+    """Between gates that allow one session for each uid: the newest claim has it.
+    claims: of the sender's own sessions
+    """
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
 
@@ -192,6 +207,21 @@ HANDOVER: Kind.ValueType  # 43
 """session, payload: take over with this state"""
 MOVED: Kind.ValueType  # 44
 """session, member: it is bound to that member from now on"""
+CALL_TO: Kind.ValueType  # 50
+"""A CALL for a session that is to reach one member, whoever the session is bound to:
+said to the session's home, which sends that member a CALL.
+session, id, route, payload, member
+"""
+GATE_QUESTION: Kind.ValueType  # 51
+"""About clients by their uids, wherever they are: every gate is asked.
+id, ask: answered with GATE_ANSWER
+"""
+GATE_ANSWER: Kind.ValueType  # 52
+"""id, told"""
+SIGNED_IN: Kind.ValueType  # 53
+"""Between gates that allow one session for each uid: the newest claim has it.
+claims: of the sender's own sessions
+"""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 class _Delivery:
@@ -285,6 +315,9 @@ class Envelope(_message.Message):
     ANSWER_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
+    CLAIMS_FIELD_NUMBER: _builtins.int
     kind: Global___Kind.ValueType
     session: _builtins.int
     """the gate's id of the session; fixed is quicker"""
@@ -319,6 +352,12 @@ class Envelope(_message.Message):
     def answer(self) -> Global___GroupAnswer: ...
     @_builtins.property
     def change(self) -> Global___SessionChange: ...
+    @_builtins.property
+    def ask(self) -> Global___GateQuestion: ...
+    @_builtins.property
+    def told(self) -> Global___GateAnswer: ...
+    @_builtins.property
+    def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___Claim]: ...
     def __init__(
         self,
         *,
@@ -341,10 +380,13 @@ class Envelope(_message.Message):
         answer: Global___GroupAnswer | None = ...,
         change: Global___SessionChange | None = ...,
         service: _builtins.str = ...,
+        ask: Global___GateQuestion | None = ...,
+        told: Global___GateAnswer | None = ...,
+        claims: _abc.Iterable[Global___Claim] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "hello", b"hello", "question", b"question", "state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ask", b"ask", "change", b"change", "hello", b"hello", "question", b"question", "state", b"state", "told", b"told"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "change", b"change", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "state", b"state", "where", b"where", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ask", b"ask", "change", b"change", "claims", b"claims", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "state", b"state", "told", b"told", "where", b"where", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -404,6 +446,143 @@ class GroupAnswer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GroupAnswer: _TypeAlias = GroupAnswer  # noqa: Y015
+
+@_typing.final
+class GateQuestion(_message.Message):
+    """What a node wants of a gate's own clients, and what is to be done with them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UIDS_FIELD_NUMBER: _builtins.int
+    PUSH_FIELD_NUMBER: _builtins.int
+    KICK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """whom it is about; nobody: how many clients there are"""
+
+    @_builtins.property
+    def push(self) -> Global___UidPush:
+        """sent to them, if there"""
+
+    @_builtins.property
+    def kick(self) -> Global___UidKick:
+        """they are sent away, if there"""
+
+    def __init__(
+        self,
+        *,
+        uids: _abc.Iterable[_builtins.str] | None = ...,
+        push: Global___UidPush | None = ...,
+        kick: Global___UidKick | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kick", b"kick", "push", b"push"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kick", b"kick", "push", b"push", "uids", b"uids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GateQuestion: _TypeAlias = GateQuestion  # noqa: Y015
+
+@_typing.final
+class UidPush(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    route: _builtins.str
+    payload: _builtins.bytes
+    delivery: Global___Delivery.ValueType
+    def __init__(
+        self,
+        *,
+        route: _builtins.str = ...,
+        payload: _builtins.bytes = ...,
+        delivery: Global___Delivery.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "payload", b"payload", "route", b"route"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UidPush: _TypeAlias = UidPush  # noqa: Y015
+
+@_typing.final
+class UidKick(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    RECONNECT_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    reconnect: _builtins.bool
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        reconnect: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "reconnect", b"reconnect"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UidKick: _TypeAlias = UidKick  # noqa: Y015
+
+@_typing.final
+class GateAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UIDS_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    sessions: _builtins.int
+    """how many it was about"""
+    @_builtins.property
+    def uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """those that were found, and taken or sent away if asked"""
+
+    def __init__(
+        self,
+        *,
+        uids: _abc.Iterable[_builtins.str] | None = ...,
+        sessions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions", "uids", b"uids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GateAnswer: _TypeAlias = GateAnswer  # noqa: Y015
+
+@_typing.final
+class Claim(_message.Message):
+    """A session's claim of its uid: the greater stamp wins, then the greater session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UID_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
+    uid: _builtins.str
+    session: _builtins.int
+    stamp: _builtins.int
+    """about microseconds since 1970"""
+    def __init__(
+        self,
+        *,
+        uid: _builtins.str = ...,
+        session: _builtins.int = ...,
+        stamp: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session", "stamp", b"stamp", "uid", b"uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Claim: _TypeAlias = Claim  # noqa: Y015
 
 @_typing.final
 class Hello(_message.Message):
