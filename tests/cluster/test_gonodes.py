@@ -30,6 +30,7 @@ class Desk(Component):
     def __init__(self) -> None:
         self.free = asyncio.Event()
         self.ended: list[tuple[int, str]] = []
+        self.told: list[int] = []
 
     @handler
     def where(self, session: Session, _: Any) -> str:
@@ -46,6 +47,7 @@ class Desk(Component):
 
     @handler(internal=True)
     def secret(self, session: Session, _: Any) -> str:
+        self.told.append(session.id)
         return "secret"
 
     def session_closed(self, session: Session) -> None:
@@ -457,6 +459,23 @@ async def test_what_a_go_backend_tells_us_of_our_own_client_is_a_notify(
     request = pb.RequestMessage(gateAddr=HERE, sessionId=7, id=1, route="Desk.where")
     with pytest.raises(ClusterError, match="comes from its gate"):
         await ours.go.handle_request(request, WIRE)
+
+
+async def test_a_trusted_go_backend_reaches_internal_handlers_for_our_client(
+    desk: Desk,
+) -> None:
+    ours = Ours(desk, trusted=True)
+    client = join(ours)
+    await ours.go.handle_notify(
+        pb.NotifyMessage(
+            gateAddr=HERE,
+            sessionId=client.session.id,
+            route="Desk.secret",
+            data=b"{}",
+        )
+    )
+    await until(lambda: desk.told == [client.session.id])
+    await ours.stop()
 
 
 async def test_a_node_that_joins_again_with_other_services_serves_those(

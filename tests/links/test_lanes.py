@@ -154,3 +154,18 @@ async def test_the_end_of_the_node_fails_what_waits_and_what_is_out(
         f"{number} not a member any more" for number in (1, 2, 3)
     ]
     assert not receiver.taken
+
+
+async def test_a_callback_that_fails_holds_up_nobody(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise ValueError("a mistake")
+
+    first = receiver.errand(1)
+    first.done = fail
+    receiver.lanes.put(7, first)
+    receiver.lanes.put(7, receiver.errand(2))
+    await receiver.lanes.flush(5)
+    assert receiver.taken == [1, 2]
+    assert "HandlePush to go:1 failed" in caplog.text

@@ -9,6 +9,7 @@ callback if it came to nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -21,6 +22,8 @@ from nano.cluster.peer import DEADLINE, PeerError
 from nano.runtime.session import Delivery
 
 __all__ = ["MOST_WAITING", "PAUSE_AT", "RESUME_AT", "Errand", "Lanes"]
+
+logger = logging.getLogger(__name__)
 
 PAUSE_AT: Final = 32  # errands that wait for one session: its client is not read
 RESUME_AT: Final = 8
@@ -150,6 +153,8 @@ class Lanes:
                     reason = self._closed or "closed by us"
                     errand.failed(self._error(errand, reason))
                     raise
+                except Exception:  # a callback's: the next is none the worse for it
+                    logger.exception("%s to %s failed", errand.name, self._address)
                 finally:
                     self.waiting -= errand.size + OVERHEAD
                 if len(lane) == RESUME_AT:
