@@ -50,7 +50,12 @@ async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nodes
     await started.stop()
 
 
-@pytest_asyncio.fixture(params=[False, True], ids=["our-master", "go-master"])
+@pytest_asyncio.fixture(
+    params=[
+        pytest.param(False, id="our-master"),
+        pytest.param(True, id="go-master", marks=pytest.mark.slow),
+    ]
+)
 async def mixed(request: pytest.FixtureRequest, nodes: Nodes, peers: Peers) -> Mixed:
     """A cluster of both makes that has a master so far, of either."""
     made = Mixed(nodes, peers)
