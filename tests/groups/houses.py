@@ -12,7 +12,7 @@ from nano.runtime.groups import Groups
 from tests.links.nodes import GATE, ONE, OTHER_GATE, TWO
 from tests.links.nodes import Gate as LinkedGate
 from tests.links.nodes import Node as LinkedNode
-from tests.links.peers import Network, Raw, hello, member, until
+from tests.links.peers import Network, Raw, hello, member, part, until
 from tests.runtime.clients import Client
 
 GATES, BACKENDS = (GATE, OTHER_GATE), (ONE, TWO)
@@ -153,8 +153,7 @@ class Houses:
 
     async def lose(self, one: Gate | Backend, other: Gate | Backend) -> None:
         """End the link between two nodes for good."""
-        one.links.remove(other.address)
-        other.links.remove(one.address)
+        part(one.links, other.links)
         await until(lambda: not one.links.get(other.address))
         await until(lambda: not other.links.get(one.address))
 

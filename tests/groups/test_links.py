@@ -543,3 +543,77 @@ def test_every_publish_reaches_exactly_the_members_in_order(
         await houses.stop()
 
     asyncio.run(story())
+
+
+# ------------------------------------------------------------------ apart for a while
+
+
+async def cut(houses: Houses) -> None:
+    """Reset the links between the first gate and the first backend."""
+    gate, backend = houses.gates[0], houses.backends[0]
+    houses.network.cut.add(backend.address)
+    for way, stream in zip(
+        houses.network.dialled, houses.network.streams, strict=False
+    ):
+        if set(way) == {gate.address, backend.address}:
+            stream.cut()
+    await until(lambda: not gate.links.get(backend.address))
+    await until(lambda: not backend.links.get(gate.address))
+
+
+async def heal(houses: Houses) -> None:
+    """Let them be linked again, and tell each other what they have to."""
+    gate, backend = houses.gates[0], houses.backends[0]
+    houses.network.cut.clear()
+    await until(lambda: gate.links.get(backend.address))
+    await until(lambda: backend.links.get(gate.address))
+    await houses.settle()
+
+
+async def test_memberships_outlive_a_cut_and_what_is_said_meanwhile_counts(
+    houses: Houses,
+) -> None:
+    stays, goes = await houses.member(0), await houses.member(0)
+    comes = await houses.client(0)
+    backend = houses.backends[0]
+    room = backend.rooms.room()
+    mirrors = {it: houses.mirror(it) for it in (stays, goes, comes)}
+    await cut(houses)
+    room.remove(mirrors[goes])
+    room.add(mirrors[comes])
+    room.publish("onNews", "lost")
+    assert backend.metrics.dropped["group", "apart"] == 1
+    await heal(houses)
+    roll = houses.gates[0].groups.roll
+    await until(lambda: set(roll.members("room")) == {stays.session, comes.session})
+    room.publish("onNews", "found")
+    for client in (stays, comes):
+        await heard(client)
+        assert client.pushes == [("onNews", "found")]
+    assert goes.pushes == []
+
+
+async def test_a_joining_that_was_lost_with_the_link_is_said_again(
+    houses: Houses,
+) -> None:
+    client = await houses.client(0)
+    room = houses.backends[0].rooms.room()
+    room.add(houses.mirror(client))  # it waits in the outbox
+    await cut(houses)
+    assert "room" not in houses.gates[0].groups.roll
+    await heal(houses)
+    await until(lambda: "room" in houses.gates[0].groups.roll)
+    room.publish("onNews", 1)
+    await heard(client)
+
+
+async def test_a_group_that_is_dissolved_meanwhile_is_dissolved(
+    houses: Houses,
+) -> None:
+    await houses.member(0)
+    room = houses.backends[0].rooms.room()
+    await until(lambda: "room" in houses.backends[0].group_links._having)
+    await cut(houses)
+    room.close()
+    await heal(houses)
+    await until(lambda: "room" not in houses.gates[0].groups.roll)

@@ -153,6 +153,15 @@ async def test_a_group_outlives_all_the_backends_that_made_it(town: Town) -> Non
         await members[0].ask("Rooms.say", "nobody there")
     assert refused.value.status == 503
     fresh = await town.backend()
+    await until(lambda: fresh.linked == {it.address for it in town.gates})
+    assert await who_says(members[0], 0) == fresh.address
+    async with asyncio.timeout(PATIENCE):
+        # both gates have to say that they have members
+        while (await members[0].ask("Rooms.who"))["count"] != 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    await settled(members)
+    for member in members:
+        member.heard.clear()
     for member in members[:2]:  # one at each gate
         assert await who_says(member, "new") == fresh.address
     await all_heard(members, ["new", "new"])

@@ -22,7 +22,7 @@ from nano.runtime.sessions import Sessions
 from nano.serializers import JsonSerializer
 from tests.runtime.clients import Client
 
-from .peers import Network, hello, until
+from .peers import Network, hello, part, until
 
 GATE, ONE, TWO, OTHER_GATE = (f"10.0.0.{n}:1" for n in (1, 2, 3, 4))
 TIMEOUT = 10.0  # of forwarded requests, by the clock of the network
@@ -176,8 +176,10 @@ class Story:
 
     async def lose(self, address: str) -> None:
         """End the link to *address* for good."""
-        self.gate.links.remove(address)
-        await until(lambda: self.gate.links.get(address) is None)
+        node = self.backends[address]
+        part(self.gate.links, node.links)
+        await until(lambda: not self.gate.links.get(address))
+        await until(lambda: not node.links.get(GATE))
 
 
 def sent_on(link: Link | None) -> list[pb.Envelope]:

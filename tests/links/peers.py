@@ -104,7 +104,7 @@ class Running:
     def _take(self, envelope: pb.Envelope) -> None:
         self.received.append(envelope)
         if envelope.kind == pb.GOODBYE:
-            self.link.goodbye(envelope.reason)
+            self.link.goodbye(envelope)
 
     async def over(self) -> str:
         """Wait for the end; return the reason."""
@@ -129,6 +129,15 @@ async def open_link(
     finally:
         running.task.cancel()
         await asyncio.gather(running.task, return_exceptions=True)
+
+
+def part(one: Links, other: Links) -> None:
+    """Have each of two nodes drop the other, and end their link."""
+    for links, address in ((one, other.hello.address), (other, one.hello.address)):
+        links.remove(member(address))
+        link = links.get(address)
+        if link is not None:
+            link.end("to be gone")
 
 
 class Network:

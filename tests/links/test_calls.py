@@ -16,7 +16,7 @@ from nano.protocol.packets import LARGEST_BODY
 from tests.runtime.clients import Client
 
 from .nodes import GATE, Gate, Node
-from .peers import Network, Raw, hello, until
+from .peers import Network, Raw, hello, part, until
 
 ONE, TWO, SHOP = (f"10.0.0.{number}:1" for number in (2, 3, 4))
 
@@ -111,6 +111,9 @@ class City:
             await node.dispatcher.stop()
         await self.network.stop()
 
+    def part(self, address: str) -> None:
+        part(self.gate.links, self.network.nodes[address])
+
     def bind(self, service: str, member: str) -> None:
         self.client.session.router.bind(service, member)
 
@@ -150,11 +153,11 @@ async def test_what_nobody_serves_is_a_404_and_what_is_lost_a_503(city: City) ->
         await city.gate.info.call("Bank.nothing")
     assert refused.value.status == 404
     for address in (TWO, SHOP):
-        city.gate.links.remove(address)
+        city.part(address)
     await until(lambda: len(city.gate.links.open) == 1)
     waiting = asyncio.create_task(city.gate.info.call("Bank.wait"))
     await until(lambda: city.nodes[ONE].dispatcher.tasks)
-    city.gate.links.remove(ONE)
+    city.part(ONE)
     with pytest.raises(RequestError, match="went away") as lost:
         await waiting
     assert lost.value.status == 503
@@ -165,7 +168,7 @@ async def test_what_nobody_serves_is_a_404_and_what_is_lost_a_503(city: City) ->
 
 async def test_a_full_link_is_a_503_at_once(city: City) -> None:
     for address in (TWO, SHOP):
-        city.gate.links.remove(address)
+        city.part(address)
     await until(lambda: len(city.gate.links.open) == 1)
     link = city.gate.links.get(ONE)
     assert link is not None

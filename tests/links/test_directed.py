@@ -16,7 +16,7 @@ from nano.runtime import calls as calls_module
 from nano.runtime.target import Replies
 
 from .nodes import GATE, Gate, Node
-from .peers import Network, hello, until
+from .peers import Network, hello, member, until
 from .test_calls import ONE, SHOP, TWO, Bank, Lobby, joined
 
 KINDS = {ONE: "bank", TWO: "bank", SHOP: "shop"}
@@ -321,7 +321,7 @@ async def test_a_member_out_of_reach_has_failed_until_it_is_none_any_more(
     await town.lose(TWO)
     replies = await town.gate.info.call_all("Bank.who")
     assert {it: e.status for it, e in replies.failures.items()} == {TWO: 503}
-    town.gate.links.remove(TWO)
+    town.gate.links.remove(member(TWO))
     replies = await town.gate.info.call_all("Bank.who")
     assert (set(replies.results), replies.failures) == ({ONE, SHOP}, {})
 

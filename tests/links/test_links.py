@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import logging
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.members import Member
 from nano.cluster.pb import link_pb2 as pb
+from nano.cluster.peerstates import PeerState
 from nano.errors import ClusterError
 from nano.testing.memory import stream_pair
 
@@ -186,11 +188,13 @@ async def test_a_member_that_is_gone_has_no_link_and_is_not_dialled(
     monkeypatch.setattr(module, "FIRST_DELAY", 0.001)
     one, two = await pair(network)
     seen_by = Witness(one), Witness(two)
-    one.remove(B)
-    one.remove(B)
+    one.remove(member(B))
+    one.remove(member(B))
+    (link,) = one.open
+    link.end("enough")
     await until(lambda: not one.open and not two.open)
     assert [witness.words for witness in seen_by] == [["down"], ["down"]]
-    assert seen_by[1].lines[0][1].reason == "not a member any more"
+    assert seen_by[1].lines[0][1].reason == "enough"
     await until(lambda: not one._tasks)
     assert len(network.dialled) == 1
 
@@ -198,11 +202,14 @@ async def test_a_member_that_is_gone_has_no_link_and_is_not_dialled(
 async def test_a_member_that_comes_back_at_once_has_a_new_link(
     network: Network,
 ) -> None:
-    one, _ = await pair(network)
+    one, two = await pair(network)
     before = one.get(B)
-    one.remove(B)
-    one.add(member(B))
+    again = dataclasses.replace(member(B), incarnation=2)
+    two.hello.incarnation = 2
+    one.remove(member(B))
+    one.add(again)
     await until(lambda: one.get(B) not in (None, before))
+    assert one.state(B) is PeerState.LINKED
 
 
 async def test_a_member_that_goes_while_it_is_dialled_leaves_nothing(
@@ -213,7 +220,7 @@ async def test_a_member_that_goes_while_it_is_dialled_leaves_nothing(
     links._dial = lambda _: near
     links.add(member(B))
     assert (await Raw(far).next()).kind == pb.HELLO  # it waits for ours
-    links.remove(B)
+    links.remove(member(B))
     await until(lambda: not links._tasks)
     with pytest.raises(ClusterError, match="has ended"):
         await far.write(b"")
@@ -383,15 +390,33 @@ async def test_a_silent_peer_is_given_up_and_dialled_again(
     await raw.greet(hello(B))
     await until(lambda: links.get(B))
     network.links(B)
-    network.clock.now += 5.1
-    links.tick(network.clock.now)
+    for _ in range(6):
+        network.clock.now += 1.0
+        links.tick(network.clock.now)
     await until(lambda: witness.words == ["up", "down", "up"])
     assert witness.lines[0][1].reason == "nothing came for 5 s"
 
 
 async def test_open_links_are_counted(network: Network) -> None:
     one, _ = await pair(network)
-    ((name, text, labels, value),) = one._gauges()
-    assert (name, labels, value) == ("nano_links", {}, 1)
-    assert text.endswith(".")
     assert b"nano_links 1.0" in one._metrics.render()
+    assert all(text.endswith(".") for _, text, _, _ in one._gauges())
+
+
+async def test_peers_are_counted_by_state(network: Network) -> None:
+    one, _ = await pair(network)
+    assert b'nano_peers{state="linked"} 1.0' in one._metrics.render()
+    network.clock.now += 1.0
+    one.tick(network.clock.now)
+    network.clock.now += 1.0
+    one.tick(network.clock.now)  # the other does not tick, and so is silent
+    assert b'nano_peers{state="suspect"} 1.0' in one._metrics.render()
+    assert b'nano_peers{state="linked"} 0.0' in one._metrics.render()
+    assert one.state(B) is PeerState.SUSPECT
+    await until(lambda: not _suspects(one))
+    assert one.state(B) is PeerState.LINKED
+
+
+def _suspects(links: Links) -> bool:
+    links.tick(links._time())
+    return links.open[0].suspect

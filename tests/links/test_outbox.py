@@ -12,6 +12,8 @@ from nano.cluster.outbox import (
     MOST_ROUTES,
     Outbox,
     Packed,
+    numbered,
+    packed,
 )
 from nano.cluster.pb import link_pb2 as pb
 from nano.protocol.packets import LARGEST_BODY
@@ -199,3 +201,10 @@ def test_routes_that_a_program_makes_up_do_not_fill_the_memory() -> None:
     (batch,) = drain(outbox)
     assert batch.envelopes[-1].route == f"room.{MOST_ROUTES + 9}"
     assert len(outbox._routes) == MOST_ROUTES
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_the_number_of_a_batch_is_read_as_it_was_written(number: int) -> None:
+    envelope = pb.Envelope(kind=pb.PING, id=7)
+    batch = pb.Batch.FromString(numbered(packed(envelope).data, number))
+    assert batch == pb.Batch(envelopes=[envelope], number=number)

@@ -218,3 +218,19 @@ async def test_a_line_can_be_seen_from_its_other_end() -> None:
     forget()
     turned.cut()
     assert cuts == ["cut"]
+
+
+async def test_a_line_that_is_healed_is_as_good_as_new() -> None:
+    async with MemoryNode(Parlour) as node:
+        client = await node.connect()
+        line = client.line
+        line.up.drop(9)
+        line.down.duplicate(9)
+        line.delay(5)
+        line.disturb(seed=1, drop=1.0)
+        line.freeze()
+        line.heal()
+        begun = node.clock.now
+        assert await client.request("Parlour.join", "ann") == 3
+        assert node.clock.now == begun
+        assert (line.up.dropped, line.down.duplicated) == (0, 0)

@@ -16,7 +16,7 @@ from nano.cluster.users import KINDS, UserLinks
 from nano.runtime.users import GateAddress, Online, Reached, SessionCounts, Users
 from tests.links.nodes import GATE, ONE, OTHER_GATE
 from tests.links.nodes import Gate as LinkedGate
-from tests.links.peers import Network, Raw, hello, until
+from tests.links.peers import Network, Raw, hello, part, until
 from tests.runtime.clients import Client
 
 RAW = "10.0.9.9:1"  # a gate that is spoken by hand
@@ -158,7 +158,7 @@ async def test_gates_that_let_clients_in_are_listed(village: Village) -> None:
     village.backend.members[GATE] = member(GATE, "gate", MemberState.DRAINING)
     assert info.gates() == both[1:]
     village.network.cut.add(OTHER_GATE)
-    village.backend.links.remove(OTHER_GATE)
+    part(village.backend.links, village.network.nodes[OTHER_GATE])
     await until(lambda: village.backend.links.get(OTHER_GATE) is None)
     assert info.gates() == []
 

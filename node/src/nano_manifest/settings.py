@@ -41,6 +41,15 @@ class Settings(Object, frozen=True, kw_only=True):
             description="Interval of the heartbeats that a node sends to the master.",
         ),
     ] = 5.0
+    peer_grace_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="How long a node keeps the sessions and bindings of another "
+            "one that it has no link with; after that, the other is gone.",
+        ),
+    ] = 10.0
     request_timeout_seconds: Annotated[
         float,
         Meta(

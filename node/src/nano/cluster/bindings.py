@@ -81,7 +81,7 @@ class Bindings:
             )
             raise UsageError(message)
         _write(session, service, member)
-        home.link.send(
+        home.link.change(
             pb.Envelope(
                 kind=_BIND, session=session.id, service=service, member=member or ""
             )

@@ -10,14 +10,13 @@ of it.  What a call is and who waits for it is :mod:`nano.runtime.calls`' busine
 
 from __future__ import annotations
 
-import random
 from typing import Final
 
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.mirrors import MirrorHome
 from nano.cluster.pb import link_pb2 as pb
-from nano.cluster.routes import choose, introduce
+from nano.cluster.routes import choose, introduce, pick
 from nano.errors import NOT_FOUND, UNAVAILABLE, RequestError
 from nano.runtime.callee import Done, Outcome, ended, overloaded, unknown, unserved
 from nano.runtime.calls import MOST_AT_ONE, Calls
@@ -107,11 +106,11 @@ class CallLinks:
         member, kind = target
         if member:
             return None if member == me.address else member
-        able = [
-            address
+        able = {
+            address: link
             for address, link in self._serving.get(route, {}).items()
             if _is(link.peer, kind)
-        ]
+        }
         here = self._calls.serves(route) and _is(me, kind)
         if session is not None:
             bound = session.bindings.get(route.rpartition(".")[0], "")
@@ -121,10 +120,11 @@ class CallLinks:
                 return None
         if here:
             return None
-        if not able:
+        chosen = pick(able)
+        if chosen is None:
             known = any(_is(link.peer, kind) for link in self._links.open)
             raise _unmeant() if known else self._unserved(route)
-        return random.choice(able)
+        return chosen.address
 
     def everyone(self, route: str, kind: str) -> list[str]:
         """Return all members that serve *route*, this one and those out of reach, too.
@@ -243,10 +243,11 @@ class CallLinks:
         if not links:
             raise self._unserved(route)
         if session is None:
-            return random.choice(list(links.values()))
-        service = route.rpartition(".")[0]
-        bound = links.get(session.bindings.get(service, ""))
-        chosen = bound or choose(session, service, links)
+            chosen = pick(links)
+        else:
+            service = route.rpartition(".")[0]
+            bound = links.get(session.bindings.get(service, ""))
+            chosen = bound or choose(session, service, links)
         if chosen is None:
             raise unserved()
         return chosen

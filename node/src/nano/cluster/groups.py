@@ -13,9 +13,9 @@ only a node that never has members of its own.
   behind it is sent.  An ABSENT that has crossed the JOIN is told by its number, and a
   JOIN that came to nothing (its client had gone) is answered with an ABSENT.
 
-A JOIN or LEAVE that waits on a link when the link breaks is lost, as are the mirrors
-of that gate's sessions at the backend; memberships at the gate stay.  A peer whose
-HELLO does not list the kinds used here hears nothing of groups.
+A JOIN, LEAVE or DISSOLVE that a link may have lost, or that is said while there is
+none, is brought by the next link; a PUBLISH is not.  Memberships at the gate stay.  A
+peer whose HELLO does not list the kinds used here hears nothing of groups.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from nano.cluster.links import Links
 from nano.cluster.mirrors import MirrorHome
 from nano.cluster.outbox import DELIVERY_CODES, delivery_of
 from nano.cluster.pb import link_pb2 as pb
+from nano.cluster.peerstates import Life
 from nano.cluster.routes import introduce
 from nano.metrics import Metrics
 from nano.runtime.group import Publication
@@ -100,12 +101,16 @@ class GroupLinks:
         self._roll = groups.roll
         self._sessions = sessions
         self._metrics = metrics
+        self._links = links
         self._peers: dict[str, _Peer] = {}
+        self._apart: dict[str, _Peer] = {}  # as they were when their links ended
         self._having: dict[str, dict[str, _Peer]] = {}  # by group, then address
         self._last = 0  # number of the last question
         groups.elsewhere = self
         groups.roll.changed = self._changed
         links.observe(self)
+        links.keep(self)
+        links.bring(pb.JOIN, self._join_again)
         links.act(pb.JOIN, self._on_join)
         links.act(pb.LEAVE, self._on_leave)
         links.act(pb.PUBLISH, self._on_publish)
@@ -123,6 +128,7 @@ class GroupLinks:
             logger.info("%s does not know of groups", link.address)
             return
         self._peers[link.address] = _Peer(link)
+        self._apart.pop(link.address, None)
         names = self._roll.names
         for start in range(0, len(names), NAMES_AT_ONCE):
             some = names[start : start + NAMES_AT_ONCE]
@@ -133,11 +139,16 @@ class GroupLinks:
         peer = self._peers.pop(link.address, None)
         if peer is None:
             return
+        self._apart[link.address] = peer
         for name in peer.groups:
             self._drop(name, link.address)
         for future in peer.asked.values():
             if not future.done():
                 future.set_result(pb.GroupAnswer())
+
+    def peer_gone(self, life: Life) -> None:
+        """Forget that it ever had members."""
+        self._apart.pop(life.address, None)
 
     def _peer(self, link: Link) -> _Peer | None:
         """Return the state of *link*; none if it has been replaced meanwhile."""
@@ -191,34 +202,45 @@ class GroupLinks:
         home = session.home
         if not isinstance(home, MirrorHome):
             return False
-        peer = self._at_home(home)
+        envelope = pb.Envelope(kind=pb.JOIN, group=name, session=session.id)
+        peer = self._peer(home.link)
         if peer is not None:
-            peer.joined += 1
-            peer.groups[name] = peer.joined
-            self._having.setdefault(name, {})[peer.link.address] = peer
-            peer.link.send(
-                pb.Envelope(
-                    kind=pb.JOIN, group=name, session=session.id, id=peer.joined
-                )
-            )
+            self._join(peer, envelope)
+        else:
+            self._change_later(home.link, envelope)
         return True
+
+    def _join(self, peer: _Peer, envelope: pb.Envelope) -> None:
+        peer.joined += 1
+        peer.groups[envelope.group] = envelope.id = peer.joined
+        self._having.setdefault(envelope.group, {})[peer.link.address] = peer
+        peer.link.change(envelope)
+
+    def _join_again(self, link: Link, envelope: pb.Envelope) -> None:
+        peer = self._peer(link)
+        if peer is not None:
+            self._join(peer, envelope)
 
     def leave(self, name: str, session: Session) -> bool:
         """Have *session* leave at its home; false if it is at home here."""
         home = session.home
         if not isinstance(home, MirrorHome):
             return False
-        peer = None if session.closed else self._at_home(home)
-        if peer is not None:
-            peer.link.send(pb.Envelope(kind=pb.LEAVE, group=name, session=session.id))
+        envelope = pb.Envelope(kind=pb.LEAVE, group=name, session=session.id)
+        if session.closed:
+            return True
+        if self._peer(home.link) is not None:
+            home.link.change(envelope)
+        else:
+            self._change_later(home.link, envelope)
         return True
 
-    def _at_home(self, home: MirrorHome) -> _Peer | None:
-        peer = self._peer(home.link)
-        if peer is None:
-            why = "closed" if home.link.reason else "unsupported"
-            self._metrics.dropped["group", why] += 1
-        return peer
+    def _change_later(self, link: Link, envelope: pb.Envelope) -> None:
+        """Leave *envelope* to the next link, if the peer has groups and comes back."""
+        if not link.reason:
+            self._metrics.dropped["group", "unsupported"] += 1
+        elif not KINDS.issubset(link.peer.features) or not link.change(envelope):
+            self._metrics.dropped["group", "closed"] += 1
 
     def publish(self, publication: Publication) -> None:
         """Pass *publication* to every other node that has members.
@@ -226,6 +248,9 @@ class GroupLinks:
         A full link drops it, later if it is ``must``: members cannot be sent away for
         a link that is too slow, as clients are.
         """
+        for peer in self._apart.values():
+            if publication.group in peer.groups:
+                self._metrics.dropped["group", "apart"] += 1
         others = self._others(publication.group)
         if not others:
             return
@@ -247,8 +272,9 @@ class GroupLinks:
 
     def dissolve(self, name: str) -> None:
         """Have all members leave on every other node."""
-        for peer in self._others(name):
-            peer.link.send(pb.Envelope(kind=pb.DISSOLVE, group=name))
+        apart = [it for it in self._apart.values() if name in it.groups]
+        for peer in (*self._others(name), *apart):
+            peer.link.change(pb.Envelope(kind=pb.DISSOLVE, group=name))
 
     # ------------------------------------------------------------------ questions
 
@@ -328,7 +354,8 @@ class GroupLinks:
 
     def _on_join(self, link: Link, envelope: pb.Envelope) -> None:
         peer = self._peer(link)
-        session = self._own(envelope.session)
+        is_new = self._links.is_new(link, envelope)
+        session = self._own(envelope.session) if is_new else None
         if peer is not None:
             peer.taken = envelope.id
         if session is not None:

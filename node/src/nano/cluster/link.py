@@ -10,14 +10,16 @@ business.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import Enum
 from typing import Final, Protocol
 
 from nano.cluster.members import Member
-from nano.cluster.outbox import Outbox, Packed, packed
+from nano.cluster.outbox import Outbox, Packed, numbered, packed
 from nano.cluster.pb import link_pb2 as pb
+from nano.cluster.unconfirmed import Unconfirmed
 from nano.errors import ClusterError
 from nano.metrics import Metrics
 
@@ -35,6 +37,7 @@ VERSION: Final = 1  # of the link protocol
 GREETING_TIME: Final = 5.0  # seconds for the peer's HELLO
 WRITE_TIME: Final = 5.0  # seconds for one batch; a link stuck for longer is broken
 PING_INTERVAL: Final = 1.0
+MOST_AT_ONCE: Final = 1.0  # seconds of silence that one look at the clock can add
 SILENCE: Final = 5.0  # seconds without a word after which a link is broken
 FAREWELL_TIME: Final = 1.0  # seconds to send what waits and hear the peer's GOODBYE
 
@@ -116,8 +119,13 @@ class Link:
         message: Sends a message at the end of this turn of the loop; see
             :meth:`Outbox.message <nano.cluster.outbox.Outbox.message>`.
         send: Sends any other envelope at the end of this turn of the loop.
+        unconfirmed: Changes that the peer may not have taken; see :meth:`change`.
+        ordinals: The numbers of changes; Links has one series for all links.
         round_trip: Seconds that the last ping took; 0 before the first.
+        silent: Seconds without a word of the peer, as of the last tick.
+        suspect: It has been silent for so long that nobody new should go there.
         reason: Why the link ended.
+        left: The peer has said that it stops and will not come back.
     """
 
     def __init__(
@@ -130,10 +138,16 @@ class Link:
         self.state = LinkState.GREETING
         self.address = ""
         self.peer = pb.Hello()
+        self.unconfirmed = Unconfirmed()
+        self.ordinals = itertools.count(1)
         self.round_trip = 0.0
+        self.silent = 0.0
+        self.suspect = False
         self.reason = ""
+        self.left = False
         self._stream = stream
         self._hello = hello
+        self._metrics = metrics
         self._traffic = metrics.link
         self._time = time
         self._wake = asyncio.Event()
@@ -143,7 +157,9 @@ class Link:
         self._ending = asyncio.Event()
         self._early: list[pb.Envelope] = []  # came in one batch with the HELLO
         self._over = False  # the peer has said GOODBYE
-        self._heard = time()
+        self._sent = 0  # the number of our last batch
+        self._taken = 0  # ... and of the peer's, if it counts
+        self._ticked = time()
         self._pinged = time()
         self._ping = 0
 
@@ -159,17 +175,41 @@ class Link:
             message = f"{happened.value} while {self.state.value}"
             raise ClusterError(message) from None
 
-    def end(self, reason: str) -> None:
-        """End the link and tell the peer why; a second time is harmless."""
+    def change(self, envelope: pb.Envelope) -> bool:
+        """Send what must not be lost with the link, for it changes what the peer keeps.
+
+        Until the peer is known to have taken it, the next link to it brings it again;
+        so does one that comes while there is none.  The peer takes it once.
+
+        Returns:
+            False: the peer is gone, and nobody will ever take it.
+        """
+        if not envelope.ordinal:
+            envelope.ordinal = next(self.ordinals)
+        if not self.unconfirmed.add(envelope, self._ping):
+            return False
+        if not self.reason:
+            self.send(envelope)
+        return True
+
+    def end(self, reason: str, *, leaving: bool = False) -> None:
+        """End the link and tell the peer why; a second time is harmless.
+
+        Args:
+            reason: For people.
+            leaving: This node stops, and the peer need keep nothing for it.
+        """
         if not self.reason:
             self.reason = reason
-            self.send(pb.Envelope(kind=pb.GOODBYE, reason=reason))
+            flags = pb.LEAVING if leaving else pb.FLAG_NONE
+            self.send(pb.Envelope(kind=pb.GOODBYE, reason=reason, flags=flags))
             self._ending.set()
 
-    def goodbye(self, reason: str) -> None:
+    def goodbye(self, envelope: pb.Envelope) -> None:
         """Take the peer's GOODBYE, its last word, and say ours."""
         self._over = True
-        self.end(reason)
+        self.left = bool(envelope.flags & pb.LEAVING)
+        self.end(envelope.reason)
 
     # -------------------------------------------------------------- the stream
 
@@ -194,6 +234,7 @@ class Link:
                 batch = await self._stream.read()
         except TimeoutError:
             raise ClusterError("the peer did not greet in time") from None
+        self._taken = batch.number if batch else 0
         first, *self._early = (batch and batch.envelopes) or [pb.Envelope()]
         if first.kind == pb.GOODBYE:
             raise ClusterError(first.reason)
@@ -251,9 +292,11 @@ class Link:
             for envelope in self._early:
                 receive(self, envelope)
             while not self._over and (batch := await self._stream.read()) is not None:
-                self._heard = self._time()
+                self.silent = 0.0
                 self._traffic["batches", "in"] += 1
                 self._traffic["envelopes", "in"] += len(batch.envelopes)
+                if self._is_old(batch):
+                    continue
                 for envelope in batch.envelopes:
                     receive(self, envelope)
         except ClusterError as error:
@@ -261,6 +304,23 @@ class Link:
         self.reason = self.reason or "the peer ended the stream"
         self._ending.set()
         self._wake.set()  # the writer is to see it
+
+    def _is_old(self, batch: pb.Batch) -> bool:
+        """Tell whether *batch* has come before.
+
+        Raises:
+            ClusterError: There is one missing in front of it.
+        """
+        number = batch.number
+        if not number:
+            return False
+        if number <= self._taken:
+            self._metrics.dropped["link", "duplicate"] += len(batch.envelopes)
+            return True
+        if number > self._taken + 1:
+            raise ClusterError("a batch is missing")
+        self._taken = number
+        return False
 
     async def _send_batches(self) -> None:
         outbox = self.outbox
@@ -278,9 +338,10 @@ class Link:
             self._ending.set()
 
     async def _write(self, batch: Packed) -> None:
+        self._sent += 1
         try:
             async with asyncio.timeout(WRITE_TIME):
-                await self._stream.write(batch.data)
+                await self._stream.write(numbered(batch.data, self._sent))
         except TimeoutError:
             message = f"the peer took nothing for {WRITE_TIME:g} s"
             raise ClusterError(message) from None
@@ -293,7 +354,10 @@ class Link:
         """Ping when due, and give the link up when nothing has come for too long."""
         if self.state is not LinkState.OPEN:
             return
-        if now - self._heard > SILENCE:
+        # A node that was frozen itself must not take that for the others' silence.
+        self.silent += min(now - self._ticked, MOST_AT_ONCE)
+        self._ticked = now
+        if self.silent > SILENCE:
             self.end(f"nothing came for {SILENCE:g} s")
         elif now - self._pinged >= PING_INTERVAL:
             self._pinged = now
@@ -301,6 +365,7 @@ class Link:
             self.send(pb.Envelope(kind=pb.PING, id=self._ping))
 
     def pong(self, number: int) -> None:
-        """Note the answer to a ping."""
+        """Note the answer to a ping: what was sent before it has been taken."""
+        self.unconfirmed.confirm(number)
         if number == self._ping:
             self.round_trip = self._time() - self._pinged

@@ -28,6 +28,7 @@ __all__ = [
     "Outbox",
     "Packed",
     "delivery_of",
+    "numbered",
     "packed",
 ]
 
@@ -48,6 +49,8 @@ PATIENCE: Final = 2  # capacities that may wait of what must not be dropped
 HEAD: Final = Struct("<BHBBBQBQBBBBBH")
 REST: Final = HEAD.size - 3  # what of it belongs to the envelope
 LONGEST: Final = (1 << 14) - 1  # bytes of an envelope whose length has two bytes
+NUMBER: Final = Struct("<HQ")  # tag and value of Batch.number
+NUMBER_TAG: Final = 0x03E1
 MOST_ROUTES: Final = 4096  # whose fields are remembered
 
 
@@ -66,6 +69,11 @@ class Packed(NamedTuple):
 def packed(*envelopes: pb.Envelope) -> Packed:
     """Return a batch of *envelopes*."""
     return Packed(pb.Batch(envelopes=envelopes).SerializeToString(), len(envelopes))
+
+
+def numbered(batch: bytes, number: int) -> bytes:
+    """Return *batch*, encoded, with its number on the link."""
+    return batch + NUMBER.pack(NUMBER_TAG, number)
 
 
 def _nobody() -> None:

@@ -22,6 +22,7 @@ from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.outbox import delivery_of
 from nano.cluster.pb import link_pb2 as pb
+from nano.cluster.peerstates import Life
 from nano.errors import INTERNAL, TIMEOUT, UNAVAILABLE, EncodeError, RequestError
 from nano.metrics import Gauge, RouteCounts
 from nano.protocol.messages import REQUEST, Message
@@ -29,7 +30,7 @@ from nano.runtime.dispatch import Dispatcher, answer_error
 from nano.runtime.session import LARGEST_DATA, Session
 from nano.runtime.sessions import Sessions
 
-__all__ = ["Forwarder", "RemoteRoute", "choose", "introduce"]
+__all__ = ["Forwarder", "RemoteRoute", "choose", "introduce", "pick"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +91,19 @@ class RemoteRoute:
 
 def choose(session: Session, service: str, links: dict[str, Link]) -> Link | None:
     """Bind *session* to any of those that serve *service*; none if there are none."""
+    link = pick(links)
+    if link is not None:
+        session.bindings[service] = link.address
+    return link
+
+
+def pick(links: dict[str, Link]) -> Link | None:
+    """Return any of those that are heard, else any; none if there are none."""
     if not links:
         return None
-    address, link = random.choice(list(links.items()))
-    session.bindings[service] = address
-    return link
+    return random.choice(
+        [link for link in links.values() if not link.suspect] or list(links.values())
+    )
 
 
 def introduce(session: Session, link: Link) -> None:
@@ -137,12 +146,14 @@ class Forwarder:
         self.go: GoBackends | None = None
         self._remote: dict[str, RemoteRoute] = {}
         links.observe(self)
+        links.keep(self)
         links.act(pb.RESPONSE, self._on_response)
         links.act(pb.PUSH, self._on_push)
         links.act(pb.SESSION_UPDATE, self._on_update)
         links.act(pb.CLOSE_SESSION, self._on_close)
         links.act(pb.PAUSE, self._on_pause)
         links.act(pb.RESUME, self._on_resume)
+        links.act(pb.HELD, self._on_held)
         sessions.on_closed(self._session_closed)
         dispatcher.metrics.gauges.append(self._gauges)
 
@@ -188,9 +199,11 @@ class Forwarder:
             route.links[link.address] = link
 
     def link_down(self, link: Link) -> None:
-        """Forget the peer: its routes, its bindings, its mirrors, its answers.
+        """Send nothing to the peer, and wait for no answer of it.
 
-        The routes themselves stay, and answer 503 until somebody serves them again.
+        Its mirrors may still be there when it is linked again, and so bindings stay:
+        of a session that sends nothing meanwhile, or that nobody else could serve.
+        Routes stay in any case, and answer 503 until somebody serves them again.
         """
         address = link.address
         for route in self._remote.values():
@@ -199,8 +212,15 @@ class Forwarder:
         for key in lost:
             self._fail(self.pending.pop(key), UNAVAILABLE, "the node went away")
         for session in self._sessions:
-            session.mirrors.pop(address, None)
+            if address in session.mirrors:  # what was on its way may be lost
+                session.mirrors[address] = UNKNOWN_VERSION
             session.release(address)
+
+    def peer_gone(self, life: Life) -> None:
+        """Forget the peer: its mirrors, and who is bound to it."""
+        address = life.address
+        for session in self._sessions:
+            session.mirrors.pop(address, None)
             for service, member in list(session.bindings.items()):
                 if member == address:
                     del session.bindings[service]
@@ -282,6 +302,18 @@ class Forwarder:
         session = self._session(envelope)
         if session is not None:
             session.release(link.address)
+
+    def _on_held(self, link: Link, envelope: pb.Envelope) -> None:
+        """End the mirrors whose clients have left while there was no link."""
+        for number in envelope.sessions:
+            session = self._sessions.get(number)
+            if session is not None:
+                session.mirrors.setdefault(link.address, UNKNOWN_VERSION)
+                continue
+            reason = "client-closed"
+            link.send(
+                pb.Envelope(kind=pb.SESSION_CLOSED, session=number, reason=reason)
+            )
 
     def _session_closed(self, session: Session) -> None:
         """Tell exactly those who hold a mirror."""

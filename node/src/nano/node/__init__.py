@@ -214,7 +214,13 @@ class Node:
             [item.route for item in self._handlers if item.internal],
         )
         dial = self._world.dialler(options.address)
-        self._links = Links(self._hello, dial, self._metrics, self._world.time)
+        self._links = Links(
+            self._hello,
+            dial,
+            self._metrics,
+            self._world.time,
+            settings.peer_grace_seconds,
+        )
         Mirrors(self._dispatcher, self._sessions, self._links)
         GroupLinks(self._groups, self._sessions, self._links, self._metrics)
         CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
@@ -358,7 +364,7 @@ class Node:
         if self._options.role is Role.MASTER or member.address == self.address:
             return
         if isinstance(change, MemberRemoved):
-            self._links.remove(member.address)
+            self._links.remove(member)
             if self._go is not None:
                 self._go.remove(member.address)
         else:

@@ -66,6 +66,13 @@ class Course:
         for pump in list(self._pumps):
             pump()
 
+    def heal(self) -> None:
+        """Have nothing go wrong from now on, and let what has waited arrive."""
+        self._to_drop = self._to_duplicate = 0
+        self.delay(0)
+        self.disturb(0)
+        self.thaw()
+
     def disturb(
         self,
         seed: int | str,
@@ -131,9 +138,14 @@ class Line:
 
     def turned(self) -> Line:
         """Return the same line, seen from its other end."""
-        line = Line()
+        line = Line.__new__(Line)
         line.up, line.down, line._cuts = self.down, self.up, self._cuts
         return line
+
+    def heal(self) -> None:
+        """Have nothing go wrong from now on, and let what has waited arrive."""
+        self.up.heal()
+        self.down.heal()
 
     def freeze(self) -> None:
         """Let nothing arrive in either direction until :meth:`thaw`."""

@@ -171,7 +171,10 @@ class Network:
         """
         if one > other:
             return self.line(other, one).turned()
-        return self._lines.setdefault((one, other), Line())
+        line = self._lines.get((one, other))
+        if line is None:
+            line = self._lines[one, other] = Line()
+        return line
 
     def place(
         self,
@@ -202,11 +205,18 @@ class Network:
             for address in self._members:
                 self._places[address].on_change(MemberRemoved(place.me))
 
+    def cut_off(self, address: str) -> None:
+        """Cut all links of the node at *address*."""
+        for line in self.lines(address):
+            line.cut()
+
+    def lines(self, address: str) -> list[Line]:
+        """Return the lines of all links that the node at *address* has had."""
+        return [line for pair, line in self._lines.items() if address in pair]
+
     def lose(self, address: str) -> None:
         """Let the node at *address* be gone without a word, links and all."""
-        for pair, line in self._lines.items():
-            if address in pair:
-                line.cut()
+        self.cut_off(address)
         place = self._places.get(address)
         if place is not None:
             self.leave(place)
@@ -217,23 +227,31 @@ class Network:
         Raises:
             ClusterError: Nobody is there.
         """
-        place = self._places.get(target)
-        if place is None:
+        serve = self.reached(target)
+        if serve is None:
             raise ClusterError(f"nobody listens at {target}")
         line = self.line(source, target)
         near, far = stream_pair(line=line)
         task = asyncio.create_task(
-            self._serve(place, far, line.on_cut(far.cut)), name=f"link from {source}"
+            self._serve(serve, far, line.on_cut(far.cut)), name=f"link from {source}"
         )
         self._served.add(task)
         task.add_done_callback(self._served.discard)
         return near
 
+    def reached(self, address: str) -> Callable[[Stream], Awaitable[object]] | None:
+        """Return what serves links at *address*, if anybody is there."""
+        place = self._places.get(address)
+        return None if place is None else place.serve
+
     async def _serve(
-        self, place: _Place, stream: MemoryStream, forget: Callable[[], None]
+        self,
+        serve: Callable[[Stream], Awaitable[object]],
+        stream: MemoryStream,
+        forget: Callable[[], None],
     ) -> None:
         try:
-            await place.serve(stream)
+            await serve(stream)
         except ClusterError:
             pass  # there was no greeting; who dialled will say so
         finally:

@@ -280,7 +280,7 @@ class MemoryCluster(_Nodes):
         (self.gates if backend is None else self.backends[backend]).append(node)
         async with asyncio.timeout(LINK_TIME):
             while not self._is_linked(node):  # noqa: ASYNC110  # nobody tells
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.01)
         return node
 
     def _is_linked(self, node: Node) -> bool:

@@ -130,6 +130,11 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """Between gates that allow one session for each uid: the newest claim has it.
     claims: of the sender's own sessions
     """
+    HELD: _Kind.ValueType  # 60
+    """Two nodes that were apart compare: a gate answers those that have ended with
+    SESSION_CLOSED.
+    sessions: I hold mirrors of these, which are at home with you
+    """
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
 
@@ -222,6 +227,11 @@ SIGNED_IN: Kind.ValueType  # 53
 """Between gates that allow one session for each uid: the newest claim has it.
 claims: of the sender's own sessions
 """
+HELD: Kind.ValueType  # 60
+"""Two nodes that were apart compare: a gate answers those that have ended with
+SESSION_CLOSED.
+sessions: I hold mirrors of these, which are at home with you
+"""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 class _Delivery:
@@ -259,6 +269,8 @@ class _FlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Flag.ValueType],
     """a RESPONSE or RESULT whose payload is an error body"""
     RECONNECT: _Flag.ValueType  # 4
     """a CLOSE_SESSION whose client may come back at once"""
+    LEAVING: _Flag.ValueType  # 64
+    """a GOODBYE of a node that stops: it will not come back"""
 
 class Flag(_Flag, metaclass=_FlagEnumTypeWrapper):
     """Bits of Envelope.flags."""
@@ -268,6 +280,8 @@ FAILED: Flag.ValueType  # 1
 """a RESPONSE or RESULT whose payload is an error body"""
 RECONNECT: Flag.ValueType  # 4
 """a CLOSE_SESSION whose client may come back at once"""
+LEAVING: Flag.ValueType  # 64
+"""a GOODBYE of a node that stops: it will not come back"""
 Global___Flag: _TypeAlias = Flag  # noqa: Y015
 
 @_typing.final
@@ -277,16 +291,22 @@ class Batch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPES_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Which batch of this link it is, from 1; 0: the sender does not count.  One that
+    has come before is skipped, and a gap ends the link.
+    """
     @_builtins.property
     def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Envelope]: ...
     def __init__(
         self,
         *,
         envelopes: _abc.Iterable[Global___Envelope] | None = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "number", b"number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -318,6 +338,8 @@ class Envelope(_message.Message):
     ASK_FIELD_NUMBER: _builtins.int
     TOLD_FIELD_NUMBER: _builtins.int
     CLAIMS_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    ORDINAL_FIELD_NUMBER: _builtins.int
     kind: Global___Kind.ValueType
     session: _builtins.int
     """the gate's id of the session; fixed is quicker"""
@@ -336,6 +358,11 @@ class Envelope(_message.Message):
     where: _builtins.bytes
     """a JSON object; a PUBLISH is for members whose data has all of it"""
     service: _builtins.str
+    ordinal: _builtins.int
+    """What changes the receiver's state has a number of the sender, higher than any
+    before it.  When a link may have lost changes, the next one brings them again,
+    numbers and all; who has taken a number takes neither it nor a lower one.
+    """
     @_builtins.property
     def without(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """sessions that a PUBLISH leaves out"""
@@ -358,6 +385,8 @@ class Envelope(_message.Message):
     def told(self) -> Global___GateAnswer: ...
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___Claim]: ...
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
@@ -383,10 +412,12 @@ class Envelope(_message.Message):
         ask: Global___GateQuestion | None = ...,
         told: Global___GateAnswer | None = ...,
         claims: _abc.Iterable[Global___Claim] | None = ...,
+        sessions: _abc.Iterable[_builtins.int] | None = ...,
+        ordinal: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ask", b"ask", "change", b"change", "hello", b"hello", "question", b"question", "state", b"state", "told", b"told"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ask", b"ask", "change", b"change", "claims", b"claims", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "state", b"state", "told", b"told", "where", b"where", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ask", b"ask", "change", b"change", "claims", b"claims", "delivery", b"delivery", "flags", b"flags", "group", b"group", "groups", b"groups", "hello", b"hello", "id", b"id", "kind", b"kind", "member", b"member", "ordinal", b"ordinal", "payload", b"payload", "question", b"question", "reason", b"reason", "route", b"route", "service", b"service", "session", b"session", "sessions", b"sessions", "state", b"state", "told", b"told", "where", b"where", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
