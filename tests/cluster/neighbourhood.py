@@ -29,7 +29,7 @@ class Calls:
         self.taken: list[object] = []
         self.error: Exception | None = None
 
-    async def handle_request(self, message: pb.RequestMessage) -> None:
+    async def handle_request(self, message: pb.RequestMessage, sender: str) -> None:
         self._take(message)
 
     async def handle_notify(self, message: pb.NotifyMessage) -> None:
@@ -41,7 +41,7 @@ class Calls:
     async def handle_response(self, message: pb.ResponseMessage) -> None:
         self._take(message)
 
-    async def session_closed(self, session_id: int) -> None:
+    async def session_closed(self, session_id: int, sender: str) -> None:
         self._take(("closed", session_id))
 
     async def close_session(self, session_id: int) -> None:

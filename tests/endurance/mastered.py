@@ -14,6 +14,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from nano.cluster.drivers import Change
+from nano.cluster.gopeers import MessagePeer
 from nano.cluster.link import Stream
 from nano.cluster.members import Member
 from nano.cluster.membership import (
@@ -42,6 +43,7 @@ from nano.cluster.membership import (
 )
 from nano.cluster.registrar import Registrar
 from nano.cluster.roster import Roster
+from nano.errors import ClusterError
 from nano.node.world import Cluster
 from nano.testing.clock import ManualClock
 from nano.testing.network import Network
@@ -88,6 +90,9 @@ class _Place:
     @property
     def members(self) -> Mapping[str, Member]:
         return self.roster.members
+
+    def peer(self, address: str) -> MessagePeer:
+        raise ClusterError(f"{address} cannot be a Go node: it would have no socket")
 
     async def start(self) -> None:
         self._network.places[self.address] = self

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from .build import CURE, BuildError, build
 from .go import Peers
+from .mixed import Mixed
 from .nodes import Nodes
 from .ours import OurNodes
 
@@ -47,3 +48,16 @@ async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nodes
     started = Nodes(tmp_path_factory.mktemp("run"))  # short: it will hold sockets
     yield started
     await started.stop()
+
+
+@pytest_asyncio.fixture(
+    params=[
+        pytest.param(False, id="our-master"),
+        pytest.param(True, id="go-master", marks=pytest.mark.slow),
+    ]
+)
+async def mixed(request: pytest.FixtureRequest, nodes: Nodes, peers: Peers) -> Mixed:
+    """A cluster of both makes that has a master so far, of either."""
+    made = Mixed(nodes, peers)
+    await made.start(request.param)
+    return made

@@ -35,14 +35,15 @@ class Peers:
         self._program = program
         self._processes: list[LoggedProcess] = []
 
-    async def start(self, role: str, *options: str) -> GoNode:
-        """Start a node on a free address and wait until it serves.
+    async def start(self, role: str, *options: str, address: str = "") -> GoNode:
+        """Start a node, on a free address unless given, and wait until it serves.
 
         Args:
             role: ``master``, ``backend``, ``gate`` or ``single``.
             options: What else the command line gets; a member needs ``--master``.
+            address: Its cluster address.
         """
-        address = free_address()
+        address = address or free_address()
         process = await self._run(role, "--listen", address, *options)
         await process.logged(r"Startup \*Nano")
         return GoNode(address, process)

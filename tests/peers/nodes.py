@@ -6,7 +6,7 @@ import asyncio
 import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import yaml
@@ -17,6 +17,13 @@ __all__ = ["Nodes", "OurProcess"]
 
 NANOCTL: Final = f"{sysconfig.get_path('scripts')}/nanoctl"
 COMPONENTS: Final = Path(__file__).parents[2] / "bench" / "components"
+OWN_COMPONENTS: Final = Path(__file__).parent / "components"
+BACKENDS: Final = {  # by name: where their module is, and what they run
+    "echo": (COMPONENTS, "echo:EchoService"),
+    "desk": (OWN_COMPONENTS, "desk:DeskService"),
+    "chat": (OWN_COMPONENTS, "desk:ChatService"),
+    "back": (OWN_COMPONENTS, "desk:BackService"),
+}
 
 
 class OurProcess:
@@ -30,17 +37,32 @@ class OurProcess:
     def __init__(self, address: str, process: LoggedProcess, control: Path) -> None:
         self.address = address
         self.process = process
+        self.logged = process.logged
+        self.stop = process.stop
         self._control = control
 
-    async def members(self) -> dict[str, Mapping[str, object]]:
-        """Ask for the member list as this node sees it, by address."""
+    async def status(self) -> dict[str, Any]:
+        """Ask for all that the node says of itself."""
         connector = aiohttp.UnixConnector(str(self._control))
         async with (
             aiohttp.ClientSession(connector=connector) as http,
             http.get("http://node/status") as answer,
         ):
             assert answer.status == 200, await answer.text()
-            status = await answer.json()
+            status: dict[str, Any] = await answer.json()
+            return status
+
+    async def holds(self, sessions: int) -> None:
+        """Wait until the node holds so many sessions, mirrors counted."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while (found := (await self.status())["sessions"]) != sessions:
+            late = asyncio.get_running_loop().time() > deadline
+            assert not late, f"{self.address} holds {found} sessions, not {sessions}"
+            await asyncio.sleep(0.05)
+
+    async def members(self) -> dict[str, Mapping[str, object]]:
+        """Ask for the member list as this node sees it, by address."""
+        status = await self.status()
         return {member["address"]: member for member in status["members"]}
 
     async def sees(self, address: str) -> Mapping[str, object]:
@@ -86,7 +108,10 @@ class Nodes:
             {"name": name[:15], "transport": name, "port": int(address.split(":")[1])}
             for name, address in ports.items()
         ]
-        backend = {"name": "echo", "components": ["echo:EchoService"]}
+        backends = [
+            {"name": name, "components": [component]}
+            for name, (_, component) in BACKENDS.items()
+        ]
         return {
             "apiVersion": "nanocluster.io/v1alpha1",
             "kind": "NanoCluster",
@@ -94,16 +119,22 @@ class Nodes:
             "spec": {
                 "settings": {"memberHeartbeatSeconds": 0.5},
                 "gates": {"replicas": 1, "listeners": listeners},
-                "backends": [backend],
+                "backends": backends,
             },
         }
 
-    async def start(self, role: str, *options: str) -> OurProcess:
-        """Start a node and wait until it is ready; a member needs ``--master``."""
+    async def start(self, role: str, *options: str, backend: str = "") -> OurProcess:
+        """Start a node and wait until it is ready.
+
+        A member needs ``--master``, and a backend one of those of the manifest.
+        """
+        if backend:
+            folder, _ = BACKENDS[backend]
+            options = ("--backend", backend, "--app-dir", str(folder), *options)
         address, observe = free_address(), free_address()
         control = self._folder / f"{len(self._processes)}.sock"
         command = [NANOCTL, "node", "--role", role, "--address", address]
-        command += ["--manifest", str(self._manifest), "--app-dir", str(COMPONENTS)]
+        command += ["--manifest", str(self._manifest)]
         command += ["--observe", observe, "--control", f"unix:{control}", *options]
         process = await LoggedProcess.run(command, f"our {role}")
         self._processes.append(process)

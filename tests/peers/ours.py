@@ -27,7 +27,7 @@ Change = MemberAdded | MemberRemoved | MemberChanged
 class _NoServices:
     """Takes no message: these nodes run nothing."""
 
-    async def handle_request(self, message: pb.RequestMessage) -> None:
+    async def handle_request(self, message: pb.RequestMessage, sender: str) -> None:
         raise ClusterError(f"service not found in current node: {message.route}")
 
     async def handle_notify(self, message: pb.NotifyMessage) -> None:
@@ -39,7 +39,7 @@ class _NoServices:
     async def handle_response(self, message: pb.ResponseMessage) -> None:
         raise ClusterError(f"session not found: {message.sessionId}")
 
-    async def session_closed(self, session_id: int) -> None:
+    async def session_closed(self, session_id: int, sender: str) -> None:
         pass
 
     async def close_session(self, session_id: int) -> None:

@@ -94,6 +94,10 @@ class LoggedProcess:
         """Whether the process has ended."""
         return self._process.returncode is not None
 
+    def send(self, which: signal.Signals) -> None:
+        """Send a signal that does not end the process."""
+        self._process.send_signal(which)
+
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal if the process still runs, and return its exit code."""
         if not self.ended:

@@ -21,7 +21,7 @@ async def test_a_go_gate_registers_with_our_master_and_is_seen_by_our_gate(
 ) -> None:
     master = await nodes.start("master")
     member = ["--master", master.address]
-    await nodes.start("backend", "--backend", "echo", *member)
+    await nodes.start("backend", *member, backend="echo")
     gate = await nodes.start("gate", *member)
 
     go_gate = await peers.start(
@@ -49,7 +49,7 @@ async def test_our_gate_keeps_nanos_protocol_towards_a_client_of_another_make(
 ) -> None:
     master = await nodes.start("master")
     member = ["--master", master.address]
-    await nodes.start("backend", "--backend", "echo", *member)
+    await nodes.start("backend", *member, backend="echo")
     await nodes.start("gate", *member)
 
     check = ["--wire-only", "--echo", "EchoService.echo"]

@@ -29,6 +29,7 @@ from nano_manifest.model import (
     Listener,
     NanoCluster,
     RoleFields,
+    Spec,
     Template,
     Tls,
 )
@@ -63,6 +64,9 @@ RESERVED_ENV: Final = (
     "NANO_TOKEN_FILE",
     "POD_IP",
 )
+
+
+_GO_SPEAKS_NO_TLS: Final = "Go nodes speak no TLS; remove clusterTls to trust them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +247,14 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             ".masterSecretName",
         ),
     ),
+    Spec: (
+        CelRule(
+            "!has(self.clusterTls) || !has(self.settings) || "
+            "!has(self.settings.goNodes) || self.settings.goNodes == 'untrusted'",
+            _GO_SPEAKS_NO_TLS,
+            ".settings.goNodes",
+        ),
+    ),
     Backend: (
         CelRule(
             f"!(self.name in {_one_of(_BACKEND_NAMES)})",
@@ -279,6 +291,8 @@ def violations(cluster: NanoCluster) -> Iterator[Problem]:
     spec = cluster.spec
     if spec.cluster_tls is not None:
         yield from _cluster_tls(spec.cluster_tls, ("spec", "clusterTls"))
+        if spec.settings.go_nodes == "trusted":
+            yield ("spec", "settings", "goNodes"), _GO_SPEAKS_NO_TLS
     yield from _role(spec.master, ("spec", "master"))
     yield from _gates(spec.gates, ("spec", "gates"))
     at: Path = ("spec", "backends")

@@ -59,6 +59,13 @@ class Settings(Object, frozen=True, kw_only=True):
             "answers the client 504.",
         ),
     ] = 10.0
+    go_nodes: Annotated[
+        Literal["untrusted", "trusted"],
+        Meta(
+            description="Whether Go nano nodes reach internal handlers: what a client "
+            "of theirs asks cannot be told from what they ask themselves.",
+        ),
+    ] = "untrusted"
     handshake_timeout_seconds: Annotated[
         float,
         Meta(

@@ -8,6 +8,7 @@ checked again: a mirror whose gate knows better is told so in front of its next 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from nano.cluster.link import Link
@@ -36,12 +37,20 @@ class Bindings:
         sessions: The sessions that this node holds.
         links: The way to other nodes.
         metrics: Where what is refused is counted.
+        others: Returns the addresses of the Go nodes that offer a service.
     """
 
-    def __init__(self, sessions: Sessions, links: Links, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        links: Links,
+        metrics: Metrics,
+        others: Callable[[str], list[str]] = lambda service: [],
+    ) -> None:
         self._sessions = sessions
         self._links = links
         self._metrics = metrics
+        self._others = others
         sessions.routing = self
         links.act(pb.BIND, self._on_bind)
 
@@ -50,7 +59,8 @@ class Bindings:
         hellos = [link.peer for link in self._links.open]
         if isinstance(session.home, MirrorHome):
             hellos.append(self._links.hello)
-        return [hello.address for hello in hellos if _serves(hello, service)]
+        ours = [hello.address for hello in hellos if _serves(hello, service)]
+        return [*ours, *self._others(service)]
 
     def bind(self, session: Session, service: str, member: str | None) -> None:
         """Bind *session*, at its home, to *member*; ``None``: to nobody.

@@ -79,6 +79,11 @@ class Member:
         """It keeps the member list."""
         return self.role == MASTER
 
+    @property
+    def is_go(self) -> bool:
+        """It is a Go nano node; of a Go master, which is known as such, only that."""
+        return not self.role or (self.is_master and not self.incarnation)
+
 
 def new_incarnation() -> int:
     """A number for one life of a process: random, never 0, and fit for the wire."""

@@ -1,7 +1,7 @@
-"""What Go nodes are told whose messages this node does not take.
+"""What Go nodes are told whose messages a master does not take.
 
-Messages come by links; nano's unary calls are answered with nano's own status
-texts, so that a Go node logs why and goes on.
+It runs no components and has no clients.  nano's calls are answered with nano's own
+status texts, so that a Go node logs why and goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["NoMessages"]
 class NoMessages:
     """A :class:`~nano.cluster.services.MemberCalls` that takes no message."""
 
-    async def handle_request(self, message: pb.RequestMessage) -> None:
+    async def handle_request(self, message: pb.RequestMessage, sender: str) -> None:
         """Refuse: nano's word for a route that is not served."""
         raise ClusterError(f"service not found in current node: {message.route}")
 
@@ -31,7 +31,7 @@ class NoMessages:
         """Refuse: no Go backend has ever been sent a request of ours."""
         raise ClusterError(f"session not found: {message.sessionId}")
 
-    async def session_closed(self, session_id: int) -> None:
+    async def session_closed(self, session_id: int, sender: str) -> None:
         """Take note: nano tells every member, whether it knows the session or not."""
 
     async def close_session(self, session_id: int) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from nano.cluster.gobackends import GoBackends
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.outbox import delivery_of
@@ -70,9 +71,12 @@ class RemoteRoute:
         else:
             self.counts.notifies += 1
         link = self.links.get(session.bindings.get(self.service, ""))
-        if link is None:
-            link = choose(session, self.service, self.links)
         forwarder = self._forwarder
+        if link is None:
+            go, others = forwarder.go, len(self.links)
+            if go and go.share(session, self.service, message, self.counts, others):
+                return
+            link = choose(session, self.service, self.links)
         if link is None or link.outbox.full or len(forwarder.pending) >= MOST_PENDING:
             forwarder.refuse(self, session, message, link)
             return
@@ -126,6 +130,7 @@ class Forwarder:
 
     Attributes:
         pending: Forwarded requests by number, in the order of their deadlines.
+        go: The services of Go nodes, which may share routes with ours.
     """
 
     def __init__(
@@ -138,6 +143,7 @@ class Forwarder:
         self._now = 0.0  # as of the last tick: near enough for a deadline
         self._last = 0
         self.pending: dict[int, Pending] = {}
+        self.go: GoBackends | None = None
         self._remote: dict[str, RemoteRoute] = {}
         links.observe(self)
         links.keep(self)

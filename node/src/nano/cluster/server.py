@@ -33,7 +33,7 @@ from nano.cluster.drivers import (
 from nano.cluster.guard import HANDSHAKE_TIME, Connections, Guard
 from nano.cluster.members import MASTER, Member, new_incarnation
 from nano.cluster.pb import cluster_pb2_grpc as rpc
-from nano.cluster.peer import Peers
+from nano.cluster.peer import Peer, Peers
 from nano.cluster.registrar import Registrar
 from nano.cluster.roster import Roster
 from nano.cluster.services import MasterService, MemberCalls, MemberService
@@ -137,6 +137,10 @@ class ClusterServer:
         if self._driver is None:
             return MappingProxyType({self._me.address: self._me})
         return self._driver.members
+
+    def peer(self, address: str) -> Peer:
+        """Return the way to the node at *address*, for nano's calls."""
+        return self.peers.to(address)
 
     async def start(self) -> None:
         """Bind the address and answer there.

@@ -50,8 +50,11 @@ class MemberCalls(Protocol):
     is what nano's answer means.  A Go gate waits for it before it reads on.
     """
 
-    async def handle_request(self, message: pb.RequestMessage) -> None:
-        """A Go gate forwards a request; the answer goes to the gate named in it."""
+    async def handle_request(self, message: pb.RequestMessage, sender: str) -> None:
+        """A Go gate forwards a request; the answer goes to the gate named in it.
+
+        *sender* is the far end of the connection, in gRPC's words.
+        """
 
     async def handle_notify(self, message: pb.NotifyMessage) -> None:
         """A Go gate forwards a notify, or a Go node does ``session.RPC``."""
@@ -62,8 +65,11 @@ class MemberCalls(Protocol):
     async def handle_response(self, message: pb.ResponseMessage) -> None:
         """A Go backend answers a client that is connected here."""
 
-    async def session_closed(self, session_id: int) -> None:
-        """A client of some Go gate is gone; it may never have been seen here."""
+    async def session_closed(self, session_id: int, sender: str) -> None:
+        """A client of some Go gate is gone; it may never have been seen here.
+
+        *sender* is the far end of the connection, in gRPC's words.
+        """
 
     async def close_session(self, session_id: int) -> None:
         """A Go backend closes a client that is connected here; or was."""
@@ -174,7 +180,7 @@ class MemberService(rpc.MemberServicer):
         self, request: pb.RequestMessage, context: _Context
     ) -> pb.MemberHandleResponse:
         """See :class:`MemberCalls`."""
-        await _take(self._calls.handle_request(request), context)
+        await _take(self._calls.handle_request(request, context.peer()), context)
         return pb.MemberHandleResponse()
 
     async def HandleNotify(
@@ -202,7 +208,9 @@ class MemberService(rpc.MemberServicer):
         self, request: pb.SessionClosedRequest, context: _Context
     ) -> pb.SessionClosedResponse:
         """See :class:`MemberCalls`."""
-        await _take(self._calls.session_closed(request.sessionId), context)
+        await _take(
+            self._calls.session_closed(request.sessionId, context.peer()), context
+        )
         return pb.SessionClosedResponse()
 
     async def CloseSession(

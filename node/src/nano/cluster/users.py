@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from nano.cluster.gonodes import at_home
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.members import Member, MemberState
-from nano.cluster.mirrors import MirrorHome
 from nano.cluster.outbox import DELIVERY_CODES, delivery_of
 from nano.cluster.pb import link_pb2 as pb
 from nano.errors import UNAVAILABLE, RequestError
@@ -75,7 +75,7 @@ class UserLinks:
 
     def is_at_home(self, session: Session) -> bool:
         """Whether the client of *session* is connected to this node."""
-        return not isinstance(session.home, MirrorHome)
+        return at_home(session)
 
     def link_up(self, link: Link) -> None:
         """Nothing to do before somebody asks."""

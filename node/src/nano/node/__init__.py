@@ -15,7 +15,7 @@ import dataclasses
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -24,12 +24,14 @@ from nano.admin import AdminServer
 from nano.cluster.bindings import Bindings
 from nano.cluster.calls import CallLinks
 from nano.cluster.claims import ClaimLinks
+from nano.cluster.gonodes import GoNodes
 from nano.cluster.groups import GroupLinks
 from nano.cluster.link import make_hello
 from nano.cluster.links import Links
 from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.mirrors import Mirrors
+from nano.cluster.refusals import NoMessages
 from nano.cluster.routes import Forwarder
 from nano.cluster.users import UserLinks
 from nano.errors import UsageError
@@ -54,6 +56,7 @@ from nano.runtime.groups import Groups
 from nano.runtime.inbox import Inbox
 from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipelines
+from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import Sessions, tell_components
 from nano.runtime.tasks import FAILURES
 from nano.runtime.threads import Threads
@@ -106,7 +109,7 @@ class Node:
             self._sessions,
             serializer,
             self._metrics,
-            deliver=partial(broadcast, self._metrics),
+            deliver=self._deliver,
             largest=settings.max_send_bytes,
         )
         self._users = Users(
@@ -173,6 +176,19 @@ class Node:
     def _build_cluster(self) -> None:
         options = self._options
         settings = options.manifest.spec.settings
+        self._go: GoNodes | None = None
+        if options.role is not Role.MASTER:
+            self._go = GoNodes(
+                self._dispatcher,
+                self._calls,
+                self._sessions,
+                way=lambda address: self._cluster.peer(address),
+                address=lambda: self._cluster.address,
+                links=lambda: self._links,
+                lenient=self._has_go_master,
+                time=self._world.time,
+                trusted=settings.go_nodes == "trusted",
+            )
         public = [item for item in self._handlers if not item.internal]
         security = self._world.security(options, self._cluster_name, self._metrics)
         self._cluster = self._world.cluster(
@@ -191,6 +207,7 @@ class Node:
             on_change=self._member_changed,
             serve=lambda stream: self._links.serve(stream),
             security=security,
+            calls=self._go or NoMessages(),
         )
         self._hello = make_hello(
             self._cluster_name,
@@ -211,15 +228,21 @@ class Node:
         CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
         cluster = self._cluster
         UserLinks(self._users, self._links, lambda: cluster.members, self._metrics)
-        Bindings(self._sessions, self._links, self._metrics)
-        if options.role is Role.GATE:
-            if settings.one_session_per_uid:
-                self._claim_uids()
+        if options.role is Role.GATE and settings.one_session_per_uid:
+            self._claim_uids()
+        if self._go is None:
+            Bindings(self._sessions, self._links, self._metrics)
+        else:
+            others = self._go.backends.serving
+            Bindings(self._sessions, self._links, self._metrics, others)
+            # Clients of Go gates are at home at backends, as far as ours can tell.
             timeout = settings.request_timeout_seconds
             forwarder = Forwarder(
                 self._dispatcher, self._sessions, self._links, timeout
             )
+            forwarder.go = self._go.backends
             self._ticker.add(forwarder.tick)
+            self._ticker.add(self._go.tick)
         self._ticker.add(self._links.tick)
 
     def _claim_uids(self) -> None:
@@ -310,6 +333,8 @@ class Node:
     async def _stop_messages(self) -> None:
         await self._links.stop()  # first, or new messages would start new handlers
         await self._dispatcher.stop()
+        if self._go is not None:
+            await self._go.stop()
 
     async def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, and stop."""
@@ -342,8 +367,24 @@ class Node:
             return
         if isinstance(change, MemberRemoved):
             self._links.remove(member)
+            if self._go is not None:
+                self._go.remove(member.address)
         else:
             self._links.add(member)
+            if self._go is not None:
+                self._go.add(member)
+
+    def _deliver(
+        self, sessions: Sequence[Session], route: str, payload: bytes, how: Delivery
+    ) -> int:
+        """Push to clients of this node and of Go gates; return how many took it."""
+        delivered = broadcast(self._metrics, sessions, route, payload, how)
+        if self._go is not None:
+            delivered += self._go.deliver(sessions, route, payload, how)
+        return delivered
+
+    def _has_go_master(self) -> bool:
+        return any(it.is_master and it.is_go for it in self._cluster.members.values())
 
     @property
     def address(self) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from nano.cluster.gonodes import at_home
 from nano.cluster.links import Links
-from nano.cluster.mirrors import MirrorHome
 from nano.metrics import Gauge, Metrics
 from nano.node.gate import Entrance
 from nano.node.world import Cluster
@@ -98,7 +98,7 @@ class Report:
                 "id": str(session.id),
                 "uid": session.uid,
                 "address": session.remote_address,
-                "home": not isinstance(session.home, MirrorHome),
+                "home": at_home(session),
             }
             for session, _ in zip(self._sessions, range(limit), strict=False)
         ]
@@ -113,8 +113,8 @@ class Report:
 
     def _gauges(self) -> list[Gauge]:
         roles = Counter(m.role or "other" for m in self._cluster.members.values())
-        mirrors = sum(isinstance(s.home, MirrorHome) for s in self._sessions)
-        homes = len(self._sessions) - mirrors
+        homes = sum(at_home(session) for session in self._sessions)
+        mirrors = len(self._sessions) - homes
         members = "Members of the cluster as this node sees them, by role."
         held = "Sessions that this node holds: its own clients', or mirrors."
         ready = "1 when clients and messages are taken."

@@ -15,11 +15,12 @@ from typing import Protocol
 
 from nano.cluster.credentials import Credentials
 from nano.cluster.drivers import Change
+from nano.cluster.gopeers import MessagePeer
 from nano.cluster.link import Stream
 from nano.cluster.links import Dial
 from nano.cluster.members import Member
-from nano.cluster.refusals import NoMessages
 from nano.cluster.server import ClusterServer
+from nano.cluster.services import MemberCalls
 from nano.cluster.strangers import Strangers
 from nano.cluster.streams import DialledLink, LinkService
 from nano.metrics import Metrics
@@ -62,6 +63,9 @@ class Cluster(Protocol):
     @property
     def members(self) -> Mapping[str, Member]:
         """Everybody known, by address, this node included."""
+
+    def peer(self, address: str) -> MessagePeer:
+        """Return what messages to the Go node at *address* are sent by."""
 
     async def start(self) -> None:
         """Be reachable."""
@@ -113,14 +117,18 @@ class World:
         on_change: Callable[[Change], None],
         serve: Callable[[Stream], Awaitable[object]],
         security: Security,
+        calls: MemberCalls,
     ) -> Cluster:
-        """Make the place of *me* in the cluster; *serve* takes links of others."""
+        """Make the place of *me* in the cluster.
+
+        *serve* takes links of others, *calls* what Go nodes send.
+        """
         return ClusterServer(
             me,
             master=master,
             heartbeat=heartbeat,
             on_change=on_change,
-            calls=NoMessages(),
+            calls=calls,
             credentials=security.credentials,
             strangers=security.strangers,
             extra=[LinkService(serve, security.strangers).attach],

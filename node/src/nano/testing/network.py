@@ -18,10 +18,12 @@ from typing import Final
 
 from nano.client.streams import SocketStream
 from nano.cluster.drivers import Change
+from nano.cluster.gopeers import MessagePeer
 from nano.cluster.link import Stream
 from nano.cluster.links import Dial
 from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberRemoved
+from nano.cluster.services import MemberCalls
 from nano.cluster.strangers import Strangers
 from nano.errors import ClusterError, ConnectionClosed
 from nano.metrics import Metrics
@@ -134,6 +136,9 @@ class _Place:
     @property
     def members(self) -> Mapping[str, Member]:
         return self._network.members | {self.address: self.me}
+
+    def peer(self, address: str) -> MessagePeer:
+        raise ClusterError(f"{address} cannot be a Go node: it would have no socket")
 
     async def start(self) -> None:
         self._network.open(self)
@@ -322,10 +327,11 @@ class MemoryWorld(World):
         on_change: Callable[[Change], None],
         serve: Callable[[Stream], Awaitable[object]],
         security: Security,
+        calls: MemberCalls,
     ) -> Cluster:
         """Make the node's place in the network."""
         del master, heartbeat  # the network knows who is there
-        del security  # and has no strangers
+        del security, calls  # and has no strangers and no Go nodes
         return self._network.place(me, on_change, serve)
 
     def dialler(self, source: str, security: Security) -> Dial:

@@ -13,8 +13,12 @@ import (
 // that can go right or wrong.
 type ChatService struct {
 	Common
-	room *nano.Group
+	room  *nano.Group
+	tally map[int64]*tally
 }
+
+// tally is what one session has counted. The logic loop alone touches it.
+type tally struct{ last, taken, inversions int }
 
 // Members are the users bound in the room.
 type Members struct {
@@ -26,8 +30,12 @@ func NewChat(address, label string) *ChatService {
 	c := &ChatService{
 		Common: Common{service: "ChatService", address: address, label: label},
 		room:   nano.NewGroup("room"),
+		tally:  map[int64]*tally{},
 	}
-	session.Lifetime.OnClosed(func(s *session.Session) { _ = c.room.Leave(s) })
+	session.Lifetime.OnClosed(func(s *session.Session) {
+		_ = c.room.Leave(s)
+		delete(c.tally, s.ID())
+	})
 	return c
 }
 
@@ -169,4 +177,30 @@ func (c *ChatService) Pump(s *session.Session, m *Message) error {
 		}
 	}()
 	return answer(s, m)
+}
+
+// Count takes {n}, which is expected to grow by one with each call.
+func (c *ChatService) Count(s *session.Session, m *Message) error {
+	t := c.tally[s.ID()]
+	if t == nil {
+		t = &tally{}
+		c.tally[s.ID()] = t
+	}
+	if m.N != t.last+1 {
+		t.inversions++
+	}
+	t.last = m.N
+	t.taken++
+	return nil
+}
+
+// Counted logs and answers how many came by Count, as {n}, and how many of them
+// not behind their predecessor, as {uid}.
+func (c *ChatService) Counted(s *session.Session, _ *Message) error {
+	t := c.tally[s.ID()]
+	if t == nil {
+		t = &tally{}
+	}
+	log.Printf("COUNTED sid=%d n=%d inversions=%d", s.ID(), t.taken, t.inversions)
+	return answer(s, &Message{N: t.taken, UID: int64(t.inversions)})
 }
