@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 
 import grpc.aio
 
+from nano.cluster.credentials import Credentials
 from nano.cluster.members import Member, new_incarnation, to_info
 from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.pb import cluster_pb2 as pb
 from nano.cluster.peer import Peer
 from nano.cluster.server import ClusterServer
+from nano.cluster.strangers import Strangers
 
 HEARTBEAT = 0.2
 
@@ -61,7 +63,9 @@ class Neighbour(ClusterServer):
         moved: asyncio.Event,
         *,
         clock: Callable[[], float] | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
+        self.strangers = Strangers()
         self.changes: list[Change] = []
         self.calls = Calls()
         self.moved = moved
@@ -74,6 +78,8 @@ class Neighbour(ClusterServer):
             calls=self.calls,
             extra=[self.grpc_servers.append],
             clock=clock,
+            credentials=credentials,
+            strangers=self.strangers,
         )
 
     def note(self, change: Change) -> None:
@@ -93,9 +99,12 @@ class Neighbourhood:
         self.nodes: list[Neighbour] = []
         self.ways: list[Peer] = []
 
-    async def master(self, address: str = "127.0.0.1:0") -> Neighbour:
+    async def master(
+        self, address: str = "127.0.0.1:0", credentials: Credentials | None = None
+    ) -> Neighbour:
         me = Member(address=address, label="master")
-        node = await self._start(Neighbour(me, None, self.moved))
+        made = Neighbour(me, None, self.moved, credentials=credentials)
+        node = await self._start(made)
         await node.join()
         return node
 
@@ -106,10 +115,12 @@ class Neighbourhood:
         *,
         address: str = "127.0.0.1:0",
         services: tuple[str, ...] = (),
+        credentials: Credentials | None = None,
     ) -> Neighbour:
         """A node that has started and not joined yet."""
         me = Member(address=address, label=label, services=services, role="backend")
-        return await self._start(Neighbour(me, master, self.moved))
+        made = Neighbour(me, master, self.moved, credentials=credentials)
+        return await self._start(made)
 
     async def stop(self, *nodes: Neighbour) -> None:
         for node in nodes:
@@ -124,9 +135,9 @@ class Neighbourhood:
         await self.stop(*members)
         await self.stop(*self.nodes)
 
-    def way(self, address: str) -> Peer:
+    def way(self, address: str, credentials: Credentials | None = None) -> Peer:
         """To call a node as another one would, or a stranger."""
-        peer = Peer(address)
+        peer = Peer(address, credentials)
         self.ways.append(peer)
         return peer
 

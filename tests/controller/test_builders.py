@@ -335,6 +335,37 @@ def test_gates_have_the_secrets_of_their_listeners_each_in_a_folder() -> None:
         assert "NANO_TLS_DIR" not in env(name, gates=gates)
 
 
+@pytest.mark.parametrize("own", ["", "arena-master-tls"])
+def test_every_node_has_the_secret_for_the_cluster_port_the_master_its_own(
+    own: str,
+) -> None:
+    between = {"secretName": "arena-tls"} | ({"masterSecretName": own} if own else {})
+    gates = {"listeners": [secure("a", "game-tls"), secure("b", "arena-tls", 4001)]}
+    keys = {"game-tls": ["tls.crt", "tls.key"]}
+    all_keys = ["tls.crt", "tls.key", "ca.crt"]
+    wanted = {
+        "arena-master": {own or "arena-tls": all_keys},
+        "arena-room": {"arena-tls": all_keys},
+        "arena-gate": keys | {"arena-tls": all_keys},
+    }
+    for name, secrets in wanted.items():
+        made = deployment(name, gates=gates, clusterTls=between)
+        pod = inner(made, "spec.template.spec")
+        volumes = cast("list[Object]", inner(pod, "volumes"))
+        (volume,) = (entry for entry in volumes if entry["name"] == "tls")
+        assert inner(volume, "projected.sources") == [
+            {
+                "secret": {
+                    "name": secret,
+                    "items": [{"key": it, "path": f"{secret}/{it}"} for it in items],
+                }
+            }
+            for secret, items in secrets.items()
+        ]
+        variables = env(name, gates=gates, clusterTls=between)
+        assert variables["NANO_TLS_DIR"]["value"] == "/etc/nano-tls"
+
+
 def test_a_listener_of_files_mounts_nothing() -> None:
     listener = secure("a", "x") | {"tls": {"certFile": "a.crt", "keyFile": "a.key"}}
     made = deployment("arena-gate", gates={"listeners": [listener]})
@@ -468,6 +499,7 @@ ROLES = {"arena-master", "arena-room", "arena-gate"}
         ({"gates": {"replicas": 9}}, set()),
         ({"gates": {"service": {"type": "NodePort"}}}, set()),
         ({"settings": {"logLevel": "debug"}}, ROLES),
+        ({"clusterTls": {"certFile": "a", "keyFile": "b", "caFile": "c"}}, ROLES),
         (
             {"gates": {"listeners": [{"name": "t", "transport": "tcp", "port": 4000}]}},
             {"arena-gate"},

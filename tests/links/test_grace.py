@@ -341,6 +341,22 @@ async def test_a_healthy_member_that_the_master_drops_goes_on(apart: Apart) -> N
     assert apart.ends == []
 
 
+async def test_news_of_the_life_before_do_not_end_the_one_there_is(
+    apart: Apart,
+) -> None:
+    """The master has not heard yet that the peer has begun anew."""
+    links = apart.story.gate.links
+    await apart.cut()
+    apart.backend.links.hello.incarnation = 2
+    await apart.heal()
+    link = links.get(apart.address)
+    links.add(member(apart.address))
+    assert links.get(apart.address) is link
+    links.add(dataclasses.replace(member(apart.address), incarnation=2))
+    assert links.get(apart.address) is link
+    assert links.state(apart.address) is PeerState.LINKED
+
+
 async def test_a_peer_that_nobody_lists_is_not_dialled_for_ever(apart: Apart) -> None:
     """It has begun a new life that the master has not heard of."""
     links = apart.story.gate.links

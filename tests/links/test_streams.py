@@ -12,6 +12,7 @@ import pytest
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.pb import link_pb2 as pb
+from nano.cluster.strangers import Strangers
 from nano.cluster.streams import LINK_LIMIT, DialledLink, LinkService
 from nano.errors import ClusterError
 from nano.metrics import Metrics
@@ -27,6 +28,7 @@ class End:
     def __init__(self, links: Links) -> None:
         self.links = links
         self.port = 0  # where it is dialled
+        self.strangers = Strangers()
         self.ended: list[Link] = []
         self.received: list[pb.Envelope] = []
         links.observe(self)
@@ -45,8 +47,8 @@ async def server(name: str = "zzz:1", cluster: str = CLUSTER) -> AsyncIterator[E
         options=[("grpc.max_receive_message_length", LINK_LIMIT)]
     )
     links = Links(hello(name, cluster=cluster), no_dial, Metrics(), Clock())
-    LinkService(links.serve).attach(listening)
     end = End(links)
+    LinkService(links.serve, end.strangers).attach(listening)
     end.port = listening.add_insecure_port("127.0.0.1:0")
     await listening.start()
     try:
@@ -113,7 +115,9 @@ async def test_many_batches_arrive_in_order_both_ways(pair: tuple[End, End]) -> 
         assert [envelope.id for envelope in end.received] == list(range(300))
 
 
-async def test_a_refusal_reaches_who_dials_with_its_reason() -> None:
+async def test_a_refusal_reaches_who_dials_with_its_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with server(cluster="default/other") as far:
         link = Link(
             stream := DialledLink(f"127.0.0.1:{far.port}"),
@@ -124,6 +128,10 @@ async def test_a_refusal_reaches_who_dials_with_its_reason() -> None:
         with pytest.raises(ClusterError, match="this is cluster"):
             await link.greet()
         await stream.close()
+        await until(lambda: far.strangers.counts == {"no-link": 1})
+        assert not far.links.open
+        (line,) = (it for it in caplog.messages if "was not made" in it)
+        assert "this is cluster 'default/other', not 'default/demo'" in line
 
 
 async def test_a_stopping_node_refuses_links() -> None:
@@ -133,6 +141,7 @@ async def test_a_stopping_node_refuses_links() -> None:
         with pytest.raises(ClusterError):
             await Link(stream, hello("aaa:1"), Metrics(), Clock()).greet()
         await stream.close()
+        assert not far.strangers.counts  # who dials has only not heard of it yet
 
 
 async def test_nobody_there_is_an_error_in_our_words() -> None:

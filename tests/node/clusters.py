@@ -77,9 +77,9 @@ def options(role: Role, master: str | None = None, **more: object) -> NodeOption
     return NodeOptions(**(given | more))  # type: ignore[arg-type]
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until *condition* holds; fail after :data:`PATIENCE`."""
-    async with asyncio.timeout(PATIENCE):
+async def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Wait until *condition* holds; fail after *patience* seconds."""
+    async with asyncio.timeout(patience):
         while not condition():  # noqa: ASYNC110  # it may be about anything
             await asyncio.sleep(0.005)
 

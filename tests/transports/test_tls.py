@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import logging
 import os
 import platform
@@ -469,13 +470,13 @@ async def test_a_broken_certificate_is_reported_once_and_the_old_one_stays(
     files: Files, context: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = files.issue()
+    times = itertools.count(0.0, LOOK_AFTER)
     async with place(files, "tcp") as here:
+        here.listener.tick(next(times))
         for content in (b"no certificate", AUTHORITY.cert_pem.bytes()):
             files.put(content, files.key.read_bytes())
             for _ in range(3):
-                here.listener.tick(0)
-                here.listener.tick(LOOK_AFTER)
-                here.listener._certificate._looked = None  # type: ignore[union-attr]
+                here.listener.tick(next(times))
         assert await shown(here, context) == first
         assert here.hall.counts("tcp").certificates == {"refused": 2}
         one, two = (it for it in caplog.records if it.levelno == logging.ERROR)
@@ -484,8 +485,7 @@ async def test_a_broken_certificate_is_reported_once_and_the_old_one_stays(
         assert "the key belongs to another certificate" in two.getMessage()
         assert not one.exc_info
         third = files.issue()
-        here.listener.tick(0)
-        here.listener.tick(LOOK_AFTER)
+        here.listener.tick(next(times))
         assert await shown(here, context) == third
 
 

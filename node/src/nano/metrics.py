@@ -82,6 +82,8 @@ class Metrics:
         dropped: What was thrown away, by (where, why).
         calls: Calls between nodes, by direction and what they came to.
         link: Traffic on links, by (unit, direction).
+        cluster_certificates: New ones of the cluster port, by what became of them.
+        refusals: Who was refused at the cluster port, or by us as no node, by reason.
         group_publishes: What this node has published to groups.
         group_deliveries: Pushes to this node's clients that came of publishes.
         gauges: Functions that yield ``(name, help, labels, value)`` when asked.
@@ -94,6 +96,8 @@ class Metrics:
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.calls: Counter[tuple[str, str]] = Counter()
         self.link: Counter[tuple[str, str]] = Counter()
+        self.cluster_certificates: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.group_publishes = 0
         self.group_deliveries = 0
         self.gauges: list[Callable[[], Iterable[Gauge]]] = []
@@ -153,6 +157,7 @@ class _NodeCollector(Collector):
         yield self._dropped()
         yield self._calls()
         yield from self._link()
+        yield self._refusals()
         yield from self._groups()
         yield from self._gauges()
 
@@ -191,9 +196,12 @@ class _NodeCollector(Collector):
         )
         certificates = CounterMetricFamily(
             "nano_certificates",
-            "New certificates found by listeners: taken, or refused as unusable.",
+            "New certificates found by listeners, and by the cluster port under "
+            "that name: taken, or refused as unusable.",
             labels=["listener", "outcome"],
         )
+        for outcome, number in self._metrics.cluster_certificates.items():
+            certificates.add_metric(["cluster", outcome], number)
         for name, counts in self._metrics.listeners.items():
             for outcome, number in counts.certificates.items():
                 certificates.add_metric([name, outcome], number)
@@ -244,6 +252,16 @@ class _NodeCollector(Collector):
                 number = self._metrics.link[unit, direction]
                 family.add_metric([direction], number)
             yield family
+
+    def _refusals(self) -> Metric:
+        family = CounterMetricFamily(
+            "nano_cluster_refusals",
+            "Strangers at the cluster port, and nodes that were not believed.",
+            labels=["reason"],
+        )
+        for reason, number in self._metrics.refusals.items():
+            family.add_metric([reason], number)
+        return family
 
     def _groups(self) -> Iterator[Metric]:
         metrics = self._metrics

@@ -16,6 +16,7 @@ from msgspec import inspect
 
 from nano_manifest.model import (
     Backend,
+    ClusterTls,
     EnvVar,
     Gates,
     GateService,
@@ -70,6 +71,7 @@ _SECTIONS: Final[tuple[tuple[str, type[msgspec.Struct]], ...]] = (
     ("The whole", NanoCluster),
     ("metadata", Metadata),
     ("spec", Spec),
+    ("spec.clusterTls", ClusterTls),
     ("spec.master", Master),
     ("spec.gates", Gates),
     ("spec.gates.listeners[]", Listener),

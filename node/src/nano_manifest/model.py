@@ -46,6 +46,7 @@ __all__ = [
     "PLURAL",
     "VERSION",
     "Backend",
+    "ClusterTls",
     "EnvVar",
     "GateService",
     "Gates",
@@ -248,6 +249,40 @@ class Tls(Object, frozen=True, kw_only=True):
     ] = ""
 
 
+class ClusterTls(Object, frozen=True, kw_only=True):
+    """Mutual TLS between nodes: of Secrets, or of three files."""
+
+    secret_name: Annotated[
+        SecretName,
+        Meta(
+            description="Secret in the cluster's namespace with tls.crt, tls.key and "
+            "ca.crt, the authorities that are believed. Elsewhere than in Kubernetes, "
+            "the folder of this name in the folder of --tls-dir.",
+        ),
+    ] = ""
+    master_secret_name: Annotated[
+        SecretName,
+        Meta(
+            description="The same for the master alone, whose certificate names its "
+            "role; empty: secretName, and every node could speak as the master.",
+        ),
+    ] = ""
+    cert_file: Annotated[
+        FilePath,
+        Meta(
+            description="File with a node's certificate and those between it and the "
+            "root, in PEM; a relative path begins where the components are.",
+        ),
+    ] = ""
+    key_file: Annotated[
+        FilePath, Meta(description="File with the certificate's key, in PEM.")
+    ] = ""
+    ca_file: Annotated[
+        FilePath,
+        Meta(description="File with the authorities that are believed, in PEM."),
+    ] = ""
+
+
 class Listener(Object, frozen=True, kw_only=True):
     """One way in for clients."""
 
@@ -443,6 +478,14 @@ class Spec(Object, frozen=True, kw_only=True):
     settings: Annotated[Settings, Meta(description="How the nodes behave.")] = (
         Settings()
     )
+    cluster_tls: Annotated[
+        ClusterTls | None,
+        Meta(
+            description="Nodes show each other certificates; absent: the cluster port "
+            "is plain, which Go nodes need. New certificates are taken up while the "
+            "nodes run.",
+        ),
+    ] = None
     master: Annotated[
         Master, Meta(description="The node that keeps the list of members.")
     ] = Master()

@@ -23,6 +23,7 @@ from nano_manifest.model import (
     CONTROL_PORT,
     OBSERVE_PORT,
     Backend,
+    ClusterTls,
     EnvVar,
     Gates,
     Listener,
@@ -220,6 +221,28 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             "tls needs either secretName, or certFile and keyFile",
         ),
     ),
+    ClusterTls: (
+        CelRule(
+            "(has(self.certFile) && self.certFile != '') == "
+            "(has(self.keyFile) && self.keyFile != '') && "
+            "(has(self.certFile) && self.certFile != '') == "
+            "(has(self.caFile) && self.caFile != '')",
+            "certFile, keyFile and caFile go together",
+        ),
+        CelRule(
+            "(has(self.secretName) && self.secretName != '') != "
+            "((has(self.certFile) && self.certFile != '') || "
+            "(has(self.keyFile) && self.keyFile != '') || "
+            "(has(self.caFile) && self.caFile != ''))",
+            "clusterTls needs either secretName, or certFile, keyFile and caFile",
+        ),
+        CelRule(
+            "!has(self.masterSecretName) || self.masterSecretName == '' || "
+            "(has(self.secretName) && self.secretName != '')",
+            "masterSecretName goes with secretName",
+            ".masterSecretName",
+        ),
+    ),
     Backend: (
         CelRule(
             f"!(self.name in {_one_of(_BACKEND_NAMES)})",
@@ -254,6 +277,8 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
 def violations(cluster: NanoCluster) -> Iterator[Problem]:
     """Yield every place where *cluster* breaks a rule between fields."""
     spec = cluster.spec
+    if spec.cluster_tls is not None:
+        yield from _cluster_tls(spec.cluster_tls, ("spec", "clusterTls"))
     yield from _role(spec.master, ("spec", "master"))
     yield from _gates(spec.gates, ("spec", "gates"))
     at: Path = ("spec", "backends")
@@ -356,6 +381,16 @@ def _tls(tls: Tls, at: Path) -> Iterator[Problem]:
         yield at, "certFile and keyFile go together"
     elif bool(tls.secret_name) is bool(tls.cert_file):
         yield at, "needs either secretName, or certFile and keyFile"
+
+
+def _cluster_tls(tls: ClusterTls, at: Path) -> Iterator[Problem]:
+    files = [bool(file) for file in (tls.cert_file, tls.key_file, tls.ca_file)]
+    if any(files) and not all(files):
+        yield at, "certFile, keyFile and caFile go together"
+    elif bool(tls.secret_name) is any(files):
+        yield at, "needs either secretName, or certFile, keyFile and caFile"
+    if tls.master_secret_name and not tls.secret_name:
+        yield (*at, "masterSecretName"), "goes with secretName"
 
 
 def _dictionary(codes: dict[str, int], at: Path) -> Iterator[Problem]:

@@ -37,7 +37,8 @@ Examples:
 @click.option(
     "--tls-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="In place of the Secrets of listeners: folders with tls.crt and tls.key.",
+    help="In place of Secrets: folders with tls.crt, tls.key and, for the cluster "
+    "port, ca.crt.",
 )
 @click.option(
     "--try",

@@ -108,7 +108,8 @@ Example, the master of a cluster on this machine:
 @_option(
     "--tls-dir",
     metavar="FOLDER",
-    help="Where the Secrets of listeners are: a folder each, with tls.crt and tls.key.",
+    help="Where the Secrets with certificates are: a folder each, with tls.crt, "
+    "tls.key and, for the cluster port, ca.crt.",
 )
 @_option(
     "--listen-fds",

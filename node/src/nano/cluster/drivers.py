@@ -222,7 +222,7 @@ class MemberDriver(_Shared):
         super().__init__(around)
         self._roster = roster
         # Its own channel: members' channels close when the member is replaced.
-        self._master = Peer(master)
+        self._master = self._peers.another(master)
         self._complained_at = float("-inf")
 
     @property
@@ -328,7 +328,8 @@ class MemberDriver(_Shared):
         up after a quarter of an hour only; the next master is behind the same name.
         """
         if error.status is grpc.StatusCode.DEADLINE_EXCEEDED:
-            before, self._master = self._master, Peer(self._master.address)
+            before = self._master
+            self._master = self._peers.another(before.address)
             self._tasks.spawn(before.close(), "close the way to the master")
 
     def _complain(self, what: str, error: PeerError) -> None:

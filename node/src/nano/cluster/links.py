@@ -29,7 +29,7 @@ from nano.errors import ClusterError
 from nano.metrics import Gauge, Metrics
 from nano.runtime.tasks import FAILURES
 
-__all__ = ["Act", "Dial", "Keeper", "Links", "Observer"]
+__all__ = ["Act", "Dial", "Keeper", "Links", "NodeStopping", "Observer"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,10 @@ JOIN is brought again, too, and looks at :meth:`Links.is_new` itself.
 
 Act = Callable[[Link, pb.Envelope], None]
 Dial = Callable[[str], "DialledStream"]
+
+
+class NodeStopping(ClusterError):
+    """No link is made any more, whoever asks for one."""
 
 
 class DialledStream(Stream, Protocol):
@@ -212,6 +216,10 @@ class Links:
             return
         if address == self._hello.address:
             return
+        expected = self._expected.get(address)
+        known = expected.incarnation if expected and expected.listed else None
+        if known == member.incarnation:
+            return  # no news, and nothing against a life that has come since
         self._feed(PeerEvent.LISTED, address, member.incarnation)
         expected = self._expected.get(address)
         if expected is not None:
@@ -320,10 +328,11 @@ class Links:
         """Greet on *stream* and move envelopes until it ends; return what was.
 
         Raises:
+            NodeStopping: Links are not made any more.
             ClusterError: There was no greeting.
         """
         if self._stopping:
-            raise ClusterError("this node is stopping")
+            raise NodeStopping("this node is stopping")
         if not self._hello.features:
             self._hello.features.extend(sorted({pb.HELLO, *self._acts}))
         link = Link(stream, self._hello, self._metrics, self._time)

@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 import grpc
 import grpc.aio
 
+from nano.cluster.credentials import Credentials, open_channel
 from nano.cluster.pb import cluster_pb2 as pb
 from nano.cluster.pb import cluster_pb2_grpc as rpc
 from nano.errors import ClusterError
@@ -89,13 +90,47 @@ class Peer:
 
     Every method takes a deadline in seconds and raises :class:`PeerError`.  The
     owner closes the peer; calls that are out then fail.
+
+    Args:
+        address: ``host:port``.
+        credentials: What is shown and believed there; None: plain.  After new ones
+            the next call goes by a new channel, and those that are out end on theirs.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Credentials | None = None) -> None:
         self.address = address
-        self.channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._master = rpc.MasterStub(self.channel)
-        self._member = rpc.MemberStub(self.channel)
+        self._credentials = credentials
+        self._leaving: set[asyncio.Task[None]] = set()  # channels before this one
+        self._open()
+
+    def _open(self) -> None:
+        credentials = self._credentials
+        self._generation = credentials.generation if credentials else 0
+        self.channel = open_channel(self.address, CHANNEL_OPTIONS, credentials)
+        self._master_stub = rpc.MasterStub(self.channel)
+        self._member_stub = rpc.MemberStub(self.channel)
+
+    @property
+    def _master(self) -> rpc.MasterAsyncStub:
+        if self._credentials is not None:
+            self._keep_up(self._credentials)
+        return self._master_stub
+
+    @property
+    def _member(self) -> rpc.MemberAsyncStub:
+        if self._credentials is not None:
+            self._keep_up(self._credentials)
+        return self._member_stub
+
+    def _keep_up(self, credentials: Credentials) -> None:
+        """Leave a channel that was opened with credentials before these."""
+        if self._generation == credentials.generation:
+            return
+        old = self.channel
+        self._open()
+        task = asyncio.create_task(old.close(DEADLINE), name="close an old channel")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def register(
         self, request: pb.RegisterRequest, deadline: float = DEADLINE
@@ -165,6 +200,7 @@ class Peer:
     async def close(self) -> None:
         """Give the connection up; calls that are out fail."""
         await self.channel.close(None)
+        await asyncio.gather(*self._leaving)
 
     async def _call(
         self,
@@ -177,6 +213,8 @@ class Peer:
             return await method(request, timeout=deadline)
         except grpc.aio.AioRpcError as error:
             status, details = error.code(), error.details() or ""
+            if self._credentials is not None:
+                self._credentials.failed(self.address, details)
             raise PeerError(self.address, name, status, details) from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -191,9 +229,14 @@ class Peer:
 
 
 class Peers:
-    """The ways of one node to the others, one for each address."""
+    """The ways of one node to the others, one for each address.
 
-    def __init__(self) -> None:
+    Args:
+        credentials: What all of them show and believe; None: they are plain.
+    """
+
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        self._credentials = credentials
         self._peers: dict[str, Peer] = {}
 
     @property
@@ -205,8 +248,12 @@ class Peers:
         """The way to *address*; it is made on the first call."""
         peer = self._peers.get(address)
         if peer is None:
-            peer = self._peers[address] = Peer(address)
+            peer = self._peers[address] = self.another(address)
         return peer
+
+    def another(self, address: str) -> Peer:
+        """A way to *address* of the caller's own, that the caller closes."""
+        return Peer(address, self._credentials)
 
     def drop(self, address: str) -> Peer | None:
         """Take out the way to a member that is gone; the caller closes it."""

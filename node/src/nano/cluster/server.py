@@ -15,11 +15,13 @@ import dataclasses
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from types import MappingProxyType
 from typing import Final
 
 import grpc.aio
 
+from nano.cluster.credentials import Credentials
 from nano.cluster.drivers import (
     Change,
     Driver,
@@ -28,12 +30,14 @@ from nano.cluster.drivers import (
     Surroundings,
     Tasks,
 )
+from nano.cluster.guard import HANDSHAKE_TIME, Connections, Guard
 from nano.cluster.members import MASTER, Member, new_incarnation
 from nano.cluster.pb import cluster_pb2_grpc as rpc
 from nano.cluster.peer import Peer, Peers
 from nano.cluster.registrar import Registrar
 from nano.cluster.roster import Roster
 from nano.cluster.services import MasterService, MemberCalls, MemberService
+from nano.cluster.strangers import Strangers
 from nano.cluster.streams import LINK_LIMIT
 from nano.errors import UsageError
 
@@ -44,6 +48,9 @@ _log: Final = logging.getLogger("nano.cluster")
 SERVER_OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # a second process at this address must fail
     ("grpc.max_receive_message_length", LINK_LIMIT),  # the port serves links, too
+    ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_TIME * 1000)),
+    ("grpc.max_allowed_incoming_connections", 10_000),  # 20 of each of 500 Go nodes
+    ("grpc.max_concurrent_streams", 1000),  # of one connection; more wait at the caller
 )
 
 LONGEST_TICK: Final = 0.25
@@ -67,6 +74,9 @@ class ClusterServer:
         on_change: Is told of each change of the list, in order, within the loop.
             This node itself appears there only when it changes.
         calls: Takes what Go nodes send.
+        credentials: What this node shows the others and believes of them; None: the
+            port and all ways are plain.
+        strangers: Where those who are refused are counted.
         extra: More services for the same port; each is handed the gRPC server
             before it starts.
         clock: Seconds from any origin; the event loop's unless given.
@@ -85,10 +95,12 @@ class ClusterServer:
         heartbeat: float,
         on_change: Callable[[Change], None],
         calls: MemberCalls,
+        credentials: Credentials | None = None,
+        strangers: Strangers | None = None,
         extra: Sequence[Callable[[grpc.aio.Server], None]] = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self.peers = Peers()
+        self.peers = Peers(credentials)
         self.registered = asyncio.Event()
         self._me = dataclasses.replace(
             me,
@@ -99,6 +111,9 @@ class ClusterServer:
         self._master = master
         self._on_change = on_change
         self._calls = calls
+        self._credentials = credentials
+        self._strangers = strangers or Strangers()
+        self._connections: Connections | None = None
         self._extra = extra
         self._clock = clock
         self._tasks = Tasks()
@@ -133,9 +148,9 @@ class ClusterServer:
         Raises:
             UsageError: The address makes no sense or cannot be bound.
         """
-        server = grpc.aio.server(options=SERVER_OPTIONS)
+        server, shown = self._make_server()
         try:
-            address = _bind(server, self.address)
+            address = _bind(server, self.address, shown)
             self._me = dataclasses.replace(self._me, address=address)
             driver = self._serve(server)
             for add in self._extra:
@@ -182,6 +197,21 @@ class ClusterServer:
             await server.stop(grace)
         await self.peers.close()
 
+    def _make_server(self) -> tuple[grpc.aio.Server, grpc.ServerCredentials | None]:
+        """Make the gRPC server, and what it is to show; None: it is plain."""
+        credentials = self._credentials
+        if credentials is None:
+            _log.info(
+                "the cluster port is plain: whoever reaches it is believed, Go nodes "
+                "too; spec.clusterTls shuts it to others"
+            )
+            return grpc.aio.server(options=SERVER_OPTIONS), None
+        connections = Connections(self._strangers, monotonic)
+        guard = Guard(credentials, connections, self._strangers)
+        self._connections = connections
+        server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=[guard])
+        return server, credentials.server(connections.begin)
+
     def _serve(self, server: grpc.aio.Server) -> Driver:
         """Put nano's services on the port, in front of the right driver."""
         clock = self._clock or asyncio.get_running_loop().time
@@ -190,7 +220,9 @@ class ClusterServer:
         if self._master is None:
             registrar = Registrar(self._me, epoch=self._me.incarnation)
             driver = master = MasterDriver(registrar, around)
-            rpc.add_MasterServicer_to_server(MasterService(master.ask), server)
+            rpc.add_MasterServicer_to_server(
+                MasterService(master.ask, self._strangers), server
+            )
         else:
             driver = MemberDriver(
                 Roster(self._me, jitter=_jitter), self._master, around
@@ -209,6 +241,9 @@ class ClusterServer:
         while True:
             try:
                 driver.tick()
+                if self._credentials is not None and self._connections is not None:
+                    self._credentials.tick(monotonic())
+                    self._connections.tick(monotonic())
             except Exception:
                 _log.exception("the member list missed a tick")
             await asyncio.sleep(period)
@@ -219,13 +254,18 @@ def _jitter() -> float:
     return 0.5 + random.random() / 2
 
 
-def _bind(server: grpc.aio.Server, address: str) -> str:
+def _bind(
+    server: grpc.aio.Server, address: str, shown: grpc.ServerCredentials | None
+) -> str:
     """Bind exactly *address* and return it with the port that it got."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise UsageError(f"{address!r} is no cluster address: give host:port")
     try:
-        bound = server.add_insecure_port(address)
+        if shown is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, shown)
     except RuntimeError:
         bound = 0
     if not bound:

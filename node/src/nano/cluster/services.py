@@ -27,11 +27,15 @@ from nano.cluster.membership import (
 )
 from nano.cluster.pb import cluster_pb2 as pb
 from nano.cluster.pb import cluster_pb2_grpc as rpc
+from nano.cluster.strangers import Strangers
 from nano.errors import ClusterError
 
 __all__ = ["Answer", "MasterService", "MemberCalls", "MemberService"]
 
 _log: Final = logging.getLogger("nano.cluster")
+
+LARGEST_MEMBER: Final = 256 * 1024
+"""Bytes that a node may say about itself; a thousand services take a tenth of it."""
 
 Answer = Listing | Refused | None
 """What the registrar says to a caller; None: done, nothing to say."""
@@ -76,15 +80,20 @@ class MasterService(rpc.MasterServicer):
 
     Args:
         ask: Feeds an event to the registrar and gives its answer back.
+        strangers: Where those are counted who say too much about themselves.
     """
 
-    def __init__(self, ask: Callable[[RegistrarEvent], Answer]) -> None:
+    def __init__(
+        self, ask: Callable[[RegistrarEvent], Answer], strangers: Strangers
+    ) -> None:
         self._ask = ask
+        self._strangers = strangers
 
     async def Register(
         self, request: pb.RegisterRequest, context: _Context
     ) -> pb.RegisterResponse:
         """A node wants to be a member; it is told of the others."""
+        await self._check_size(request.memberInfo, context)
         member = from_info(request.memberInfo)
         listing = await self._listing(Registering(member), context)
         return pb.RegisterResponse(
@@ -108,6 +117,7 @@ class MasterService(rpc.MasterServicer):
         self, request: pb.HeartbeatRequest, context: _Context
     ) -> pb.HeartbeatResponse:
         """A member lives, and gets the list when it holds another one."""
+        await self._check_size(request.memberInfo, context)
         member = from_info(request.memberInfo)
         event = Heartbeat(member, request.epoch, request.listVersion)
         listing = await self._listing(event, context)
@@ -117,6 +127,15 @@ class MasterService(rpc.MasterServicer):
             # A Go node could not read the list, so it is not sent there.
             members=_infos(listing.members if member.incarnation else ()),
         )
+
+    async def _check_size(self, info: pb.MemberInfo, context: _Context) -> None:
+        """Refuse what would be kept and told to every member, and is too long."""
+        size = info.ByteSize()
+        if size > LARGEST_MEMBER:
+            reason = f"a member of {size} bytes is too large: {LARGEST_MEMBER} at most"
+            text = f"a call from {context.peer()} refused: {reason}"
+            self._strangers.refuse("member-too-large", text)
+            await _refuse(context, reason)
 
     async def _listing(self, event: RegistrarEvent, context: _Context) -> Listing:
         answer = self._ask(event)

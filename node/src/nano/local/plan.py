@@ -28,7 +28,7 @@ class Surroundings:
         app_dir: Where components are looked for.
         run_dir: A folder of ours alone, for control sockets.
         host: Where listeners bind.
-        tls_dir: What stands for the Secrets of listeners, or ``None``.
+        tls_dir: What stands for the Secrets with certificates, or ``None``.
         next_port: Returns a free port of loopback, another one each time.
     """
 
@@ -75,8 +75,7 @@ def plan(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
         for number in range(1, backend.replicas + 1):
             name = f"{backend.name}-{number}"
             processes.append(_process(name, "backend", args, backend, here))
-    secrets = ("--tls-dir", str(here.tls_dir)) if here.tls_dir else ()
-    args = ("--host", here.host, *secrets, *joining)
+    args = ("--host", here.host, *joining)
     for number in range(1, spec.gates.replicas + 1):
         name = f"gate-{number}"
         processes.append(_process(name, "gate", args, spec.gates, here))
@@ -101,6 +100,8 @@ def _process(
         "--observe": observe,
         "--control": f"unix:{control}",
     }
+    if here.tls_dir:
+        common["--tls-dir"] = str(here.tls_dir)
     return ProcessSpec(
         name=name,
         role=role,

@@ -53,7 +53,7 @@ class Run:
         cluster: What to run.
         app_dir: Where its components are.
         host: Where its listeners bind.
-        tls_dir: What stands for the Secrets of listeners, or ``None``.
+        tls_dir: What stands for the Secrets with certificates, or ``None``.
         first: A route and a payload to send when all is ready.
     """
 

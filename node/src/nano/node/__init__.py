@@ -190,6 +190,7 @@ class Node:
                 trusted=settings.go_nodes == "trusted",
             )
         public = [item for item in self._handlers if not item.internal]
+        security = self._world.security(options, self._cluster_name, self._metrics)
         self._cluster = self._world.cluster(
             Member(
                 address=options.address,
@@ -206,6 +207,7 @@ class Node:
             on_change=self._member_changed,
             serve=lambda stream: self._links.serve(stream),
             calls=self._go or NoMessages(),
+            security=security,
         )
         self._hello = make_hello(
             self._cluster_name,
@@ -213,7 +215,7 @@ class Node:
             [item.route for item in public],
             [item.route for item in self._handlers if item.internal],
         )
-        dial = self._world.dialler(options.address)
+        dial = self._world.dialler(options.address, security)
         self._links = Links(
             self._hello,
             dial,

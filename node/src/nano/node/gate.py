@@ -9,6 +9,7 @@ from typing import Protocol
 
 from nano.errors import UsageError
 from nano.metrics import Metrics
+from nano.node.certificates import secret_folder
 from nano.node.options import NodeOptions, Role
 from nano.protocol.dictionary import RouteDictionary
 from nano.runtime.pipeline import Pipelines
@@ -161,16 +162,9 @@ def _certificate(
         return None
     if not tls.secret_name:
         cert, key = Path(tls.cert_file), Path(tls.key_file)
-    elif options.tls_dir:
-        folder = Path(options.tls_dir, tls.secret_name).absolute()
-        cert, key = folder / "tls.crt", folder / "tls.key"
     else:
-        message = (
-            f"listener {item.name} has its certificate in the Secret "
-            f"{tls.secret_name}, which there is in Kubernetes only; name a folder "
-            f"with {tls.secret_name}/tls.crt and tls.key in it by --tls-dir"
-        )
-        raise UsageError(message)
+        folder = secret_folder(options, tls.secret_name, f"listener {item.name}")
+        cert, key = folder / "tls.crt", folder / "tls.key"
     counts = metrics.listener(item.name).certificates
     here = Path(options.app_dir)
     return Certificate(item.name, here / cert, here / key, counts)

@@ -35,7 +35,7 @@ class NodeOptions:
         control: Address of the control interface, or ``None``.
         token: What control requests over TCP must show.
         app_dir: Where components are looked for first.
-        tls_dir: Where the Secrets of listeners lie, a folder each, or ``None``.
+        tls_dir: Where the Secrets with certificates lie, a folder each, or ``None``.
         listen_fds: Listening sockets to use in place of binding, by listener.
     """
 

@@ -7,10 +7,13 @@ A node on a machine has :class:`World` itself, a node in memory one of
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from time import time as wall_time
 from typing import Protocol
 
+from nano.cluster.credentials import Credentials
 from nano.cluster.drivers import Change
 from nano.cluster.gopeers import MessagePeer
 from nano.cluster.link import Stream
@@ -18,7 +21,10 @@ from nano.cluster.links import Dial
 from nano.cluster.members import Member
 from nano.cluster.server import ClusterServer
 from nano.cluster.services import MemberCalls
+from nano.cluster.strangers import Strangers
 from nano.cluster.streams import DialledLink, LinkService
+from nano.metrics import Metrics
+from nano.node.certificates import cluster_credentials
 from nano.node.gate import Entrance, real_listener
 from nano.node.options import NodeOptions
 from nano.runtime.component import Component
@@ -27,7 +33,20 @@ from nano.runtime.loading import load_components
 from nano.transports.context import Front, Terms
 from nano_manifest import Listener as ListenerSpec
 
-__all__ = ["Cluster", "World"]
+__all__ = ["Cluster", "Security", "World"]
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What a node thinks of those that it meets on its cluster port.
+
+    Attributes:
+        credentials: What it shows and believes; ``None``: the port is plain.
+        strangers: Where those who are refused are counted.
+    """
+
+    credentials: Credentials | None
+    strangers: Strangers
 
 
 class Cluster(Protocol):
@@ -77,6 +96,18 @@ class World:
         """Make the components called *names*; see :func:`load_components`."""
         return load_components(names, node, app_dir)
 
+    def security(
+        self, options: NodeOptions, cluster: str, metrics: Metrics
+    ) -> Security:
+        """Read what a node of *cluster*, ``namespace/name``, shows the others.
+
+        Raises:
+            UsageError: Its certificate cannot be used.
+        """
+        strangers = Strangers(metrics.refusals)
+        credentials = cluster_credentials(options, cluster, metrics, strangers)
+        return Security(credentials, strangers)
+
     def cluster(
         self,
         me: Member,
@@ -86,6 +117,7 @@ class World:
         on_change: Callable[[Change], None],
         serve: Callable[[Stream], Awaitable[object]],
         calls: MemberCalls,
+        security: Security,
     ) -> Cluster:
         """Make the place of *me* in the cluster.
 
@@ -97,13 +129,15 @@ class World:
             heartbeat=heartbeat,
             on_change=on_change,
             calls=calls,
-            extra=[LinkService(serve).attach],
+            credentials=security.credentials,
+            strangers=security.strangers,
+            extra=[LinkService(serve, security.strangers).attach],
         )
 
-    def dialler(self, source: str) -> Dial:
+    def dialler(self, source: str, security: Security) -> Dial:
         """Return what opens streams from the node at *source* to others."""
         del source  # the kernel knows
-        return DialledLink
+        return partial(DialledLink, credentials=security.credentials)
 
     def listener(
         self, item: ListenerSpec, front: Front, terms: Terms, options: NodeOptions

@@ -35,8 +35,8 @@ class LocalCluster:
     Args:
         manifest: What to start; as many gates and backends as it says.
         app_dir: Where the components' modules are.
-        tls_dir: What stands for the Secrets of listeners: a folder each, with tls.crt
-            and tls.key.
+        tls_dir: What stands for the Secrets with certificates: a folder each, with
+            tls.crt, tls.key and, for the cluster port, ca.crt.
 
     Attributes:
         master: The node of that role; the lists hold the others, in order.

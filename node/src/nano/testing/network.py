@@ -24,10 +24,12 @@ from nano.cluster.links import Dial
 from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberRemoved
 from nano.cluster.services import MemberCalls
+from nano.cluster.strangers import Strangers
 from nano.errors import ClusterError, ConnectionClosed
+from nano.metrics import Metrics
 from nano.node.gate import Entrance
 from nano.node.options import NodeOptions
-from nano.node.world import Cluster, World
+from nano.node.world import Cluster, Security, World
 from nano.runtime.component import Component
 from nano.runtime.info import NodeInfo
 from nano.testing.clock import ManualClock
@@ -310,6 +312,12 @@ class MemoryWorld(World):
             component.node = node
         return self.parts
 
+    def security(
+        self, options: NodeOptions, cluster: str, metrics: Metrics
+    ) -> Security:
+        """Need no certificates, whatever the manifest says."""
+        return Security(None, Strangers(metrics.refusals))
+
     def cluster(
         self,
         me: Member,
@@ -319,14 +327,17 @@ class MemoryWorld(World):
         on_change: Callable[[Change], None],
         serve: Callable[[Stream], Awaitable[object]],
         calls: MemberCalls,
+        security: Security,
     ) -> Cluster:
         """Make the node's place in the network."""
         del master, heartbeat  # the network knows who is there
-        del calls  # no Go node can be there
+        del security  # and has no strangers
+        del calls  # nor Go nodes
         return self._network.place(me, on_change, serve)
 
-    def dialler(self, source: str) -> Dial:
+    def dialler(self, source: str, security: Security) -> Dial:
         """Return what opens streams from the node at *source*."""
+        del security
         return lambda target: self._network.dial(source, target)
 
     def listener(

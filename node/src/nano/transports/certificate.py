@@ -1,9 +1,8 @@
 """A listener's certificate: read from files, and read again when they change.
 
 A new certificate is a new context, which only connections that are accepted from then
-on get; open ones keep theirs and notice nothing.  Files are looked at by their stamps,
-through symbolic links: Kubernetes replaces the files of a Secret by turning a link
-round.  What cannot be used is reported once, and the certificate in use stays.
+on get; open ones keep theirs and notice nothing.  What cannot be used is reported once,
+and the certificate in use stays.
 """
 
 from __future__ import annotations
@@ -12,20 +11,18 @@ import logging
 import ssl
 from collections import Counter
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from nano.errors import UsageError
+from nano.runtime.certificates import LOOK_AFTER, Watch, ask_nobody, why
 
 __all__ = ["LOOK_AFTER", "Certificate"]
 
 logger = logging.getLogger(__name__)
 
-LOOK_AFTER: Final = 5.0  # seconds; a kubelet takes up to a minute to bring a new one
 # For TLS 1.2, of which 1.3 has its own: forward secrecy and no CBC, as in Mozilla's
 # "intermediate" configuration.
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-
-Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 class Certificate:
@@ -50,30 +47,25 @@ class Certificate:
         self._name = name
         self._files = (cert, key)
         self._counts = Counter[str]() if counts is None else counts
-        self._looked: float | None = None
-        self._stamp = self._look()
+        self._watch = Watch(cert, key)
         try:
             self.context = _context(cert, key)
         except (OSError, ValueError) as error:
             message = (
                 f"listener {name} cannot use the certificate {cert} with the key "
-                f"{key}: {_why(error)}; give it PEM files that belong together"
+                f"{key}: {why(error)}; give it PEM files that belong together"
             )
             raise UsageError(message) from error
 
     def tick(self, now: float) -> None:
         """Look whether the files have changed, if it is time to."""
-        if self._looked is None or now - self._looked >= LOOK_AFTER:
-            if self._looked is not None:
-                self.refresh()
-            self._looked = now
+        if self._watch.due(now):
+            self.refresh()
 
     def refresh(self) -> None:
         """Take the files' new content, if there is one that can be used."""
-        stamp = self._look()
-        if stamp == self._stamp:
+        if not self._watch.changed():
             return
-        self._stamp = stamp
         try:
             self.context = _context(*self._files)
         except (OSError, ValueError) as error:
@@ -83,19 +75,11 @@ class Certificate:
                 "used: %s",
                 self._name,
                 self._files[0],
-                _why(error),
+                why(error),
             )
         else:
             self._counts["taken"] += 1
             logger.info("listener %s has a new certificate", self._name)
-
-    def _look(self) -> Stamp:
-        """Return what changes when a file does; empty if one is not there."""
-        try:
-            seen = [file.stat() for file in self._files]
-        except OSError:
-            return ()
-        return tuple((it.st_mtime_ns, it.st_ino, it.st_size) for it in seen)
 
 
 def _context(cert: Path, key: Path) -> ssl.SSLContext:
@@ -103,19 +87,5 @@ def _context(cert: Path, key: Path) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_ciphers(CIPHERS)
-    context.load_cert_chain(cert, key, password=_ask_nobody)
+    context.load_cert_chain(cert, key, password=ask_nobody)
     return context
-
-
-def _ask_nobody() -> str:
-    raise ValueError("the key is encrypted, and nobody is there to type its password")
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return "the key belongs to another certificate"
-        return f"it is no good PEM ({error.reason or error})"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error)

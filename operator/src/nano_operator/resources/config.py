@@ -45,11 +45,13 @@ def config_map(context: Context) -> Object:
 def consumed(cluster: NanoCluster, role: RoleFields) -> str:
     """Return a digest of what nodes of *role* read from the manifest.
 
-    Every role reads the settings; gates read their listeners and components, a
-    backend its components.  Images, environment and the rest of the pod are in the
-    pod's own template.
+    Every role reads the settings and clusterTls; gates read their listeners and
+    components, a backend its components.  Images, environment and the rest of the pod
+    are in the pod's own template.
     """
     reads: dict[str, object] = {"settings": cluster.spec.settings}
+    if cluster.spec.cluster_tls is not None:
+        reads["clusterTls"] = plain(cluster.spec.cluster_tls)
     if isinstance(role, Gates):
         # as written, so that a field to come changes nothing where it is not used;
         # nodePort is the Service's business: a gate never sees it

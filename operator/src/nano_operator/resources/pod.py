@@ -54,6 +54,9 @@ TLS_FOLDER: Final = "/etc/nano-tls"
 TLS_KEYS: Final = ("tls.crt", "tls.key")
 """Of every Secret of type kubernetes.io/tls."""
 
+CA_KEY: Final = "ca.crt"
+"""Of a Secret for the cluster port, in which cert-manager writes it, too."""
+
 STARTUP_SECONDS: Final = 60
 """How long a node may take until it is alive; user components are imported then."""
 
@@ -109,7 +112,7 @@ def pod_template(context: Context, pod: PodRole) -> Object:
         },
         "topologySpreadConstraints": _spread(context, pod),
         "containers": [_container(context, pod)],
-        "volumes": [*_volumes(context), *_tls_volume(pod.role), *extra.volumes],
+        "volumes": [*_volumes(context), *_tls_volume(context, pod), *extra.volumes],
     }
     return {
         "metadata": {
@@ -140,7 +143,7 @@ def _container(context: Context, pod: PodRole) -> Object:
             {"name": "manifest", "mountPath": CONFIG_FOLDER, "readOnly": True},
             {"name": "control", "mountPath": CONTROL_FOLDER, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},
-            *_tls_mount(role),
+            *_tls_mount(context, pod),
             *role.template.volume_mounts,
         ],
     }
@@ -163,7 +166,7 @@ def _own_env(context: Context, pod: PodRole) -> list[Object]:
         "NANO_CONTROL": f"$(POD_IP):{CONTROL_PORT}",
         "NANO_TOKEN_FILE": f"{CONTROL_FOLDER}/{TOKEN_KEY}",
     }
-    if _tls_secrets(pod.role):
+    if _tls_secrets(context, pod):
         values["NANO_TLS_DIR"] = TLS_FOLDER
     if pod.backend:
         values["NANO_BACKEND"] = pod.backend
@@ -237,36 +240,43 @@ def _volumes(context: Context) -> list[Object]:
     ]
 
 
-def _tls_secrets(role: RoleFields) -> list[str]:
-    """Return the Secrets with the certificates of a role's listeners, each once."""
-    listeners = role.listeners if isinstance(role, Gates) else []
-    names = (item.tls.secret_name for item in listeners if item.tls is not None)
-    return list(dict.fromkeys(filter(None, names)))
+def _tls_secrets(context: Context, pod: PodRole) -> dict[str, tuple[str, ...]]:
+    """Return the Secrets with certificates that a role needs, and their keys."""
+    role = pod.role
+    found: dict[str, tuple[str, ...]] = {}
+    for item in role.listeners if isinstance(role, Gates) else []:
+        if item.tls is not None and item.tls.secret_name:
+            found[item.tls.secret_name] = TLS_KEYS
+    between = context.cluster.spec.cluster_tls
+    if between is not None and between.secret_name:
+        own = between.master_secret_name if pod.name == MASTER else ""
+        found[own or between.secret_name] = (*TLS_KEYS, CA_KEY)
+    return found
 
 
-def _tls_mount(role: RoleFields) -> list[Object]:
-    if not _tls_secrets(role):
+def _tls_mount(context: Context, pod: PodRole) -> list[Object]:
+    if not _tls_secrets(context, pod):
         return []
     return [{"name": "tls", "mountPath": TLS_FOLDER, "readOnly": True}]
 
 
-def _tls_volume(role: RoleFields) -> list[Object]:
+def _tls_volume(context: Context, pod: PodRole) -> list[Object]:
     """Return one volume with a folder for each Secret.
 
     What is in a Secret is no part of the pod's template: a new certificate replaces no
     pod, the kubelet brings it into the volume and the node takes it up.
     """
-    secrets = _tls_secrets(role)
+    secrets = _tls_secrets(context, pod)
     if not secrets:
         return []
     sources = [
         {
             "secret": {
                 "name": name,
-                "items": [{"key": key, "path": f"{name}/{key}"} for key in TLS_KEYS],
+                "items": [{"key": key, "path": f"{name}/{key}"} for key in keys],
             }
         }
-        for name in secrets
+        for name, keys in secrets.items()
     ]
     return [{"name": "tls", "projected": {"sources": sources, "defaultMode": 0o440}}]
 

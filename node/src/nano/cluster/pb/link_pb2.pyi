@@ -291,7 +291,12 @@ class Batch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPES_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
+    last: _builtins.bool
+    """Nothing comes after this batch, which is empty: the sender goes on on the stream
+    that takes the place of this one, for a new certificate.
+    """
     number: _builtins.int
     """Which batch of this link it is, from 1; 0: the sender does not count.  One that
     has come before is skipped, and a gap ends the link.
@@ -302,11 +307,12 @@ class Batch(_message.Message):
         self,
         *,
         envelopes: _abc.Iterable[Global___Envelope] | None = ...,
+        last: _builtins.bool = ...,
         number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "number", b"number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "last", b"last", "number", b"number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
