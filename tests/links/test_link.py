@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from nano.cluster import link as module
-from nano.cluster.link import TRANSITIONS, Link, LinkInput, LinkState
+from nano.cluster.link import TRANSITIONS, VERSION, Link, LinkInput, LinkState
 from nano.cluster.pb import link_pb2 as pb
 from nano.errors import ClusterError
 from nano.metrics import Metrics
@@ -73,14 +73,14 @@ async def test_both_sides_learn_who_the_other_is() -> None:
 
 def other_version() -> pb.Hello:
     theirs = hello("10.0.0.2:1")
-    theirs.version = 2
+    theirs.version = VERSION + 1
     return theirs
 
 
 @pytest.mark.parametrize(
     ("theirs", "reason"),
     [
-        (other_version(), "link protocol 2 and 1 do not meet"),
+        (other_version(), f"link protocol {VERSION + 1} and {VERSION} do not meet"),
         (
             hello("10.0.0.2:1", cluster="default/other"),
             "this is cluster 'default/demo', not 'default/other'",

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from nano.client import Client, connect
+from nano.cluster.link import VERSION
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.pb import link_pb2_grpc as rpc
 from nano.errors import UsageError
@@ -174,7 +175,7 @@ async def test_a_stranger_has_no_link(cluster: LocalCluster, who: str) -> None:
             options=[("grpc.ssl_target_name_override", "node.demo.default")],
         )
     hello = pb.Hello(
-        version=1,
+        version=VERSION,
         cluster="default/demo",
         address=cluster.backends["talk"][0].address,
         incarnation=1,

@@ -33,7 +33,7 @@ __all__ = [
     "make_hello",
 ]
 
-VERSION: Final = 1  # of the link protocol
+VERSION: Final = 2  # of the link protocol; in 1 ids had no fixed length
 GREETING_TIME: Final = 5.0  # seconds for the peer's HELLO
 WRITE_TIME: Final = 5.0  # seconds for one batch; a link stuck for longer is broken
 PING_INTERVAL: Final = 1.0
