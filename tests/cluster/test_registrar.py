@@ -24,7 +24,7 @@ from nano.cluster.membership import (
     Undelivered,
     Unregistering,
 )
-from nano.cluster.registrar import Registrar
+from nano.cluster.registrar import FULL, Registrar
 
 M = Member(address="m:1", role="master", incarnation=1, heartbeat=1.0)
 A = Member(address="a:1", incarnation=2, heartbeat=1.0)
@@ -82,6 +82,21 @@ class TestAnswers:
         late = Unregistering(A.address, incarnation=99)
         assert made.feed(late, 0.0) == [Refused("address a:1 has not registered")]
         assert A.address in made.members
+
+    def test_a_list_that_is_full_takes_nobody_new(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("nano.cluster.registrar.MOST_MEMBERS", 2)
+        made = registrar(A, B)
+        for event in (
+            Registering(GO),
+            Heartbeat(GO),
+            Heartbeat(replace(A, address="x:1")),
+        ):
+            assert made.feed(event, 0.0) == [FULL]
+        assert FULL not in made.feed(Registering(replace(A, incarnation=9)), 0.0)
+        made.feed(Unregistering(B.address), 0.0)
+        assert FULL not in made.feed(Registering(GO), 0.0)
 
     def test_a_registration_is_answered_with_the_list(self) -> None:
         actions = registrar(A).feed(Registering(B), 0.0)

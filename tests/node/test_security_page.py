@@ -14,6 +14,7 @@ from nano.cluster.credentials import node_name, role_uri
 from nano.cluster.guard import HANDSHAKE_TIME, PATIENCE
 from nano.cluster.link import GREETING_TIME
 from nano.cluster.server import SERVER_OPTIONS
+from nano.cluster.registrar import MOST_MEMBERS
 from nano.cluster.services import LARGEST_MEMBER
 from nano.cluster.strangers import REMIND
 from nano.cluster.streams import LINK_LIMIT, MOVING_TIME
@@ -97,6 +98,7 @@ def test_the_figures_are_those_of_the_source() -> None:
         f"greet | {GREETING_TIME:g} seconds each",
         f"{LINK_LIMIT >> 20} MiB, as long",
         f"| {LARGEST_MEMBER >> 10} KiB |",
+        f"| {MOST_MEMBERS:,} members of a cluster |",
         f"looks at its files every {LOOK_AFTER:g} seconds",
         f"tries again every {MOVING_TIME:g} seconds",
         f"once in {REMIND:g} seconds",

@@ -149,6 +149,13 @@ class InternalTooFew(Component):
     def join(self) -> None: ...
 
 
+def test_a_component_may_do_its_work_by_timers_alone() -> None:
+    class Clockwork(Component):
+        async def started(self) -> None: ...
+
+    assert collect_handlers([Clockwork()]) == []
+
+
 @pytest.mark.parametrize(
     ("component", "text"),
     [

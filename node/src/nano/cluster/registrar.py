@@ -64,8 +64,13 @@ Those of the setting ``memberHeartbeatSeconds``; beyond them a mistake, or a str
 would be dropped between two ticks or never.
 """
 
+MOST_MEMBERS: Final = 10_000
+"""Members of one cluster; a list that a stranger can fill has an end."""
+
 ABSENT: Final = 64
 """Go members that fell silent and of which we still know what they were told."""
+
+FULL: Final = Refused(f"the cluster has {MOST_MEMBERS} members already")
 
 
 class _Entry:
@@ -182,6 +187,8 @@ class Registrar:
         if not address or address == self.me.address:
             return [Refused("invalid register request")]
         entry = self._entries.get(address)
+        if entry is None and len(self._entries) >= MOST_MEMBERS:
+            return [FULL]
         if entry and not entry.is_go and self._is_same_life(entry, member):
             entry.greet(now)
             return [*self._update(entry, member), self._hand_over(entry)]
@@ -229,6 +236,8 @@ class Registrar:
         actions: list[Action] = []
         entry = self._entries.get(address)
         if entry is None:
+            if len(self._entries) >= MOST_MEMBERS:
+                return [FULL]
             entry = self._returning(member, now)
             self._add(entry)
             actions.append(MemberAdded(entry.member))

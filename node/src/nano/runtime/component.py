@@ -49,6 +49,8 @@ HOOKS: Final = (
 
 HANDSHAKE: Final = "handshake"  # a hook that may be a coroutine function
 
+LIFE: Final = ("start", "started", "stopping", "stop")  # coroutine functions
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -190,7 +192,11 @@ def collect_handlers(components: Iterable[Component]) -> list[Handler]:
         handlers = list(_handlers_of(component, service))
         hooked = any(overrides(component, name) for name in HOOKS)
         hooked = hooked or overrides(component, HANDSHAKE, may_wait=True)
-        if not handlers and not hooked:
+        lives = any(
+            getattr(type(component), name) is not getattr(Component, name)
+            for name in LIFE
+        )
+        if not handlers and not hooked and not lives:
             message = f"{service} has no handler; mark methods with @handler"
             raise UsageError(message)
         for item in handlers:
