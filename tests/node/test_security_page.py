@@ -13,8 +13,8 @@ from nano.client import connect
 from nano.cluster.credentials import node_name, role_uri
 from nano.cluster.guard import HANDSHAKE_TIME, PATIENCE
 from nano.cluster.link import GREETING_TIME
-from nano.cluster.server import SERVER_OPTIONS
 from nano.cluster.registrar import MOST_MEMBERS
+from nano.cluster.server import SERVER_OPTIONS
 from nano.cluster.services import LARGEST_MEMBER
 from nano.cluster.strangers import REMIND
 from nano.cluster.streams import LINK_LIMIT, MOVING_TIME
