@@ -156,7 +156,7 @@ async def test_it_gives_up_after_so_many_attempts(node: MemoryNode) -> None:
     client.events.on("reconnecting", attempts.append)
     await lose(node, client)
     client.line.freeze()
-    waiting = asyncio.create_task(client.request("Desk.say", "hello"))
+    waiting = asyncio.create_task(client.request("Desk.say", "hello", timeout=60))
     assert await client.wait_closed() == "no greeting came in 1 s"
     assert client.close_code == 4009
     assert [it.attempt for it in attempts] == [1, 2, 3, 4]
