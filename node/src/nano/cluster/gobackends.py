@@ -121,10 +121,7 @@ class GoBackends:
         # Labels are bounded: the methods of a Go service are not known here.
         counts = self._metrics.route(f"{service}.*")
         counts.received(message.id)
-        peer = self._bound(session, service)
-        if peer is None:
-            serving = self._peers.serving(service)
-            peer = random.choice(serving) if serving else None
+        peer = self._choose(session, service)
         self._forward(session, service, message, counts, peer)
         return True
 
@@ -143,19 +140,24 @@ class GoBackends:
         """
         if not self._peers.has(service):
             return False
-        peer = self._bound(session, service)
+        peer = self._choose(session, service, others)
         if peer is None:
-            serving = self._peers.serving(service)
-            place = random.randrange(len(serving) + others) if serving else others
-            if place >= len(serving):
-                return False
-            peer = serving[place]
+            return False
         self._forward(session, service, message, counts, peer)
         return True
 
     def serving(self, service: str) -> list[str]:
         """Return the addresses of Go nodes that offer *service* now."""
         return [peer.address for peer in self._peers.serving(service)]
+
+    def _choose(self, session: Session, service: str, others: int = 0) -> GoPeer | None:
+        """Return who is bound, or any that serves; *others* have their share."""
+        peer = self._bound(session, service)
+        if peer is None:
+            serving = self._peers.serving(service)
+            place = random.randrange(len(serving) + others) if serving else 0
+            peer = serving[place] if place < len(serving) else None
+        return peer
 
     def _bound(self, session: Session, service: str) -> GoPeer | None:
         peer = self._peers.get(session.bindings.get(service, ""))
