@@ -192,11 +192,8 @@ def collect_handlers(components: Iterable[Component]) -> list[Handler]:
         handlers = list(_handlers_of(component, service))
         hooked = any(overrides(component, name) for name in HOOKS)
         hooked = hooked or overrides(component, HANDSHAKE, may_wait=True)
-        lives = any(
-            getattr(type(component), name) is not getattr(Component, name)
-            for name in LIFE
-        )
-        if not handlers and not hooked and not lives:
+        hooked = hooked or any(_defines(component, name) for name in LIFE)
+        if not handlers and not hooked:
             message = f"{service} has no handler; mark methods with @handler"
             raise UsageError(message)
         for item in handlers:
@@ -218,9 +215,9 @@ def overrides(component: Component, name: str, *, may_wait: bool = False) -> boo
     Raises:
         UsageError: It does, but as a handler or as a coroutine function.
     """
-    method = getattr(type(component), name)
-    if method is getattr(Component, name):
+    if not _defines(component, name):
         return False
+    method = getattr(type(component), name)
     where = f"{type(component).__name__}.{name}"
     if hasattr(method, MARK):
         raise UsageError(
@@ -229,6 +226,10 @@ def overrides(component: Component, name: str, *, may_wait: bool = False) -> boo
     if inspect.iscoroutinefunction(method) and not may_wait:
         raise UsageError(f"{where} is called and not awaited; make it a plain def")
     return True
+
+
+def _defines(component: Component, name: str) -> bool:
+    return getattr(type(component), name) is not getattr(Component, name)
 
 
 def _handlers_of(component: Component, service: str) -> Iterable[Handler]:
