@@ -31,8 +31,10 @@ from nano.cluster.links import Links
 from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.mirrors import Mirrors
+from nano.cluster.mover import Mover
 from nano.cluster.refusals import NoMessages
 from nano.cluster.routes import Forwarder
+from nano.cluster.takeovers import Takeovers
 from nano.cluster.users import UserLinks
 from nano.errors import UsageError
 from nano.metrics import Metrics
@@ -53,6 +55,7 @@ from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
 from nano.runtime.greeting import Greeter
 from nano.runtime.groups import Groups
+from nano.runtime.handovers import Handovers
 from nano.runtime.inbox import Inbox
 from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipelines
@@ -225,7 +228,14 @@ class Node:
         )
         Mirrors(self._dispatcher, self._sessions, self._links)
         GroupLinks(self._groups, self._sessions, self._links, self._metrics)
-        CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
+        takeovers = Takeovers(
+            Handovers(self._components, self._dispatcher),
+            self._dispatcher,
+            self._sessions,
+            self._links,
+        )
+        self._ticker.add(takeovers.tick)
+        calls = CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
         cluster = self._cluster
         UserLinks(self._users, self._links, lambda: cluster.members, self._metrics)
         if options.role is Role.GATE and settings.one_session_per_uid:
@@ -234,14 +244,17 @@ class Node:
             Bindings(self._sessions, self._links, self._metrics)
         else:
             others = self._go.backends.serving
-            Bindings(self._sessions, self._links, self._metrics, others)
+            bindings = Bindings(self._sessions, self._links, self._metrics, others)
             # Clients of Go gates are at home at backends, as far as ours can tell.
             timeout = settings.request_timeout_seconds
             forwarder = Forwarder(
                 self._dispatcher, self._sessions, self._links, timeout
             )
             forwarder.go = self._go.backends
+            mover = Mover(self._dispatcher, self._sessions, self._links, forwarder)
+            calls.mover = bindings.mover = mover
             self._ticker.add(forwarder.tick)
+            self._ticker.add(mover.tick)
             self._ticker.add(self._go.tick)
         self._ticker.add(self._links.tick)
 

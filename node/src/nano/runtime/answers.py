@@ -71,6 +71,14 @@ class Answers:
     def __contains__(self, deferred: object) -> bool:
         return deferred in self._open
 
+    def __len__(self) -> int:
+        """Return how many promises are open."""
+        return len(self._open)
+
+    def holders(self) -> set[int]:
+        """Return the ids of the sessions that have been promised an answer."""
+        return {deferred.session.id for deferred in self._open}
+
     def twice(self, session: Session, route: str, error: BaseException | None) -> None:
         """Note that *route* has tried to answer what it had answered before."""
         self.metrics.dropped["answer", "second"] += 1
