@@ -4,7 +4,8 @@
 run is a master, two gates and up to three backends in memory, with clients that send
 numbered requests and notifies and get numbered pushes, for half a minute of a manual
 clock: links are cut, frozen, delayed, lose batches or bring them twice, nodes freeze,
-stop, die and come back at their old addresses, and so does the master.  Then the
+stop, die and come back at their old addresses, and so does the master; sessions are
+moved from one backend to another all the time, with their last number.  Then the
 network is good again, grace passes, and this must hold:
 
 * each request had one answer, its own, or was told 503 or 504 (404 by a new gate);
@@ -104,6 +105,14 @@ class Ledger(Component):
         self.storm.expect(number not in self.storm.taken, f"{number} was taken twice")
         self.storm.taken[number] = session.id
         self.last[session.id] = number
+
+    async def handover(self, session: Session) -> bytes:
+        await asyncio.sleep(self.storm.random.uniform(0, 0.2))
+        return str(self.last.pop(session.id, -1)).encode()
+
+    async def takeover(self, session: Session, state: bytes) -> None:
+        await asyncio.sleep(self.storm.random.uniform(0, 0.2))
+        self.last[session.id] = int(state)
 
     def news(self, number: int) -> list[Any]:
         return [self.node.name, number]
@@ -299,6 +308,7 @@ class Storm:
             *[self._cut] * 3,
             *[self._freeze_line] * 3,
             *[self._freeze_node] * 2,
+            *[self._move] * 4,
             self._lose_batches,
             self._repeat_batches,
             self._disturb,
@@ -368,6 +378,18 @@ class Storm:
             line.freeze()
             line.cut()
             self._later(seconds, partial(Line.thaw, line))
+
+    def _move(self) -> None:
+        """Bind everybody of a gate anew, and some of them again while they move."""
+        gate = self.random.choice(self.cluster.gates)
+        moved = 0
+        for session in gate._sessions:
+            for _ in range(self.random.randrange(1, 3)):
+                members = session.router.members("Ledger")
+                if members:
+                    session.router.bind("Ledger", self.random.choice(members))
+                    moved += 1
+        self._note(f"move {moved} at {gate.address}")
 
     def _lose_batches(self) -> None:
         name, line = self._line()
