@@ -71,7 +71,7 @@ class Desk(Component):
         self.promises.append(session.defer())
 
     @handler(internal=True)
-    def ask(self, session: Session, payload: None) -> str:
+    def ask(self, session: Session | None, payload: None) -> str:
         return self.name
 
     async def handover(self, session: Session) -> bytes:

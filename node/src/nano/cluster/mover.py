@@ -116,6 +116,10 @@ class Mover:
         moves = self._moving.get(session.id)
         return moves.get(service) if moves else None
 
+    def parked(self) -> set[int]:
+        """Return the ids of the sessions whose messages wait."""
+        return {move.session.id for move in self._open.values() if move.parked}
+
     def park(self, route: RemoteRoute, session: Session, message: Message) -> bool:
         """Have *message* wait if *session* moves; false: it does not.
 

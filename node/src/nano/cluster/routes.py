@@ -177,6 +177,11 @@ class Forwarder:
         self.pending[key] = Pending(due, session, number, route, link)
         return key
 
+    def asking(self) -> set[int]:
+        """Return the ids of the sessions that wait for an answer, or for their move."""
+        asking = {entry.session.id for entry in self.pending.values()}
+        return asking | self.mover.parked() if self.mover is not None else asking
+
     def serving(self, service: str) -> dict[str, Link]:
         """Return those who serve *service* to clients, by address."""
         return {

@@ -76,8 +76,9 @@ class Answers:
         return len(self._open)
 
     def holders(self) -> set[int]:
-        """Return the ids of the sessions that have been promised an answer."""
-        return {deferred.session.id for deferred in self._open}
+        """Return the ids of the sessions that wait for an answer that was promised."""
+        sessions = (deferred.session for deferred in self._open)
+        return {session.id for session in sessions if not session.closed}
 
     def twice(self, session: Session, route: str, error: BaseException | None) -> None:
         """Note that *route* has tried to answer what it had answered before."""
