@@ -70,6 +70,7 @@ def manifest() -> NanoCluster:
                 member_heartbeat_seconds=HEARTBEAT,
                 request_timeout_seconds=3,
                 peer_grace_seconds=GRACE,
+                drain_seconds=4,
             ),
             gates=Gates(
                 replicas=2,
@@ -244,6 +245,7 @@ class Storm:
         self.cluster: MemoryCluster
         self.network: MasteredNetwork
         self.clock: ManualClock
+        self._leaving: list[asyncio.Task[None]] = []
         self._wounds: dict[Callable[[], object], asyncio.TimerHandle] = {}
 
     def expect(self, holds: bool, trouble: str) -> None:
@@ -280,6 +282,7 @@ class Storm:
             await asyncio.sleep(self.random.uniform(0, 1))
             await self._go_wrong()
         self._calm_down()
+        await asyncio.gather(*self._leaving)
         await asyncio.sleep(CALM)
         self._check_data()
         for task in tasks[::2]:  # some stay, and say no more
@@ -315,6 +318,7 @@ class Storm:
             self._partition,
             self._kill_backend,
             self._stop_backend,
+            *[self._drain_backend] * 2,
             self._start_backend,
             self._start_backend,
             self._replace_gate,
@@ -437,6 +441,20 @@ class Storm:
             node = self.random.choice(self.backends)
             self._note(f"stop {node.address}")
             await node.stop()
+
+    def _drain_backend(self) -> None:
+        """One leaves well, or as well as the weather lets it."""
+        if len(self.backends) > 1:
+            node = self.random.choice(self.backends)
+            self._note(f"drain {node.address}")
+            leaving = asyncio.create_task(self._leave(node))
+            self._leaving.append(leaving)
+
+    async def _leave(self, node: Node) -> None:
+        node.drain()
+        await node.drained()
+        self._note(f"stop {node.address}, drained")
+        await node.stop()
 
     async def _start_backend(self) -> None:
         if len(self.backends) < MOST_BACKENDS:
