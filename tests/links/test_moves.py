@@ -390,6 +390,21 @@ async def test_an_old_member_that_does_not_finish_is_not_waited_for(
     await until(lambda: office.gate.metrics.dropped["move", "late"] == 1)
 
 
+async def test_who_is_not_waited_for_holds_the_client_no_longer(
+    office: Office,
+) -> None:
+    for _ in range(MOST_PARKED):
+        office.client.send("Desk.slowly", 1)
+    await until(lambda: office.client.paused)  # its queue is full
+    office.move()
+    office.gate.mover.tick(office.network.clock.now + LONGEST)
+    assert not office.client.paused
+    assert await office.ask("Desk.count", 1) == [office.new, 1]
+    office.desks[office.old].free.set()
+    old = office.backends[office.old]
+    await until(lambda: not old.dispatcher.tasks)
+
+
 async def test_the_death_of_the_old_member_loses_nothing_that_waits(
     office: Office,
 ) -> None:
@@ -439,6 +454,7 @@ async def test_a_client_that_leaves_on_the_way_is_moved_nowhere(
     office.gate.sessions.close(office.session, "client-closed")
     assert office.moves("client-gone") == 1
     assert office.gate.metrics.dropped["move", "client-gone"] == 1
+    assert office.gate.metrics.route("Desk.note").notifies == 1
     office.desks[office.old].handing.set()
     await until(lambda: office.desks[office.old].ends == ["client-closed"])
     await until(lambda: office.gate.metrics.dropped["move", "late"] == 1)
@@ -462,6 +478,9 @@ async def test_a_client_that_sends_much_is_not_read_and_then_refused(
     assert not office.client.paused
     answers = [office.client.answers[it][0].value for it in numbers[:MOST_PARKED]]
     assert answers == [[office.new, 8 + it] for it in range(MOST_PARKED)]
+    # The first has gone before the move, two were refused; each is counted once.
+    counts = office.gate.metrics.route("Desk.count")
+    assert counts.requests == 1 + len(numbers)
 
 
 async def test_an_old_version_is_left_without_being_asked(office: Office) -> None:

@@ -185,6 +185,15 @@ async def test_a_node_that_stops_ends_its_drain() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def test_who_has_no_time_for_it_does_not_drain() -> None:
+    async with cluster(backends=1, drain_seconds=0) as made:
+        (backend,) = made.backends["till"]
+        problem = backend.drain()
+        assert problem is not None
+        assert problem.startswith("drainSeconds is 0")
+        assert backend.not_ready() is None
+
+
 async def test_who_is_not_ready_does_not_drain() -> None:
     async with cluster(backends=1) as made:
         (backend,) = made.backends["till"]

@@ -54,6 +54,13 @@ class RouteCounts:
         else:
             self.notifies += 1
 
+    def deferred(self, number: int) -> None:
+        """Take a message back that waits: it is counted when it goes on."""
+        if number:
+            self.requests -= 1
+        else:
+            self.notifies -= 1
+
 
 class ListenerCounts:
     """What one listener has seen."""

@@ -133,7 +133,9 @@ class Mover:
             text = "too many messages wait while the session moves; send slower"
             error = RequestError(UNAVAILABLE, text)
             answer_error(self._dispatcher, session, message, error)
-        elif len(move.parked) == HOLD_AT:
+            return True
+        route.counts.deferred(message.id)
+        if len(move.parked) == HOLD_AT:
             session.hold(MOVING)
         return True
 
@@ -163,8 +165,11 @@ class Mover:
         self._metrics.moves[event.value] += 1
         if move.step(event) is MoveState.OVER:
             self._metrics.dropped["move", "client-gone"] += len(move.parked)
+            for route, message in move.parked:
+                route.counts.received(message.id)
             return
         if move.state is MoveState.FRESH:
+            session.release(move.source.address)  # it may be busy for a while yet
             text = "%r moves from %s without what %s kept for it there: %s"
             address = move.source.address
             logger.warning(text, session, address, service, event.value)
@@ -322,7 +327,7 @@ class Mover:
         self._advance()
 
     def _gauges(self) -> list[Gauge]:
-        moving = "Sessions that are moving to another member now, by service."
+        moving = "Sessions on their way to another member, each for one service."
         leaving = "Members that drain, and from which this gate moves its sessions."
         return [
             ("nano_sessions_moving", moving, {}, len(self._open)),

@@ -360,6 +360,8 @@ class Node:
         if self._draining is None:
             if self._options.role is Role.MASTER:
                 return "a master has nothing to hand on; stop it"
+            if not self._settings.drain_seconds:
+                return "drainSeconds is 0, so this node does not drain; stop it"
             if self._report.reason is not None:
                 return f"the node is not ready ({self._report.reason}); stop it instead"
             self._report.reason = "draining"
