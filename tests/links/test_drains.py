@@ -12,6 +12,7 @@ from nano.cluster.drains import Drains
 from nano.cluster.link import Link
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import pick
+from nano.errors import UsageError
 from tests.runtime.clients import Client
 
 from .nodes import GATE, ONE, TWO, Gate, Node
@@ -111,6 +112,27 @@ async def test_nobody_new_is_bound_to_who_drains(house: House) -> None:
         assert await house.gate.info.call("Desk.ask", None, session=client.session)
     calls = {await house.gate.info.call("Desk.ask", None) for _ in range(20)}
     assert calls == {TWO}
+
+
+async def test_nobody_can_be_bound_to_who_drains(house: House) -> None:
+    (client,) = await house.seat(TWO, 1)
+    house.drains[ONE].begin()
+    await house.drained(ONE)
+    router = client.session.router
+    assert router.members("Desk") == [TWO]
+    with pytest.raises(UsageError, match=f"serves 'Desk' now; {TWO} do$"):
+        router.bind("Desk", ONE)
+
+
+async def test_a_target_that_begins_to_drain_is_left_out(house: House) -> None:
+    (client,) = await house.seat(TWO, 1)
+    house.desks[TWO].handing.clear()
+    client.session.router.bind("Desk", ONE)
+    house.drains[ONE].begin()
+    await until(lambda: house.link_to(ONE).draining)
+    house.desks[TWO].handing.set()
+    assert (await client.request("Desk.count", 1)).value == [TWO, 6]
+    await house.drained(ONE)
 
 
 def test_who_drains_is_better_than_nobody() -> None:

@@ -61,8 +61,11 @@ class Bindings:
         links.act(pb.BIND, self._on_bind)
 
     def members(self, session: Session, service: str) -> list[str]:
-        """Return the addresses of members that *session* can be bound to."""
-        hellos = [link.peer for link in self._links.open]
+        """Return the addresses of members that *session* can be bound to.
+
+        Who drains is none of them.
+        """
+        hellos = [link.peer for link in self._links.open if not link.draining]
         if isinstance(session.home, MirrorHome):
             hellos.append(self._links.hello)
         ours = [hello.address for hello in hellos if _serves(hello, service)]

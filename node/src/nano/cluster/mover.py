@@ -191,7 +191,7 @@ class Mover:
         """Return who serves the session from now on, if anybody can."""
         serving = self._forwarder.serving(move.service)
         wanted = serving.get(move.target)
-        if wanted is not None:
+        if wanted is not None and not wanted.draining:
             return wanted
         others = self._others(move.service, move.source.address)
         return choose(move.session, move.service, others or serving)

@@ -125,7 +125,8 @@ class Component:
         """A session of this node has ended; ``session.closed`` says why.
 
         Its uid, data and ``local`` can be read, and it has left its groups.  On a
-        backend this is the end of the client, or of the link to its gate.
+        backend this is the end of the client, or of the link to its gate; or, with the
+        reason ``moved``, of its stay here: another member serves it.
 
         What these two raise is logged and changes nothing.
         """
