@@ -298,6 +298,40 @@ async def test_calls_for_the_session_reach_who_has_the_state(office: Office) -> 
     assert await call == office.new
 
 
+class Bar(Desk):
+    """Another service of the same nodes."""
+
+
+async def test_a_mirror_stays_while_another_service_needs_it() -> None:
+    network = Network()
+    gate = Gate(network, GATE)
+    bars = {address: Bar(address) for address in (ONE, TWO)}
+    nodes = {
+        address: Node(network, address, Desk(address), bars[address])
+        for address in (ONE, TWO)
+    }
+    for address, node in nodes.items():
+        node.sessions.on_closed(bars[address].session_closed)
+    network.introduce()
+    await until(lambda: len(gate.links.open) == 2)
+    await until(lambda: all(node.links.get(GATE) for node in nodes.values()))
+    client = gate.client()
+    router = client.session.router
+    for service in ("Desk", "Bar"):
+        router.bind(service, ONE)
+        assert (await client.request(f"{service}.count", 3)).value == [ONE, 3]
+    router.bind("Desk", TWO)
+    assert (await client.request("Desk.count", 1)).value == [TWO, 4]
+    assert (await client.request("Bar.count", 1)).value == [ONE, 4]
+    assert not bars[ONE].ends
+    router.bind("Bar", TWO)
+    assert (await client.request("Bar.count", 1)).value == [TWO, 5]
+    await until(lambda: bars[ONE].ends == ["moved"])
+    for both in (gate, *nodes.values()):
+        await both.dispatcher.stop()
+    await network.stop()
+
+
 # ---------------------------------------------------------------- what can go wrong
 
 
@@ -370,7 +404,7 @@ async def test_a_hook_that_takes_too_long_is_given_up(
 
 
 async def test_an_old_member_that_does_not_finish_is_not_waited_for(
-    office: Office,
+    office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting = office.client.send("Desk.slowly", 1)
     office.move()
@@ -388,6 +422,7 @@ async def test_an_old_member_that_does_not_finish_is_not_waited_for(
     await until(lambda: waiting in office.client.answers)
     assert office.client.answers[waiting][0].value == office.old
     await until(lambda: office.gate.metrics.dropped["move", "late"] == 1)
+    assert f"1 bytes that {office.old} handed over came too late" in caplog.text
 
 
 async def test_who_is_not_waited_for_holds_the_client_no_longer(

@@ -191,7 +191,7 @@ async def guests(url: str) -> AsyncIterator[list[Guest]]:
                 await guest.client.close()
 
 
-async def test_a_backend_leaves_and_no_client_notices(tmp_path: Path) -> None:
+async def test_all_backends_are_replaced_and_no_client_notices(tmp_path: Path) -> None:
     async with town(tmp_path) as place:
         backends = [await place.start("backend") for _ in range(2)]
         await place.start("gate")
@@ -202,6 +202,9 @@ async def test_a_backend_leaves_and_no_client_notices(tmp_path: Path) -> None:
             place.nodes[backends[0]].send_signal(signal.SIGTERM)
             output = await place.ended(backends[0])
             assert "draining: moving" in output
+            newest = await place.start("backend")
+            place.nodes[backends[1]].send_signal(signal.SIGTERM)
+            await place.ended(backends[1])
             before = [len(guest.told) for guest in found]
             await until(
                 lambda: all(
@@ -213,7 +216,7 @@ async def test_a_backend_leaves_and_no_client_notices(tmp_path: Path) -> None:
         for guest in found:
             assert guest.failures == []
             assert (guest.connections, guest.broken) == (1, 0)
-            assert guest.told[-1][0] == backends[1]
+            assert guest.told[-1][0] == newest
             numbers = [number for _, number in guest.told]
             assert numbers == list(range(1, len(numbers) + 1))  # handed over, each once
 

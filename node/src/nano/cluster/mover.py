@@ -318,6 +318,9 @@ class Mover:
         move = self._open.get(envelope.id)
         if move is None or move.source is not link:
             self._metrics.dropped["move", "late"] += 1
+            if envelope.payload:
+                text = "%d bytes that %s handed over came too late; they are lost"
+                logger.warning(text, len(envelope.payload), link.address)
             return
         if envelope.flags & pb.FAILED:
             event = MoveEvent.FAILED
