@@ -71,6 +71,10 @@ class Desk(Component):
         self.promises.append(session.defer())
 
     @handler(internal=True)
+    def hear(self, session: Session, number: int) -> None:
+        self.seen.append(number)
+
+    @handler(internal=True)
     def ask(self, session: Session | None, payload: None) -> str:
         return self.name
 
@@ -330,6 +334,41 @@ async def test_a_mirror_stays_while_another_service_needs_it() -> None:
     for both in (gate, *nodes.values()):
         await both.dispatcher.stop()
     await network.stop()
+
+
+async def test_what_nodes_tell_the_session_waits_in_its_place(office: Office) -> None:
+    old = office.desks[office.old]
+    old.handing.clear()
+    office.move()
+    office.client.notify("Desk.note", 1)
+    office.gate.info.notify("Desk.hear", 2, session=office.session)
+    office.client.notify("Desk.note", 3)
+    await asyncio.sleep(0)
+    old.handing.set()
+    new = office.desks[office.new]
+    await until(lambda: len(new.seen) == 3)
+    assert (new.seen, old.seen) == ([1, 2, 3], [])
+
+
+async def test_of_what_nodes_tell_no_more_waits_than_may(office: Office) -> None:
+    old = office.desks[office.old]
+    old.handing.clear()
+    office.move()
+    for number in range(MOST_PARKED + 2):
+        office.gate.info.notify("Desk.hear", number, session=office.session)
+    assert office.gate.metrics.dropped["notify", "503"] == 2
+    old.handing.set()
+    await until(lambda: len(office.desks[office.new].seen) == MOST_PARKED)
+
+
+async def test_what_nodes_tell_is_lost_with_all_members(office: Office) -> None:
+    office.desks[office.old].handing.clear()
+    office.move()
+    office.gate.info.notify("Desk.hear", 1, session=office.session)
+    await office.lose(office.new)
+    await office.lose(office.old)
+    await until(lambda: office.gate.metrics.dropped["notify", "503"] == 1)
+    office.desks[office.old].handing.set()
 
 
 # ---------------------------------------------------------------- what can go wrong

@@ -19,10 +19,12 @@ from nano.cluster.mover import Mover
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import choose, introduce, pick
 from nano.errors import NOT_FOUND, UNAVAILABLE, RequestError
+from nano.metrics import RouteCounts
+from nano.protocol.messages import NOTIFY, Message
 from nano.runtime.callee import Done, Outcome, ended, overloaded, unknown, unserved
 from nano.runtime.calls import MOST_AT_ONE, Calls
 from nano.runtime.dispatch import Dispatcher
-from nano.runtime.session import Session
+from nano.runtime.session import FromNode, Session
 from nano.runtime.sessions import Sessions
 from nano.runtime.target import Target
 
@@ -159,15 +161,22 @@ class CallLinks:
         number: int,
         payload: bytes,
         member: str = "",
-    ) -> Link:
+    ) -> Link | None:
         """Send a call to a member that serves *route*.
 
         Returns:
-            The link that it went by.
+            The link that it went by; ``None``: it is a notify, and waits for the end of
+            a move.
 
         Raises:
             RequestError: Nobody serves it, or whoever does is overloaded.
         """
+        if session is not None and not (number or member) and self.mover is not None:
+            move = self.mover.find(session, route.rpartition(".")[0])
+            if move is not None:
+                message = FromNode(NOTIFY, 0, route, payload)
+                self.mover.wait(move, _Told(self, self._calls), message)
+                return None
         link = self._straight(route, member) if member else self._way(route, session)
         home = session.home if session is not None else None
         if (
@@ -325,6 +334,25 @@ class CallLinks:
         if envelope.flags & _FAILED:
             outcome = self._dispatcher.serializer.decode_error(envelope.payload)
         self._calls.settle(envelope.id, link, outcome)
+
+
+class _Told:
+    """Sends a notify for a session on its way, when it has waited for a move."""
+
+    __slots__ = ("_calls", "_links")
+
+    counts: Final = RouteCounts()  # those of clients are counted elsewhere
+
+    def __init__(self, links: CallLinks, calls: Calls) -> None:
+        self._links = links
+        self._calls = calls
+
+    def deliver(self, session: Session, message: Message) -> None:
+        """Send it to whoever serves the session now."""
+        try:
+            self._links.send(message.route, session, 0, message.payload)
+        except RequestError as error:
+            self._calls.lose(message.route, error)
 
 
 def _is(peer: pb.Hello, kind: str) -> bool:

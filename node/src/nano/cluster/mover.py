@@ -19,7 +19,14 @@ from typing import Final
 
 from nano.cluster.link import Link
 from nano.cluster.links import Links
-from nano.cluster.moves import HOLD_AT, LONGEST, Move, MoveEvent, MoveState
+from nano.cluster.moves import (
+    HOLD_AT,
+    LONGEST,
+    Move,
+    MoveEvent,
+    MoveState,
+    Waiting,
+)
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import Forwarder, RemoteRoute, choose, introduce
 from nano.errors import UNAVAILABLE, RequestError
@@ -128,16 +135,26 @@ class Mover:
         move = self.find(session, route.service)
         if move is None:
             return False
+        try:
+            self.wait(move, route, message)
+        except RequestError as error:
+            answer_error(self._dispatcher, session, message, error)
+        else:
+            route.counts.deferred(message.id)
+        return True
+
+    def wait(self, move: Move, route: Waiting, message: Message) -> None:
+        """Have *message* wait for the end of *move*, and then be delivered to *route*.
+
+        Raises:
+            RequestError: Too many wait already.
+        """
         if not move.park(route, message):
             self._metrics.dropped["move", "too-many"] += 1
             text = "too many messages wait while the session moves; send slower"
-            error = RequestError(UNAVAILABLE, text)
-            answer_error(self._dispatcher, session, message, error)
-            return True
-        route.counts.deferred(message.id)
+            raise RequestError(UNAVAILABLE, text)
         if len(move.parked) == HOLD_AT:
-            session.hold(MOVING)
-        return True
+            move.session.hold(MOVING)
 
     # --------------------------------------------------------------------- moves
 
