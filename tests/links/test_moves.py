@@ -22,7 +22,7 @@ from nano.cluster.moves import (
 )
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import RemoteRoute
-from nano.errors import ClusterError, UsageError
+from nano.errors import ClusterError, RequestError, UsageError
 from nano.protocol.messages import NOTIFY, Message
 from nano.runtime.component import collect_handlers
 from nano.runtime.handovers import LARGEST_STATE
@@ -334,6 +334,28 @@ async def test_a_mirror_stays_while_another_service_needs_it() -> None:
     for both in (gate, *nodes.values()):
         await both.dispatcher.stop()
     await network.stop()
+
+
+async def test_a_call_that_crosses_the_handover_is_told_to_try_again(
+    office: Office,
+) -> None:
+    """It would find nothing of what it asks for, and might begin it anew."""
+    link = office.gate.links.get(office.old)
+    assert link is not None
+    quiet = office.gate.links._acts[pb.QUIET]
+    kept: list[pb.Envelope] = []
+    office.gate.links.act(pb.QUIET, lambda _, envelope: kept.append(envelope))
+    office.move()
+    await until(lambda: kept)
+    call = office.gate.info.call("Desk.ask", None, session=office.session)
+    with pytest.raises(RequestError, match="moves to another node") as caught:
+        await call
+    assert caught.value.status == 503
+    office.session.router.bind("Desk", office.old)  # it comes back, and is at home
+    quiet(link, kept[0])
+    assert await office.ask("Desk.count", 1) == [office.old, 8]
+    call = office.gate.info.call("Desk.ask", None, session=office.session)
+    assert await call == office.old
 
 
 async def test_what_nodes_tell_the_session_waits_in_its_place(office: Office) -> None:

@@ -18,6 +18,7 @@ from nano.cluster.mirrors import MirrorHome
 from nano.cluster.mover import Mover
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import choose, introduce, pick
+from nano.cluster.takeovers import Takeovers
 from nano.errors import NOT_FOUND, UNAVAILABLE, RequestError
 from nano.metrics import RouteCounts
 from nano.protocol.messages import NOTIFY, Message
@@ -52,6 +53,7 @@ class CallLinks:
 
     Attributes:
         mover: Which of the sessions at home here are moving, if any can.
+        takeovers: Which of the others have left, if any can.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class CallLinks:
         self._sessions = sessions
         self._links = links
         self.mover: Mover | None = None
+        self.takeovers: Takeovers | None = None
         # By route, then address; a route stays, without members: it is known.
         self._serving: dict[str, dict[str, Link]] = {}
         self._away: dict[str, pb.Hello] = {}  # members whose link has ended
@@ -284,6 +287,8 @@ class CallLinks:
         here = self._calls.serves(route) or session is None or self.is_for_home(session)
         if envelope.session and session is None:
             self._refuse(link, envelope, ended())
+        elif envelope.id and session is not None and self._has_left(session, route):
+            self._refuse(link, envelope, _on_its_way())
         elif envelope.id:
             done = self._answering(link, envelope.id)
             if here:
@@ -297,6 +302,10 @@ class CallLinks:
                 self.send(route, session, 0, payload)
             except RequestError as error:
                 self._calls.lose(route, error)
+
+    def _has_left(self, session: Session, route: str) -> bool:
+        service = route.rpartition(".")[0]
+        return self.takeovers is not None and self.takeovers.has_left(session, service)
 
     def _on_call_to(self, link: Link, envelope: pb.Envelope) -> None:
         session = self._sessions.get(envelope.session)
@@ -368,6 +377,12 @@ def _unmeant() -> RequestError:
 def _absent() -> RequestError:
     """Return the error for a member with which there is no link."""
     text = "the node that was asked is not there, or out of reach; try again"
+    return RequestError(UNAVAILABLE, text)
+
+
+def _on_its_way() -> RequestError:
+    """Return the error for a call that has crossed what it was to find here."""
+    text = "the session moves to another node at this moment; try again"
     return RequestError(UNAVAILABLE, text)
 
 

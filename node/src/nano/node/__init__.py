@@ -253,6 +253,7 @@ class Node:
         )
         self._ticker.add(takeovers.tick)
         calls = CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
+        calls.takeovers = takeovers
         cluster = self._cluster
         UserLinks(self._users, self._links, lambda: cluster.members, self._metrics)
         if options.role is Role.GATE and settings.one_session_per_uid:
