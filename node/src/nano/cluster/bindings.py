@@ -18,6 +18,7 @@ from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import UNKNOWN_VERSION
 from nano.errors import UsageError
 from nano.metrics import Metrics
+from nano.runtime.policies import Policies
 from nano.runtime.session import Session
 from nano.runtime.sessions import Sessions
 
@@ -38,6 +39,7 @@ class Bindings:
         links: The way to other nodes.
         metrics: Where what is refused is counted.
         others: Returns the addresses of the Go nodes that offer a service.
+        policies: How members are chosen; at random unless given.
     """
 
     def __init__(
@@ -46,13 +48,21 @@ class Bindings:
         links: Links,
         metrics: Metrics,
         others: Callable[[str], list[str]] = lambda service: [],
+        policies: Policies | None = None,
     ) -> None:
         self._sessions = sessions
         self._links = links
         self._metrics = metrics
         self._others = others
+        self.policies = policies or Policies(metrics)
         sessions.routing = self
+        sessions.on_opened(self._session_opened)
+        sessions.on_closed(self.policies.tally.leave)
         links.act(pb.BIND, self._on_bind)
+
+    def _session_opened(self, session: Session) -> None:
+        if not isinstance(session.home, MirrorHome):
+            self.policies.tally.enter(session)
 
     def members(self, session: Session, service: str) -> list[str]:
         """Return the addresses of members that *session* can be bound to."""

@@ -70,6 +70,7 @@ def make_hello(
         incarnation=me.incarnation,
         role=me.role,
         backend=me.kind,
+        app_version=me.app_version,
         handlers=[
             *(pb.Handler(route=route) for route in routes),
             *(pb.Handler(route=route, internal=True) for route in internal),
@@ -124,6 +125,7 @@ class Link:
         round_trip: Seconds that the last ping took; 0 before the first.
         silent: Seconds without a word of the peer, as of the last tick.
         suspect: It has been silent for so long that nobody new should go there.
+        draining: The peer is leaving, and nobody new should go there either.
         reason: Why the link ended.
         left: The peer has said that it stops and will not come back.
     """
@@ -143,6 +145,7 @@ class Link:
         self.round_trip = 0.0
         self.silent = 0.0
         self.suspect = False
+        self.draining = False
         self.reason = ""
         self.left = False
         self._stream = stream
@@ -162,6 +165,16 @@ class Link:
         self._ticked = time()
         self._pinged = time()
         self._ping = 0
+
+    @property
+    def kind(self) -> str:
+        """Which entry of ``spec.backends`` the peer is, or its role."""
+        return self.peer.backend or self.peer.role
+
+    @property
+    def version(self) -> str:
+        """Which version of the application the peer runs; empty: it does not say."""
+        return self.peer.app_version
 
     def step(self, happened: LinkInput) -> None:
         """Take one step in the life of the link.

@@ -12,12 +12,13 @@ nothing, and no answer reaches the wrong request, whatever ids a client uses.
 from __future__ import annotations
 
 import logging
-import random
 from typing import Final
 
 import msgspec
 
+from nano.cluster.choosing import dissolve, place
 from nano.cluster.gobackends import GoBackends
+from nano.cluster.gopeers import GoPeer
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.outbox import delivery_of
@@ -30,7 +31,7 @@ from nano.runtime.dispatch import Dispatcher, answer_error
 from nano.runtime.session import LARGEST_DATA, Session
 from nano.runtime.sessions import Sessions
 
-__all__ = ["Forwarder", "RemoteRoute", "choose", "introduce", "pick"]
+__all__ = ["Forwarder", "RemoteRoute", "choose", "introduce"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +74,15 @@ class RemoteRoute:
         link = self.links.get(session.bindings.get(self.service, ""))
         forwarder = self._forwarder
         if link is None:
-            go, others = forwarder.go, len(self.links)
-            if go and go.share(session, self.service, message, self.counts, others):
+            try:
+                chosen = forwarder.place(self, session)
+            except RequestError as error:
+                forwarder.answer(session, message, error)
                 return
-            link = choose(session, self.service, self.links)
+            if isinstance(chosen, GoPeer):
+                forwarder.hand_to(chosen, self, session, message)
+                return
+            link = chosen
         if link is None or link.outbox.full or len(forwarder.pending) >= MOST_PENDING:
             forwarder.refuse(self, session, message, link)
             return
@@ -90,20 +96,11 @@ class RemoteRoute:
 
 
 def choose(session: Session, service: str, links: dict[str, Link]) -> Link | None:
-    """Bind *session* to any of those that serve *service*; none if there are none."""
-    link = pick(links)
-    if link is not None:
-        session.bindings[service] = link.address
-    return link
-
-
-def pick(links: dict[str, Link]) -> Link | None:
-    """Return any of those that are heard, else any; none if there are none."""
-    if not links:
-        return None
-    return random.choice(
-        [link for link in links.values() if not link.suspect] or list(links.values())
-    )
+    """Bind *session* to one of those that serve *service*; none if nobody can be."""
+    try:
+        return place(session, service, links.values())
+    except RequestError:
+        return None  # of a function, which was logged and counted
 
 
 def introduce(session: Session, link: Link) -> None:
@@ -168,6 +165,32 @@ class Forwarder:
         self.pending[key] = Pending(due, session, number, route, link)
         return key
 
+    def place(self, route: RemoteRoute, session: Session) -> Link | GoPeer | None:
+        """Bind *session* to a node, ours or Go, that serves *route*; return it.
+
+        Raises:
+            RequestError: A function of the application chooses nobody, or has failed.
+        """
+        service, ours, go = route.service, route.links.values(), self.go
+        if go is None:
+            return place(session, service, ours)
+        bound = go.bound(session, service)
+        if bound is not None:
+            return bound
+        members: list[Link | GoPeer] = [*ours, *go.peers(service)]
+        return place(session, service, members)
+
+    def hand_to(
+        self, peer: GoPeer, route: RemoteRoute, session: Session, message: Message
+    ) -> None:
+        """Forward a message to a Go node."""
+        if self.go is not None:
+            self.go.forward(session, route.service, message, route.counts, peer)
+
+    def answer(self, session: Session, message: Message, error: RequestError) -> None:
+        """Answer what nobody is to have."""
+        answer_error(self._dispatcher, session, message, error)
+
     def refuse(
         self, route: RemoteRoute, session: Session, message: Message, link: Link | None
     ) -> None:
@@ -221,9 +244,7 @@ class Forwarder:
         address = life.address
         for session in self._sessions:
             session.mirrors.pop(address, None)
-            for service, member in list(session.bindings.items()):
-                if member == address:
-                    del session.bindings[service]
+        dissolve(self._sessions, address)
 
     def tick(self, now: float) -> None:
         """Answer the requests whose time is over."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from nano.errors import INTERNAL, UNAVAILABLE, RequestError, UsageError
 from nano.metrics import Metrics
 from nano.runtime.strategies import Candidate, Random, Strategy
+from nano.runtime.tally import Tally
 from nano.runtime.tasks import FAILURES
 
 if TYPE_CHECKING:
@@ -35,9 +36,13 @@ class Policies:
 
     Args:
         metrics: Where failures of functions are counted.
+
+    Attributes:
+        tally: How many sessions that are at home here are bound to whom.
     """
 
     def __init__(self, metrics: Metrics) -> None:
+        self.tally = Tally()
         self._metrics = metrics
         self._strategies: dict[str, Strategy] = {}
         self._functions: dict[str, RouteFunction] = {}
