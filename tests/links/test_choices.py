@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nano import Candidate, Component, RequestError, Session, handler
+from nano.cluster.bindings import Bindings
 from nano.cluster.gonodes import GoNodes
 from nano.cluster.members import Member, MemberState
 from nano.runtime.policies import Policies
@@ -114,13 +115,22 @@ async def test_by_load_bindings_of_handlers_count_and_those_of_the_dead_do_not(
 ) -> None:
     gate = story.gate
     policies(gate).add("Shop", LeastLoaded())
-    for _ in range(4):
-        gate.client().session.router.bind("Shop", TWO)
+    unserved = [gate.client().session for _ in range(4)]
+    for session in unserved:
+        session.router.bind("Shop", TWO)
     assert await spread(gate, 4) == {ONE: 4}
-    numbers = policies(gate).tally.numbers
-    assert numbers == {("Shop", ONE): 4, ("Shop", TWO): 4}
+    tally = policies(gate).tally
+    assert [tally.number("Shop", it) for it in (ONE, TWO)] == [4, 4]
+    unserved[0].router.bind("Shop", ONE)
+    unserved[1].router.unbind("Shop")
+    assert [tally.number("Shop", it) for it in (ONE, TWO)] == [5, 2]
     await story.lose(ONE)
-    assert numbers == {("Shop", TWO): 4}
+    assert [tally.number("Shop", it) for it in (ONE, TWO)] == [0, 2]
+    unserved[1].bindings["Shop"] = TWO  # by whoever says nothing
+    routing = gate.sessions.routing
+    assert isinstance(routing, Bindings)
+    routing.tick(story.network.clock.now)
+    assert [tally.number("Shop", it) for it in (ONE, TWO)] == [0, 3]
 
 
 async def test_by_hash_all_gates_choose_alike_and_a_binding_stays(

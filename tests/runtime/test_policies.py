@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 
 from nano import RequestError, Session
 from nano.errors import UsageError
-from nano.metrics import Metrics
 from nano.runtime.policies import Policies
 from nano.runtime.strategies import Candidate, RoundRobin
 
@@ -22,7 +22,7 @@ B = Candidate("b:1", "canary", "2")
 
 @pytest.fixture
 def policies() -> Policies:
-    return Policies(Metrics())
+    return Policies(Counter())
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def session() -> Session:
 
 
 def dropped(policies: Policies) -> dict[tuple[str, str], int]:
-    return dict(policies._metrics.dropped)
+    return dict(policies._dropped)
 
 
 def test_unless_something_is_said_it_is_at_random(policies: Policies) -> None:

@@ -54,15 +54,10 @@ class Bindings:
         self._links = links
         self._metrics = metrics
         self._others = others
-        self.policies = policies or Policies(metrics)
+        self.policies = policies or Policies(metrics.dropped)
         sessions.routing = self
-        sessions.on_opened(self._session_opened)
-        sessions.on_closed(self.policies.tally.leave)
+        sessions.on_closed(self._session_closed)
         links.act(pb.BIND, self._on_bind)
-
-    def _session_opened(self, session: Session) -> None:
-        if not isinstance(session.home, MirrorHome):
-            self.policies.tally.enter(session)
 
     def members(self, session: Session, service: str) -> list[str]:
         """Return the addresses of members that *session* can be bound to."""
@@ -104,8 +99,26 @@ class Bindings:
             message = f"no member {member!r} serves {service!r} now{those}"
             raise UsageError(message)
 
-    @staticmethod
-    def _apply(session: Session, service: str, member: str | None) -> None:
+    def tick(self, now: float) -> None:
+        """Count who is bound to whom, if somebody wants to know."""
+        if self.policies.tally.is_due(now):
+            self.policies.tally.recount(
+                session.bindings
+                for session in self._sessions
+                if not isinstance(session.home, MirrorHome)
+            )
+
+    def _session_closed(self, session: Session) -> None:
+        if not isinstance(session.home, MirrorHome):
+            for service, member in session.bindings.items():
+                self.policies.tally.less(service, member)
+
+    def _apply(self, session: Session, service: str, member: str | None) -> None:
+        before = session.bindings.get(service)
+        if before is not None:
+            self.policies.tally.less(service, before)
+        if member is not None:
+            self.policies.tally.more(service, member)
         _write(session, service, member)
         session.home.changed(session)  # mirrors are to know
 

@@ -81,13 +81,13 @@ def select(
     fit = fittest(members)
     if policies.are_random(service):
         return random.choice(fit)
-    bound = policies.tally.numbers
+    number = policies.tally.number
     candidates = [
         Candidate(
             it.address,
             it.kind,
             it.version,
-            load(it) if load is not None else bound[service, it.address],
+            load(it) if load is not None else number(service, it.address),
             it.suspect,
             it.draining,
         )
@@ -113,9 +113,14 @@ def place(
 
 def bind(session: Session, service: str, member: str) -> None:
     """Write down, at the session's home, that *member* serves it."""
-    if session.bindings.get(service) != member:
-        session.bindings[service] = member
-        _note(session)
+    before, tally = session.bindings.get(service), session.routing.policies.tally
+    if before == member:
+        return
+    if before is not None:
+        tally.less(service, before)
+    tally.more(service, member)
+    session.bindings[service] = member
+    _note(session)
 
 
 def dissolve(sessions: Iterable[Session], member: str) -> None:
@@ -124,6 +129,7 @@ def dissolve(sessions: Iterable[Session], member: str) -> None:
         bound = [it for it, who in session.bindings.items() if who == member]
         for service in bound:
             del session.bindings[service]
+            session.routing.policies.tally.less(service, member)
         if bound:
             _note(session)
 

@@ -155,7 +155,7 @@ class GoBackends:
         counts: RouteCounts,
         peer: GoPeer | None,
     ) -> None:
-        """Send *message* to *peer*, to which *session* is bound from now on."""
+        """Send *message* to *peer*; if it takes that, *session* is bound to it."""
         if peer is None:
             text = f"{service} is not served by any node now; try again"
             self._refuse(session, message, UNAVAILABLE, text, "no-member")
@@ -168,7 +168,8 @@ class GoBackends:
             text = f"{service} is overloaded; try again"
             self._refuse(session, message, UNAVAILABLE, text, "overloaded")
             return
-        bind(session, service, peer.address)
+        if session.bindings.get(service) != peer.address:
+            bind(session, service, peer.address)
         self._known.add(session.id)
         waiting = self._send(session, message, counts, peer)
         if waiting >= PAUSE_AT:

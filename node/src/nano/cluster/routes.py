@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from nano.cluster.choosing import dissolve, place
+from nano.cluster.choosing import bind, dissolve, place, select
 from nano.cluster.gobackends import GoBackends
 from nano.cluster.gopeers import GoPeer
 from nano.cluster.link import Link
@@ -166,7 +166,7 @@ class Forwarder:
         return key
 
     def place(self, route: RemoteRoute, session: Session) -> Link | GoPeer | None:
-        """Bind *session* to a node, ours or Go, that serves *route*; return it.
+        """Return a node, ours or Go, that serves *route*; bind *session* to ours.
 
         Raises:
             RequestError: A function of the application chooses nobody, or has failed.
@@ -178,7 +178,10 @@ class Forwarder:
         if bound is not None:
             return bound
         members: list[Link | GoPeer] = [*ours, *go.peers(service)]
-        return place(session, service, members)
+        chosen = select(session.routing.policies, session, service, members)
+        if isinstance(chosen, Link):
+            bind(session, service, chosen.address)
+        return chosen
 
     def hand_to(
         self, peer: GoPeer, route: RemoteRoute, session: Session, message: Message

@@ -240,7 +240,10 @@ class Node:
         else:
             others = self._go.backends.serving
             policies = self._policies
-            Bindings(self._sessions, self._links, self._metrics, others, policies)
+            bindings = Bindings(
+                self._sessions, self._links, self._metrics, others, policies
+            )
+            self._ticker.add(bindings.tick)
             # Clients of Go gates are at home at backends, as far as ours can tell.
             timeout = settings.request_timeout_seconds
             forwarder = Forwarder(

@@ -25,7 +25,7 @@ def make_policies(options: NodeOptions, metrics: Metrics) -> Policies:
     Raises:
         UsageError: A function cannot be loaded, or cannot be called as one.
     """
-    policies = Policies(metrics)
+    policies = Policies(metrics.dropped)
     for item in options.manifest.spec.routing:
         if item.strategy != FUNCTION:
             policies.add(item.service, _strategy(item))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from nano.errors import INTERNAL, UNAVAILABLE, RequestError, UsageError
-from nano.metrics import Metrics
 from nano.runtime.strategies import Candidate, Random, Strategy
 from nano.runtime.tally import Tally
 from nano.runtime.tasks import FAILURES
@@ -35,15 +35,15 @@ class Policies:
     """The ways to choose of one node, by service.
 
     Args:
-        metrics: Where failures of functions are counted.
+        dropped: Where failures of functions are counted, as (where, why).
 
     Attributes:
         tally: How many sessions that are at home here are bound to whom.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, dropped: Counter[tuple[str, str]]) -> None:
         self.tally = Tally()
-        self._metrics = metrics
+        self._dropped = dropped
         self._strategies: dict[str, Strategy] = {}
         self._functions: dict[str, RouteFunction] = {}
 
@@ -111,7 +111,7 @@ class Policies:
         service: str,
         candidates: Sequence[Candidate],
     ) -> Candidate:
-        dropped = self._metrics.dropped
+        dropped = self._dropped
         try:
             chosen = function(session, tuple(candidates))
         except RequestError:

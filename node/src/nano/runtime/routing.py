@@ -8,10 +8,10 @@ is known to the cluster, which stands behind :class:`Routing`.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 from nano.errors import UsageError
-from nano.metrics import Metrics
 from nano.runtime.policies import Policies
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _Nowhere:
     """There are no other nodes."""
 
     def __init__(self) -> None:
-        self.policies = Policies(Metrics())
+        self.policies = Policies(Counter())
 
     def members(self, session: Session, service: str) -> list[str]:
         """Nobody serves anything."""

@@ -1,83 +1,55 @@
 """How many sessions are bound to whom, for what service.
 
-The sessions that are at home here have bindings that count themselves, whoever writes
-them; so that the number is exact, and costs nothing where bindings are only read.
+Kept beside the bindings, which are plain dicts because each message reads one.  Whoever
+binds sessions says so here; what is not said, as by a part of the node that moves
+sessions, is put right by the next count, once a second at most and only if somebody has
+asked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-if TYPE_CHECKING:
-    from nano.runtime.session import Session
+__all__ = ["Tally"]
 
-__all__ = ["Counted", "Tally"]
-
-_NOBODY: Final = ""  # no address
-
-
-class Counted(dict[str, str]):
-    """Bindings that keep count; written by item and :meth:`pop`, as all bindings are.
-
-    Args:
-        numbers: The sessions that are bound, by service and member.
-    """
-
-    __slots__ = ("_numbers",)
-
-    def __init__(self, numbers: Counter[tuple[str, str]]) -> None:
-        super().__init__()
-        self._numbers: Counter[tuple[str, str]] | None = numbers
-
-    def __setitem__(self, service: str, member: str) -> None:
-        self._less(service)
-        super().__setitem__(service, member)
-        if self._numbers is not None:
-            self._numbers[service, member] += 1
-
-    def __delitem__(self, service: str) -> None:
-        self._less(service)
-        super().__delitem__(service)
-
-    def pop(self, service: str, *default: Any) -> Any:
-        """Bind to nobody; return who was bound, or *default*."""
-        self._less(service)
-        return super().pop(service, *default)
-
-    def _less(self, service: str) -> None:
-        numbers, member = self._numbers, self.get(service, _NOBODY)
-        if numbers is None or not member:
-            return
-        numbers[service, member] -= 1
-        if not numbers[service, member]:
-            del numbers[service, member]
-
-    def stop(self) -> None:
-        """Count no more, and be counted no more: the session has ended."""
-        for service in self:
-            self._less(service)
-        self._numbers = None
+INTERVAL: Final = 1.0  # seconds between two counts; 10,000 sessions take one or two ms
 
 
 class Tally:
-    """The numbers of one node.
-
-    Attributes:
-        numbers: The sessions that are bound, by service and member; never 0.
-    """
+    """The numbers of one node's own sessions."""
 
     def __init__(self) -> None:
-        self.numbers: Counter[tuple[str, str]] = Counter()
+        self._numbers: Counter[tuple[str, str]] = Counter()
+        self._asked = False
+        self._counted = float("-inf")
 
-    def enter(self, session: Session) -> None:
-        """Count the bindings of *session*, which is at home here."""
-        counted = Counted(self.numbers)
-        for service, member in session.bindings.items():
-            counted[service] = member
-        session.bindings = counted
+    def number(self, service: str, member: str) -> int:
+        """Return how many sessions are bound to *member* for *service*."""
+        self._asked = True
+        return self._numbers[service, member]
 
-    def leave(self, session: Session) -> None:
-        """Count *session* no more; harmless for one that was never counted."""
-        if isinstance(session.bindings, Counted):
-            session.bindings.stop()
+    def more(self, service: str, member: str) -> None:
+        """Note that one more is bound."""
+        self._numbers[service, member] += 1
+
+    def less(self, service: str, member: str) -> None:
+        """Note that one is bound no more."""
+        number = self._numbers[service, member]
+        if number > 1:
+            self._numbers[service, member] = number - 1
+        else:
+            self._numbers.pop((service, member), None)
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to count anew, at *now* in seconds; if so, it is done."""
+        due = self._asked and now - self._counted >= INTERVAL
+        if due:
+            self._asked = False
+            self._counted = now
+        return due
+
+    def recount(self, bindings: Iterable[Mapping[str, str]]) -> None:
+        """Take the numbers from what the sessions themselves say."""
+        self._numbers = Counter(item for it in bindings for item in it.items())
