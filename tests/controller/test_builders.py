@@ -546,6 +546,22 @@ ROLES = {"arena-master", "arena-room", "arena-gate"}
         (
             {
                 "backends": [
+                    {
+                        "name": "room",
+                        "components": ["rooms:RoomService"],
+                        "version": "2",
+                    }
+                ]
+            },
+            {"arena-room"},
+        ),
+        (
+            {"routing": [{"service": "RoomService", "strategy": "hash"}]},
+            {"arena-gate", "arena-room"},
+        ),
+        (
+            {
+                "backends": [
                     {"name": "room", "components": ["rooms:RoomService"]},
                     {"name": "shop", "components": ["a:B"]},
                 ]

@@ -29,6 +29,7 @@ from nano_manifest.model import (
     Listener,
     NanoCluster,
     RoleFields,
+    Routing,
     Spec,
     Template,
     Tls,
@@ -262,6 +263,19 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             ".name",
         ),
     ),
+    Routing: (
+        CelRule(
+            "!has(self.dataKey) || self.dataKey == '' || "
+            "(has(self.strategy) && self.strategy == 'hash')",
+            "dataKey is for strategy hash",
+            ".dataKey",
+        ),
+        CelRule(
+            "(has(self.function) && self.function != '') == "
+            "(has(self.strategy) && self.strategy == 'function')",
+            "strategy function and the function that chooses go together",
+        ),
+    ),
     EnvVar: (
         CelRule(
             f"!(self.name in {_one_of(RESERVED_ENV)})",
@@ -299,6 +313,10 @@ def violations(cluster: NanoCluster) -> Iterator[Problem]:
     yield from _repeated((b.name for b in spec.backends), at, "name")
     for index, backend in enumerate(spec.backends):
         yield from _backend(backend, (*at, index))
+    at = ("spec", "routing")
+    yield from _repeated((item.service for item in spec.routing), at, "service")
+    for index, item in enumerate(spec.routing):
+        yield from _routing(item, (*at, index))
 
 
 def _repeated(
@@ -424,6 +442,16 @@ def _backend(backend: Backend, at: Path) -> Iterator[Problem]:
     if backend.name in _BACKEND_NAMES:
         yield (*at, "name"), f"{backend.name} is a role; choose another name"
     yield from _repeated(backend.components, (*at, "components"))
+
+
+def _routing(routing: Routing, at: Path) -> Iterator[Problem]:
+    if routing.data_key and routing.strategy != "hash":
+        yield (*at, "dataKey"), "is for strategy hash"
+    if routing.function and routing.strategy != "function":
+        yield (*at, "function"), "is for strategy function"
+    if routing.strategy == "function" and not routing.function:
+        text = "is required with strategy function: the function that chooses"
+        yield (*at, "function"), text
 
 
 def _role(role: RoleFields, at: Path) -> Iterator[Problem]:

@@ -10,14 +10,16 @@ of it.  What a call is and who waits for it is :mod:`nano.runtime.calls`' busine
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
+from nano.cluster.choosing import place, select
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.mirrors import MirrorHome
 from nano.cluster.mover import Mover
 from nano.cluster.pb import link_pb2 as pb
-from nano.cluster.routes import choose, introduce, pick
+from nano.cluster.routes import introduce
 from nano.cluster.takeovers import Takeovers
 from nano.errors import NOT_FOUND, UNAVAILABLE, RequestError
 from nano.metrics import RouteCounts
@@ -110,7 +112,8 @@ class CallLinks:
         """Return a member that *target* means; ``None``: this node.
 
         Raises:
-            RequestError: There is none that serves *route*.
+            RequestError: There is none that serves *route*, or none that a function
+                of the application chooses.
         """
         me = self._links.hello
         member, kind = target
@@ -130,7 +133,7 @@ class CallLinks:
                 return None
         if here:
             return None
-        chosen = pick(able)
+        chosen = self._select(session, route, able.values())
         if chosen is None:
             known = any(_is(link.peer, kind) for link in self._links.open)
             raise _unmeant() if known else self._unserved(route)
@@ -260,11 +263,11 @@ class CallLinks:
         if not links:
             raise self._unserved(route)
         if session is None:
-            chosen = pick(links)
+            chosen = self._select(None, route, links.values())
         else:
             service = route.rpartition(".")[0]
             bound = links.get(self._bound(session, service))
-            chosen = bound or choose(session, service, links)
+            chosen = bound or place(session, service, links.values())
         if chosen is None:
             raise unserved()
         return chosen
@@ -275,6 +278,14 @@ class CallLinks:
         if move is not None:
             return move.source.address
         return session.bindings.get(service, "")
+
+    def _select(
+        self, session: Session | None, route: str, links: Collection[Link]
+    ) -> Link | None:
+        """Return one of *links*; without a session, load is what each has in hand."""
+        policies, service = self._sessions.routing.policies, route.rpartition(".")[0]
+        load = self._calls.open_at if session is None else None
+        return select(policies, session, service, links, load)
 
     def _unserved(self, route: str) -> RequestError:
         return unserved() if route in self._serving else unknown()

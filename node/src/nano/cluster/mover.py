@@ -17,6 +17,7 @@ import logging
 from collections import deque
 from typing import Final
 
+from nano.cluster.choosing import bind
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.moves import (
@@ -161,7 +162,8 @@ class Mover:
     def _ask(self, session: Session, service: str, source: Link, target: str) -> None:
         """Begin to move *session* from *source*."""
         # Without a binding its next message asks us; all others notice nothing.
-        session.bindings.pop(service, None)
+        if session.bindings.pop(service, None) is not None:
+            session.routing.policies.tally.less(service, source.address)
         number = next(self._numbers)
         due = self._now + LONGEST
         move = Move(number, session, service, source, target, due)
@@ -192,8 +194,7 @@ class Mover:
             logger.warning(text, session, address, service, event.value)
         target = self._target(move)
         if target is not None:
-            session.bindings[service] = target.address
-            session.home.changed(session)  # mirrors are to know
+            bind(session, service, target.address)
             if state:
                 self._hand_over(move, target, state)
         elif state:
