@@ -49,6 +49,11 @@ class History:
         """Return the lines of *room*, the oldest first."""
         return list(self._lines[room])
 
+    def last(self, room: str) -> int:
+        """Return when something was said last in *room*; 0 if it is not known."""
+        lines = self._lines[room]
+        return lines[-1].at if lines else 0
+
     def all(self) -> list[Line]:
         """Return the lines of all rooms."""
         return [line for lines in self._lines.values() for line in lines]

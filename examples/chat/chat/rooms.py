@@ -19,6 +19,7 @@ from .terms import (
     START_BALANCE,
     Entered,
     Line,
+    Traffic,
     check_id,
     check_room,
     check_text,
@@ -131,10 +132,13 @@ class RoomService(Component):
         return self.history.all()
 
     @handler("Traffic", internal=True)
-    def traffic(self, _: None) -> dict[str, int]:
-        """Tell how much was said here in the last minute, by room."""
+    def traffic(self, _: None) -> dict[str, Traffic]:
+        """Tell what goes on, by room."""
         now = asyncio.get_running_loop().time()
-        return {room: minute.total(now) for room, minute in self.said.items()}
+        return {
+            room: Traffic(minute.total(now), self.history.last(room))
+            for room, minute in self.said.items()
+        }
 
     def _say(self, session: Session, words: Words) -> None:
         name, room = _present(session)

@@ -22,6 +22,7 @@ __all__ = [
     "START_BALANCE",
     "Entered",
     "Line",
+    "Traffic",
     "check_id",
     "check_name",
     "check_room",
@@ -80,6 +81,18 @@ class Entered(Struct):
     history: list[Line] = []
     balance: int = START_BALANCE
     gate: str = ""
+
+
+class Traffic(Struct, frozen=True):
+    """What goes on in a room, as one room backend knows it.
+
+    Attributes:
+        said: Messages that this backend took in the last minute.
+        last: When the latest was said to any backend, in milliseconds since 1970.
+    """
+
+    said: int
+    last: int
 
 
 def group_of(room: str) -> str:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from nano import Component, RequestError, Session, handler
 
-from .terms import EVERYBODY, ROOMS, START_BALANCE, Entered, group_of
+from .terms import EVERYBODY, ROOMS, START_BALANCE, Entered, Traffic, group_of
 
 __all__ = ["TopicService"]
 
@@ -73,17 +73,20 @@ class TopicService(Component):
         """Tell everybody how many there are, and how much they say."""
         try:
             said = await self.node.call_all(
-                "RoomService.Traffic", wanted=dict[str, int]
+                "RoomService.Traffic", wanted=dict[str, Traffic]
             )
             users = await self.node.count_sessions()
             counts = {it: await self.node.group(group_of(it)).count() for it in ROOMS}
         except (RequestError, TimeoutError) as error:
             logger.info("no report this time: %s", error)
             return
-        taken = {it: sum(one[it] for one in said.results.values()) for it in ROOMS}
+        nodes = said.results.values()
+        taken = {it: sum(node[it].said for node in nodes) for it in ROOMS}
+        last = {it: max((node[it].last for node in nodes), default=0) for it in ROOMS}
         report = {
             "users": users.total,
             "rooms": counts,
+            "last": last,
             "in": sum(taken.values()),
             "out": sum(taken[it] * counts[it] for it in ROOMS),  # to everybody there
         }
