@@ -13,11 +13,12 @@ import pytest_asyncio
 from nano.local.ports import free_ports
 from tests.js.browser import CURE, Browser, Tab, browser, find_chromium
 
+from .nanopages import nano_examples, nano_pages
 from .running import Running, running
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 
-GUEST = "guest1700000000000"  # as nano's page calls itself
+NANO_LINES = "v.messages.map((it) => [it.name, it.content])"
 ENOUGH_TABS = (
     12  # that two of them are at the same gate each time is out of the question
 )
@@ -171,3 +172,34 @@ async def test_what_a_user_writes_is_text_and_no_html(
         None,
         None,
     ]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("page", ["theirs", "ours"])
+async def test_nanos_own_page_works(
+    chrome: Browser, chat: Chat, tmp_path: Path, page: str
+) -> None:
+    """*ours*: with the script tag of our client in place of its own two."""
+    folder = nano_examples() / "cluster" / "master" / "web"
+    ann = await enter(chrome, chat, f"Ann of {page}")
+    async with nano_pages(folder, tmp_path / "nano", {34590: chat.port}) as pages:
+        one = await pages.open(page)
+        await one.until(f"({NANO_LINES})[0]")
+        here = await one.evaluate(f"({NANO_LINES})[0]")
+        assert here == ["system", f"members: Ann of {page}"]
+        two = await pages.open(page)
+        await one.until("v.messages.some((it) => it.content?.includes('user join'))")
+        nickname = await two.evaluate("v.nickname")
+        assert ["system", f"User user join: {nickname}"] in await one.evaluate(
+            NANO_LINES
+        )
+        await two.until("v.messages.length === 2")  # members, and that it is in
+        await two.evaluate("v.inputMessage = 'hi from nano 😀'; v.sendMessage()")
+        await heard(ann, "hi from nano 😀")
+        await say(ann, "hi from Ann 😀")
+        said = [[nickname, "hi from nano 😀"], [f"Ann of {page}", "hi from Ann 😀"]]
+        for tab in (one, two):
+            await tab.until("v.messages.some((it) => it.content === 'hi from Ann 😀')")
+            assert (await tab.evaluate(NANO_LINES))[-2:] == said
+        await two.until("v.balance === 999")
+        assert await one.evaluate("v.balance") == 1000
