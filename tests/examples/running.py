@@ -18,7 +18,7 @@ from typing import Final
 __all__ = ["SECONDS", "Running", "running"]
 
 ROOT: Final = Path(__file__).parents[2]
-SECONDS: Final = 60.0
+SECONDS: Final = 100.0
 LARGEST_READ: Final = 65_536
 
 
@@ -65,7 +65,11 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    example: str, folder: Path, ports: Mapping[int, int], env: Mapping[str, str]
+    example: str,
+    folder: Path,
+    ports: Mapping[int, int],
+    env: Mapping[str, str] | None = None,
+    *options: str,
 ) -> Iterator[Running]:
     """Run a copy of *example* in *folder*, laid out as in its image.
 
@@ -74,6 +78,7 @@ def running(
         folder: Where the copy goes.
         ports: What stands for the ports of its manifest.
         env: What is added to the environment.
+        options: More options of ``nanoctl up``.
     """
     copy = folder / example
     leave = shutil.ignore_patterns("__pycache__", ".secret")
@@ -86,10 +91,10 @@ def running(
         text = text.replace(f"port: {usual}", f"port: {other}")
     manifest.write_text(text)
     up = subprocess.Popen(
-        [sys.executable, "-m", "nano.cli", "up", "-f", str(manifest)],
+        [sys.executable, "-m", "nano.cli", "up", "-f", str(manifest), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, **env},
+        env={**os.environ, **(env or {})},
         process_group=0,
     )
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from .running import Running, running
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 
+MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text()
 NANO_LINES = "v.messages.map((it) => [it.name, it.content])"
 ENOUGH_TABS = (
     12  # that two of them are at the same gate each time is out of the question
@@ -45,7 +47,10 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
     gates, page = free_ports(2)
     env = {"CHAT_PAGE_PORT": str(page), "CHAT_SECRET": ""}  # it makes one
     folder = tmp_path_factory.mktemp("examples")
-    with running("chat", folder, {3250: gates}, env) as cluster:
+    recipe = re.search(r"^run:.*\n\t.*chat/cluster.yaml (--try.*)$", MAKEFILE, re.M)
+    assert recipe is not None
+    first = recipe[1].split()
+    with running("chat", folder, {3250: gates}, env, *first) as cluster:
         yield Chat(cluster, f"http://127.0.0.1:{page}/", gates)
 
 
@@ -56,6 +61,11 @@ async def chrome(tmp_path: Path) -> AsyncIterator[Browser]:
         pytest.skip(CURE)
     async with browser(chromium, tmp_path / "profile") as running:
         yield running
+
+
+def test_the_last_line_of_make_run_says_where_the_page_is(chat: Chat) -> None:
+    answer = f'PageService.Where answered {{"page":"{chat.page}"}} after'
+    chat.cluster.wait_for(re.escape(answer))
 
 
 async def knock(chrome: Browser, chat: Chat, name: str) -> Tab:

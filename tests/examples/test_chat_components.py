@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
+import yaml
 
 from examples.chat.chat import tickets
+from examples.chat.chat.web import PORT
 from nano import RequestError
 from nano.node import Node, Role
 from nano.testing import MemoryClient, MemoryCluster
 from nano_manifest import NanoCluster, loads
+from nano_operator.names import BACKEND_ROLE, role_labels
 
 CHAT = Path(__file__).parents[2] / "examples" / "chat"
 SECRET = "a secret for these tests"
@@ -299,3 +303,41 @@ async def test_a_broken_topic_backend_keeps_nobody_from_speaking(
     chat.line(chat.backends["topic"][0], chat.gates[0]).freeze()
     async with asyncio.timeout(1):
         await ann.request("RoomService.SyncMessage", {"content": "no waiting"})
+
+
+# --------------------------------------------------------------- what goes with them
+
+
+def test_the_service_of_the_page_finds_its_pods_and_the_gates_port() -> None:
+    documents: Any = yaml.safe_load_all((CHAT / "page-service.yaml").read_text())
+    service, settings = documents
+    manifest = loads((CHAT / "cluster.yaml").read_text())
+    (page,) = [it for it in manifest.spec.backends if it.name == "web"]
+    labels = role_labels(manifest.metadata.name, BACKEND_ROLE, page.name)
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert service["spec"]["ports"][0]["targetPort"] == PORT
+    (variable,) = page.env
+    source: Any = variable.value_from
+    wanted = source["configMapKeyRef"]
+    assert settings["metadata"]["name"] == wanted["name"]
+    (listener,) = manifest.spec.gates.listeners
+    assert settings["data"][wanted["key"]] == str(listener.node_port)
+
+
+def test_the_image_is_made_of_what_is_there_and_not_ignored() -> None:
+    root = CHAT.parents[1]
+    kept = re.findall(r"^!(.*)$", (root / ".dockerignore").read_text(), re.M)
+    copied = re.findall(r"^COPY (\S+) /app/", (CHAT / "Dockerfile").read_text(), re.M)
+    assert copied
+    assert [it for it in copied if not (root / it).is_dir()] == []
+    assert set(copied) <= set(kept)
+
+
+def test_the_readme_has_every_route_and_variable() -> None:
+    readme = (CHAT / "README.md").read_text()
+    code = "".join(it.read_text() for it in (CHAT / "chat").glob("*.py"))
+    names = re.findall(r'@handler\("(\w+)"\)', code)
+    names += re.findall(r"CHAT_[A-Z_]+", code)
+    names += re.findall(r'(?:push|publish)\("(on\w+)"', code)
+    assert len(names) > 10
+    assert [it for it in names if it not in readme] == []
