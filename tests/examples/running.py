@@ -63,6 +63,24 @@ class Running:
         assert self._up.wait(SECONDS) == 0, self.said
 
 
+def lay_out(example: Path, app: Path) -> Path:
+    """Copy to *app* what the Dockerfile of *example* copies to ``/app``."""
+    lines = re.findall(
+        r"^COPY (\S+) /app/(\S*)$", (example / "Dockerfile").read_text(), re.M
+    )
+    assert lines
+    leave = shutil.ignore_patterns("__pycache__", "node_modules")
+    app.mkdir(parents=True)
+    for source, target in lines:
+        # from the root of the checkout, or from the example's own folder
+        found = next(it for it in (ROOT / source, example / source) if it.exists())
+        if found.is_dir():
+            shutil.copytree(found, app / target, ignore=leave)
+        else:
+            shutil.copy(found, app / (target or found.name))
+    return app
+
+
 @contextlib.contextmanager
 def running(
     example: str,
@@ -80,12 +98,9 @@ def running(
         env: What is added to the environment.
         options: More options of ``nanoctl up``.
     """
-    copy = folder / example
-    leave = shutil.ignore_patterns("__pycache__", ".secret")
-    shutil.copytree(ROOT / "examples" / example, copy, ignore=leave)
-    shutil.copytree(ROOT / "clients" / "js" / "src", copy / "client")
-    manifest = copy / "cluster.yaml"
-    text = manifest.read_text()
+    app = lay_out(ROOT / "examples" / example, folder / example)
+    manifest = app / "cluster.yaml"
+    text = (ROOT / "examples" / example / "cluster.yaml").read_text()
     for usual, other in ports.items():
         assert f"port: {usual}" in text
         text = text.replace(f"port: {usual}", f"port: {other}")

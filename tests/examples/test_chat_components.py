@@ -324,13 +324,15 @@ def test_the_service_of_the_page_finds_its_pods_and_the_gates_port() -> None:
     assert settings["data"][wanted["key"]] == str(listener.node_port)
 
 
-def test_the_image_is_made_of_what_is_there_and_not_ignored() -> None:
+@pytest.mark.parametrize("example", ["chat", "demo-chat"])
+def test_an_image_from_the_root_is_made_of_what_is_not_ignored(example: str) -> None:
     root = CHAT.parents[1]
     kept = re.findall(r"^!(.*)$", (root / ".dockerignore").read_text(), re.M)
-    copied = re.findall(r"^COPY (\S+) /app/", (CHAT / "Dockerfile").read_text(), re.M)
+    dockerfile = (root / "examples" / example / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY (\S+) /app/", dockerfile, re.M)
     assert copied
-    assert [it for it in copied if not (root / it).is_dir()] == []
-    assert set(copied) <= set(kept)
+    assert [it for it in copied if not (root / it).exists()] == []
+    assert [it for it in copied if not it.startswith(tuple(kept))] == []
 
 
 def test_the_readme_has_every_route_and_variable() -> None:
