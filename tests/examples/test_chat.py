@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -154,6 +155,35 @@ async def test_a_window_shows_rooms_members_and_who_comes_and_goes(
     assert await bob.evaluate("document.body.dataset.screen") == "login"
 
 
+async def test_a_window_comes_back_when_its_gate_is_killed(
+    chrome: Browser, chat: Chat
+) -> None:
+    ann, bob = await two_windows(chrome, chat, "Gate")
+    await ann.evaluate("document.querySelectorAll('#rooms button')[3].click()")
+    await bob.evaluate("document.querySelectorAll('#rooms button')[3].click()")
+    for tab in (ann, bob):
+        await tab.until("document.querySelectorAll('#members li').length === 2")
+    await say(ann, "before the fall")
+    await heard(bob, "before the fall")
+    gate = await gate_of(ann)
+    killed = chat.cluster.kill(gate)
+    # what is said meanwhile waits in the page, or is seen in the history
+    await say(ann, "during the fall")
+    await heard(bob, "during the fall")
+    await say(bob, "after the fall")
+    await heard(ann, "after the fall")
+    assert await ann.evaluate("document.querySelector('#state').textContent") == (
+        "connected"
+    )
+    await ann.until("document.querySelectorAll('#members li').length === 2")
+    assert (await ann.evaluate(LINES))[-3:] == [
+        "before the fall",
+        "during the fall",
+        "after the fall",
+    ]
+    chat.cluster.wait_for(rf"{killed} +\| .*is ready", len(chat.cluster.said))
+
+
 async def test_a_name_that_is_here_already_is_refused(
     chrome: Browser, chat: Chat
 ) -> None:
@@ -213,3 +243,35 @@ async def test_nanos_own_page_works(
             assert (await tab.evaluate(NANO_LINES))[-2:] == said
         await two.until("v.balance === 999")
         assert await one.evaluate("v.balance") == 1000
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"{}", 400, "the body is a JSON object with a nickname: .*nickname"),
+        (b"no json", 400, "the body is a JSON object with a nickname"),
+        (b'{"nickname": " "}', 400, "nickname: 1 to 24 characters"),
+        (b'{"nickname": "guest7"}', 400, "nickname: one that begins with guest"),
+        (b"x" * 5000, 413, ""),
+    ],
+)
+async def test_the_door_says_what_is_wrong(
+    chat: Chat, body: bytes, status: int, said: str
+) -> None:
+    async with (
+        aiohttp.ClientSession() as web,
+        web.post(f"{chat.page}login", data=body) as response,
+    ):
+        assert response.status == status
+        assert re.search(said, await response.text())
+        assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+
+
+async def test_who_logs_in_all_the_time_is_told_to_wait(chat: Chat) -> None:
+    async with aiohttp.ClientSession() as web:
+        for _ in range(200):
+            async with web.post(f"{chat.page}login", data=b"{}") as response:
+                if response.status == 429:
+                    assert "too many logins" in (await response.json())["msg"]
+                    return
+    pytest.fail("nobody was told to wait")

@@ -13,8 +13,13 @@ import msgspec
 import pytest
 import pytest_asyncio
 import yaml
+from hypothesis import given
+from hypothesis.strategies import integers, lists, permutations
 
 from examples.chat.chat import tickets
+from examples.chat.chat.history import KEPT, History
+from examples.chat.chat.rates import Bucket, Buckets, Minute
+from examples.chat.chat.terms import Line
 from examples.chat.chat.web import PORT
 from nano import RequestError
 from nano.node import Node, Role
@@ -303,6 +308,55 @@ async def test_a_broken_topic_backend_keeps_nobody_from_speaking(
     chat.line(chat.backends["topic"][0], chat.gates[0]).freeze()
     async with asyncio.timeout(1):
         await ann.request("RoomService.SyncMessage", {"content": "no waiting"})
+
+
+# ---------------------------------------------------------------------- its parts
+
+
+def test_a_bucket_gives_so_many_at_once_and_then_one_at_an_interval() -> None:
+    bucket = Bucket(3, 2.0, NOW)
+    assert [bucket.take(NOW) for _ in range(4)] == [0, 0, 0, 2.0]
+    assert bucket.take(NOW + 1) == 1.0
+    assert bucket.take(NOW + 2) == 0
+    assert [bucket.take(NOW + 100) for _ in range(4)] == [0, 0, 0, 2.0]
+
+
+def test_of_many_buckets_the_idle_ones_are_forgotten() -> None:
+    buckets = Buckets(1, 60.0, most=2)
+    assert buckets.take("a", NOW) == 0
+    assert buckets.take("a", NOW) == 60.0
+    assert buckets.take("b", NOW) == 0
+    assert buckets.take("c", NOW) == 0
+    assert buckets.take("a", NOW) == 0
+
+
+def test_a_minute_is_counted_second_by_second() -> None:
+    minute = Minute()
+    for second in range(90):
+        minute.count(1000.5 + second)
+    assert minute.total(1089.9) == 60
+    assert minute.total(1100.0) == 49
+    assert minute.total(1149.0) == 0
+    assert minute.total(5000.0) == 0
+
+
+@given(lists(integers(0, 200)), permutations(range(120)))
+def test_nodes_that_are_told_in_any_order_remember_the_same(
+    twice: list[int], order: list[int]
+) -> None:
+    lines = [
+        Line(
+            name="a", content="x", room="lobby", id=f"{it % 120}", at=it % 120, node=""
+        )
+        for it in range(120)
+    ]
+    one, other = History(), History()
+    one.merge(lines)
+    other.merge(lines[it] for it in order)
+    other.merge(lines[it % 120] for it in twice)
+    assert other.of("lobby") == one.of("lobby") == lines[-KEPT:]
+    assert other.last("lobby") == 119
+    assert other.last("garden") == 0
 
 
 # --------------------------------------------------------------- what goes with them

@@ -6,8 +6,8 @@
 
 import { Client, RequestError } from "./client/index.js";
 
-/** What is worth sending again: nobody served it, or nobody knows. */
-const PASSING = new Set([503, 504]);
+/** What is worth sending again: a new session's login is on its way, nobody serves it, nobody knows. */
+const PASSING = new Set([401, 503, 504]);
 const ATTEMPTS = 20;
 const PAUSE = 400; // milliseconds, and more each time, up to
 const LONGEST_PAUSE = 3000;
