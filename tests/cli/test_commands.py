@@ -87,6 +87,15 @@ def test_a_good_manifest_is_summed_up() -> None:
     )
 
 
+def test_the_processes_of_a_gate_are_summed_up_where_there_are_several(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(ECHO.read_text().replace("gates:", "gates:\n    processes: 4"))
+    said = run("check", str(path)).output
+    assert "  gates: 2 of 4 processes each, listening as ws on 3250" in said
+
+
 def test_a_bad_manifest_is_told_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_text(

@@ -72,6 +72,15 @@ def test_there_is_a_process_for_each_replica() -> None:
     ]
 
 
+def test_there_is_one_for_each_process_of_each_gate() -> None:
+    gates = Gates(replicas=2, processes=2)
+    cluster = NanoCluster(metadata=Metadata(name="a"), spec=Spec(gates=gates))
+    specs = planned(cluster)
+    assert list(specs) == ["master", "gate-1.1", "gate-1.2", "gate-2.1", "gate-2.2"]
+    addresses = {spec.address for spec in specs.values()}
+    assert len(addresses) == len(specs)
+
+
 def test_the_master_knows_itself_alone() -> None:
     assert flags(planned()["master"]) == {
         "--role": "master",

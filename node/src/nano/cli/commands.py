@@ -151,7 +151,9 @@ def check(file: Path) -> None:
     ways = ", ".join(f"{item.name} on {item.port or item.socket}" for item in listeners)
     click.echo(f"{cluster.metadata.namespace}/{cluster.metadata.name} is good:")
     click.echo("  master: 1")
-    click.echo(f"  gates: {spec.gates.replicas}, listening as {ways}")
+    each = spec.gates.processes
+    several = f" of {each} processes each" if each > 1 else ""
+    click.echo(f"  gates: {spec.gates.replicas}{several}, listening as {ways}")
     for item in spec.backends:
         runs = ", ".join(item.components)
         click.echo(f"  backend {item.name}: {item.replicas}, running {runs}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nano_manifest import NanoCluster, RoleFields
+from nano_manifest import Gates, NanoCluster, RoleFields
 
 __all__ = ["ProcessSpec", "Surroundings", "ignored", "plan"]
 
@@ -45,7 +45,8 @@ class ProcessSpec:
     """One process.
 
     Attributes:
-        name: What people see: ``master``, ``gate-1``, ``room-2``.
+        name: What people see: ``master``, ``gate-1``, ``room-2``; ``gate-1.2`` is the
+            second process of a gate that has several.
         role: ``master``, ``gate`` or ``backend``.
         args: What follows ``nanoctl``.
         env: What is added to the environment.
@@ -76,10 +77,18 @@ def plan(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
             name = f"{backend.name}-{number}"
             processes.append(_process(name, "backend", args, backend, here))
     args = ("--host", here.host, *joining)
-    for number in range(1, spec.gates.replicas + 1):
-        name = f"gate-{number}"
-        processes.append(_process(name, "gate", args, spec.gates, here))
+    gates = _gates(spec.gates)
+    processes += [_process(it, "gate", args, spec.gates, here) for it in gates]
     return processes
+
+
+def _gates(gates: Gates) -> Iterator[str]:
+    """Yield the names of the gates' processes."""
+    for number in range(1, gates.replicas + 1):
+        if gates.processes == 1:
+            yield f"gate-{number}"
+        else:
+            yield from (f"gate-{number}.{n}" for n in range(1, gates.processes + 1))
 
 
 def _process(

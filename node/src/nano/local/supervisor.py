@@ -94,7 +94,8 @@ def up(run: Run, out: TextIO = sys.stdout) -> None:
 
 def _ports_needed(cluster: NanoCluster) -> int:
     spec = cluster.spec
-    nodes = 1 + spec.gates.replicas + sum(item.replicas for item in spec.backends)
+    gates = spec.gates.replicas * spec.gates.processes
+    nodes = 1 + gates + sum(item.replicas for item in spec.backends)
     return 2 * nodes  # the cluster's and the observe server's
 
 
