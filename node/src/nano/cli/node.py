@@ -117,6 +117,14 @@ Example, the master of a cluster on this machine:
     default="",
     help="Listening sockets that were inherited, by the listener's name.",
 )
+@_option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    default=1,
+    help="Processes of this gate, which share its listeners and its HTTP. The second "
+    "has the cluster port of --address plus 3, and so on.",
+)
 @_node_settings
 def node(
     role: str,
@@ -131,6 +139,7 @@ def node(
     app_dir: str,
     tls_dir: str | None,
     listen_fds: str,
+    processes: int,
     **settings: object,
 ) -> None:
     """Run one node of a cluster until SIGTERM or Ctrl-C.
@@ -138,33 +147,54 @@ def node(
     This is what pods run, and what `nanoctl up` starts several of.
     """
     from nano.local.logs import configure
-    from nano.local.parent import stop_with_parent
+    from nano.local.parent import is_watched, stop_with_parent
 
-    supervised = stop_with_parent()
+    stop_with_parent()
     with as_sentences():
         from nano.cli.values import read_descriptors, read_token
         from nano_manifest import load
 
         cluster = _with_settings(load(manifest), settings)
-        configure(cluster.spec.settings.log_level, short=supervised)
+        configure(cluster.spec.settings.log_level, short=is_watched())
         from nano.node import NodeOptions, Role, run
 
-        run(
-            NodeOptions(
-                role=Role(role),
-                backend=backend,
-                manifest=cluster,
-                address=address,
-                master=master,
-                host=host,
-                observe=observe,
-                control=control,
-                token=read_token(token_file),
-                app_dir=app_dir,
-                tls_dir=tls_dir,
-                listen_fds=read_descriptors(listen_fds),
+        options = NodeOptions(
+            role=Role(role),
+            backend=backend,
+            manifest=cluster,
+            address=address,
+            master=master,
+            host=host,
+            observe=observe,
+            control=control,
+            token=read_token(token_file),
+            app_dir=app_dir,
+            tls_dir=tls_dir,
+            listen_fds=read_descriptors(listen_fds),
+        )
+        if processes == 1:
+            run(options)
+            return
+        from nano.local.processes import SeveralRun, run_several
+
+        run_several(
+            SeveralRun(
+                options=options,
+                manifest_file=manifest,
+                processes=processes,
+                settings=_flags(settings),
             )
         )
+
+
+def _flags(given: dict[str, object]) -> dict[str, str]:
+    """Return the settings that flags or variables name, as flags."""
+    flags = {row.name: row.flag for row in SETTINGS}
+    return {
+        flags[name]: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
 
 
 def _with_settings(cluster: NanoCluster, given: dict[str, object]) -> NanoCluster:

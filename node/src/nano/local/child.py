@@ -14,22 +14,31 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
-from nano.local.console import Console
-from nano.local.life import Action, Life, Phase, Stimulus
-from nano.local.parent import PARENT_FD
+from nano.local.life import STOP_GRACE, Action, Life, Phase, Stimulus
+from nano.local.parent import PARENT_FD, WATCHED
 from nano.local.plan import ProcessSpec
 from nano.local.ports import Doors
 from nano.local.probe import not_ready
 from nano_manifest import RESERVED_ENV
 
-__all__ = ["Child"]
+__all__ = ["Child", "Voice"]
 
 SECONDS_BETWEEN_PROBES: Final = 0.05
 SECONDS_OF_LAST_WORDS: Final = 1.0  # output that is still in the pipe at the end
 LAST_LINES: Final = 6
 LONGEST_LINE: Final = 64 * 1024  # characters; a longer one is shown in pieces
+
+
+class Voice(Protocol):
+    """Where a supervisor's words go, and those of its processes."""
+
+    def say(self, text: str) -> None:
+        """Tell something of the supervisor's own."""
+
+    def line(self, name: str, text: str) -> None:
+        """Tell one line of the process *name*."""
 
 
 class Child:
@@ -44,9 +53,12 @@ class Child:
         group: Where its tasks run.
         console: Where its output goes.
         changed: Called after everything that happened.
+        watched: Whether somebody reads its output at *console*; else it has ours.
+        stop_grace: Seconds it may take to stop; ``None``: any time.
 
     Attributes:
         life: Where it stands.
+        starts: How often it was started.
         reason: Why it is not ready, as far as it says.
         last_lines: The end of its output.
     """
@@ -57,11 +69,15 @@ class Child:
         parent_fd: int,
         doors: Doors,
         group: asyncio.TaskGroup,
-        console: Console,
+        console: Voice,
         changed: Callable[[], None],
+        *,
+        watched: bool = True,
+        stop_grace: float | None = STOP_GRACE,
     ) -> None:
         self.spec = spec
-        self.life = Life()
+        self.life = Life(stop_grace)
+        self.starts = 0
         self.reason = "it is starting"
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._parent_fd = parent_fd
@@ -69,8 +85,14 @@ class Child:
         self._group = group
         self._console = console
         self._changed = changed
+        self._watched = watched
         self._process: Process | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
+        return max(0, self.starts - 1)
 
     @property
     def pid(self) -> int:
@@ -87,6 +109,7 @@ class Child:
         if self.life.due is not None:
             self._timer = loop.call_at(self.life.due, self.feed, Stimulus.DUE)
         if action is Action.SPAWN:
+            self.starts += 1
             self._group.create_task(self._run(), name=f"run {self.spec.name}")
         elif action is Action.TERMINATE:
             self._signal(signal.SIGTERM)
@@ -143,8 +166,8 @@ class Child:
                 "nano.cli",
                 *self.spec.args,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=PIPE,
-                stderr=STDOUT,
+                stdout=PIPE if self._watched else None,
+                stderr=STDOUT if self._watched else None,
                 env=self._environment(fds),
                 pass_fds=(*fds.values(), self._parent_fd),
                 process_group=0,  # the terminal's Ctrl-C is for the supervisor alone
@@ -157,6 +180,8 @@ class Child:
         env = {k: v for k, v in os.environ.items() if k not in RESERVED_ENV}
         env |= self.spec.env
         env |= {PARENT_FD: str(self._parent_fd), "PYTHONUNBUFFERED": "1"}
+        if self._watched:
+            env[WATCHED] = "1"
         if fds:
             shared = ",".join(f"{name}={fd}" for name, fd in fds.items())
             env["NANO_LISTEN_FDS"] = shared
@@ -164,7 +189,8 @@ class Child:
 
     async def _pump(self, process: Process) -> None:
         """Show what the process writes, line by line."""
-        assert process.stdout is not None
+        if process.stdout is None:
+            return
         rest = ""
         while chunk := await process.stdout.read(LONGEST_LINE):
             *lines, rest = (rest + chunk.decode("utf-8", "replace")).split("\n")

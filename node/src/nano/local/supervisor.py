@@ -8,14 +8,11 @@ outlives it: not a process, not a socket, not a folder.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shlex
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +24,7 @@ import msgspec
 from nano.errors import NanoError, UsageError
 from nano.local.child import Child
 from nano.local.console import Console
-from nano.local.life import Phase, Stimulus
+from nano.local.family import Family, is_ready
 from nano.local.plan import ProcessSpec, Surroundings, ignored, plan
 from nano.local.ports import Doors, free_ports
 from nano_manifest import NanoCluster, dumps
@@ -117,9 +114,7 @@ class _Supervisor:
         self._doors = doors
         self._console = Console(out, [spec.name for spec in specs])
         self._began = began
-        self._children: list[Child] = []
-        self._changed = asyncio.Event()
-        self._stop_wanted = asyncio.Event()
+        self._family = Family()
 
     async def main(self) -> None:
         """Start, serve until told to stop, stop.
@@ -128,11 +123,12 @@ class _Supervisor:
             StartError: A process cannot be started.
         """
         failure: StartError | None = None
-        with self._signals():
+        family = self._family
+        with family.signals():
             async with asyncio.TaskGroup() as group:
-                self._children = [self._child(spec, group) for spec in self._specs]
+                family.children = [self._child(spec, group) for spec in self._specs]
                 try:
-                    await self._until_stopped()
+                    await family.until_stopped(self._serve())
                 except StartError as error:  # alone, not in the group's bundle
                     failure = error
                 finally:
@@ -147,40 +143,8 @@ class _Supervisor:
             self._doors,
             group,
             self._console,
-            self._changed.set,
+            self._family.changed,
         )
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        for number in numbers:
-            loop.add_signal_handler(number, self._told_to_stop)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-
-    def _told_to_stop(self) -> None:
-        if self._stop_wanted.is_set():  # told twice: somebody is in a hurry
-            for child in self._children:
-                child.kill()
-        self._stop_wanted.set()
-
-    async def _until_stopped(self) -> None:
-        """Serve, and return when told to stop, even in the middle of starting."""
-        serving = asyncio.create_task(self._serve(), name="serve")
-        stopping = asyncio.create_task(self._stop_wanted.wait(), name="stop wanted")
-        both = {serving, stopping}
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if serving.done():
-                await serving
-        finally:
-            for task in both:
-                task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
 
     # -------------------------------------------------------------------- start
 
@@ -195,14 +159,14 @@ class _Supervisor:
                 for roles in STAGES:
                     await self._start(roles)
         except TimeoutError:
-            late = [child for child in self._children if not _is_ready(child)]
+            late = [it for it in self._family.children if not is_ready(it)]
             reasons = "; ".join(f"{c.spec.name}: {c.reason}" for c in late)
             message = f"not ready after {SECONDS_TO_START:g} s: {reasons}"
             raise StartError(message) from None
         self._summary()
         if self._run.first is not None:
             await self._send(*self._run.first)
-        await self._stop_wanted.wait()
+        await self._family.stop_wanted.wait()
 
     async def _start(self, roles: tuple[str, ...]) -> None:
         """Start the children of *roles* and wait until all are ready.
@@ -210,23 +174,11 @@ class _Supervisor:
         Raises:
             StartError: One of them cannot be started.
         """
-        started = [child for child in self._children if child.spec.role in roles]
-        for child in started:
-            child.feed(Stimulus.START)
-
-        def settled() -> bool:
-            return all(map(_is_ready, started)) or any(map(_has_failed, started))
-
-        await self._until(settled)
-        for child in filter(_has_failed, started):
+        started = [it for it in self._family.children if it.spec.role in roles]
+        for child in await self._family.start(started):
             words = "".join(f"\n  {line}" for line in child.last_lines)
             message = f"{child.spec.name} {child.reason}; the last that it said:{words}"
             raise StartError(message)
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
 
     # -------------------------------------------------------------------- serve
 
@@ -272,7 +224,7 @@ class _Supervisor:
     def _summary(self) -> None:
         say = self._console.say
         say(f"{self._run.cluster.metadata.name} is ready after {self._seconds()}")
-        for child in self._children:
+        for child in self._family.children:
             spec = child.spec
             say(
                 f"  {spec.name}: pid {child.pid}, node {spec.address}, "
@@ -311,22 +263,9 @@ class _Supervisor:
 
     async def _stop(self) -> None:
         """Stop gates, then backends, then the master, each within its deadline."""
-        if any(not child.life.over for child in self._children):
+        if any(not child.life.over for child in self._family.children):
             self._console.say("stopping")
         for role in STOP_STAGES:
-            await self._stop_role(role)
+            stage = (it for it in self._family.children if it.spec.role == role)
+            await self._family.stop(stage)
         self._console.say(f"stopped after {self._seconds()}")
-
-    async def _stop_role(self, role: str) -> None:
-        stage = [child for child in self._children if child.spec.role == role]
-        for child in stage:
-            child.feed(Stimulus.STOP)
-        await self._until(lambda: all(child.life.over for child in stage))
-
-
-def _is_ready(child: Child) -> bool:
-    return child.life.phase is Phase.READY
-
-
-def _has_failed(child: Child) -> bool:
-    return child.life.phase is Phase.FAILED
