@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nano_manifest import Gates, NanoCluster, RoleFields
+from nano_manifest import Backend, Gates, NanoCluster, RoleFields
 
 __all__ = ["ProcessSpec", "Surroundings", "ignored", "plan"]
 
@@ -30,6 +30,7 @@ class Surroundings:
         host: Where listeners bind.
         tls_dir: What stands for the Secrets with certificates, or ``None``.
         next_port: Returns a free port of loopback, another one each time.
+        master: Address and observe address of the master, where it has them already.
     """
 
     manifest_file: Path
@@ -38,6 +39,7 @@ class Surroundings:
     host: str
     next_port: Callable[[], int]
     tls_dir: Path | None = None
+    master: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class ProcessSpec:
         name: What people see: ``master``, ``gate-1``, ``room-2``; ``gate-1.2`` is the
             second process of a gate that has several.
         role: ``master``, ``gate`` or ``backend``.
+        kind: The role, or which backend it is.
         args: What follows ``nanoctl``.
         env: What is added to the environment.
         address: Its cluster address, which is its name to other nodes.
@@ -57,6 +60,7 @@ class ProcessSpec:
 
     name: str
     role: str
+    kind: str
     args: tuple[str, ...]
     env: Mapping[str, str]
     address: str
@@ -67,7 +71,7 @@ class ProcessSpec:
 def plan(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
     """Return the processes of *cluster*: the master, the backends, the gates."""
     spec = cluster.spec
-    master = _process("master", "master", (), spec.master, here)
+    master = _process("master", "master", (), spec.master, here, here.master)
     processes = [master]
     joining = ("--master", master.address)
     args: tuple[str, ...]
@@ -97,9 +101,12 @@ def _process(
     args: tuple[str, ...],
     fields: RoleFields,
     here: Surroundings,
+    places: tuple[str, str] | None = None,
 ) -> ProcessSpec:
-    address = f"{_HOST}:{here.next_port()}"
-    observe = f"{_HOST}:{here.next_port()}"
+    address, observe = places or (
+        f"{_HOST}:{here.next_port()}",
+        f"{_HOST}:{here.next_port()}",
+    )
     control = here.run_dir / f"{name}.sock"
     common = {
         "--role": role,
@@ -114,6 +121,7 @@ def _process(
     return ProcessSpec(
         name=name,
         role=role,
+        kind=fields.name if isinstance(fields, Backend) else role,
         args=("node", *(word for pair in common.items() for word in pair), *args),
         env={v.name: v.value for v in fields.env if v.value_from is None},
         address=address,

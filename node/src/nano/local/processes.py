@@ -128,6 +128,7 @@ def _plan(run: SeveralRun, folder: Path) -> list[ProcessSpec]:
             ProcessSpec(
                 name=str(number),
                 role=options.role.value,
+                kind=options.role.value,
                 args=("node", *(word for pair in words.items() for word in pair)),
                 env={},
                 address=address,
