@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -124,16 +125,13 @@ def stop(place: Place, state: State) -> None:
         if place.state() != state:
             return
         signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        if not select.select([descriptor], [], [], SECONDS_TO_STOP)[0]:
+            text = f"pid {state.pid} has not stopped after {SECONDS_TO_STOP:g} s; "
+            raise RemoteError(text + "`nanoctl logs` may say why")
     except ProcessLookupError:
         return
     finally:
         os.close(descriptor)
-    deadline = time.monotonic() + SECONDS_TO_STOP
-    while place.state() == state:
-        if time.monotonic() > deadline:
-            text = f"pid {state.pid} has not stopped after {SECONDS_TO_STOP:g} s; "
-            raise RemoteError(text + "`nanoctl logs` may say why")
-        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def reload(state: State, everything: bool, say: Callable[[str], None]) -> None:
