@@ -153,6 +153,7 @@ def test_a_cluster_is_up_once(cluster: Cluster) -> None:
     assert cluster.status()["pid"] == pid
 
 
+@pytest.mark.slow
 def test_two_clusters_are_up_side_by_side(make: Callable[..., Cluster]) -> None:
     one, two = make("one"), make("two")
     for cluster in (one, two):
@@ -185,6 +186,7 @@ def test_two_clusters_are_up_side_by_side(make: Callable[..., Cluster]) -> None:
     assert json.loads(done.stdout)["manifest"] == str(two.path / "cluster.yaml")
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_was_killed_is_not_up_whoever_has_its_number(
     cluster: Cluster,
 ) -> None:
@@ -242,6 +244,7 @@ def test_logs_that_are_followed_go_on(cluster: Cluster) -> None:
 # ---------------------------------------------------------------------- reload
 
 
+@pytest.mark.slow
 def test_only_what_has_changed_is_replaced(make: Callable[..., Cluster]) -> None:
     cluster = make(backends=2)
     cluster.change(
@@ -292,6 +295,7 @@ def test_only_what_has_changed_is_replaced(make: Callable[..., Cluster]) -> None
     assert cluster.ask()["new"] is True
 
 
+@pytest.mark.slow
 def test_more_and_fewer_processes(cluster: Cluster) -> None:
     before = cluster.pids()
     cluster.change(("echo, replicas: 1", "echo, replicas: 3"))
@@ -326,6 +330,7 @@ def test_what_cannot_be_started_replaces_nothing(cluster: Cluster) -> None:
     (cluster.path / "cluster.yaml").write_text(manifest)
 
 
+@pytest.mark.slow
 def test_a_master_that_cannot_be_started_is_started_as_it_was(
     cluster: Cluster,
 ) -> None:
@@ -347,6 +352,7 @@ def test_a_master_that_cannot_be_started_is_started_as_it_was(
     assert cluster.pids()["echo-2"]
 
 
+@pytest.mark.slow
 def test_listeners_may_move(make: Callable[..., Cluster]) -> None:
     cluster = make(gates=2)
     cluster.ctl("up", "-d")
@@ -372,6 +378,7 @@ def test_listeners_may_move(make: Callable[..., Cluster]) -> None:
     assert cluster.ask()["text"] == "hello"
 
 
+@pytest.mark.slow
 def test_a_cluster_in_the_foreground_is_reached_as_well(
     make: Callable[..., Cluster],
 ) -> None:

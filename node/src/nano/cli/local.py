@@ -125,15 +125,16 @@ def logs(
                     raise Wrong(text + ", ".join([*known, OURS]))
     reader = Reader(place.log, nodes)
     console = Console(sys.stdout, [])
-    for name, text in reader.last(lines):
-        console.expect([name])
-        console.line(name, text)
+    found = reader.last(lines)
     try:
-        while follow:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-            for name, text in reader.new():
-                console.expect([name])
+        while True:
+            console.expect(name for name, _ in found)
+            for name, text in found:
                 console.line(name, text)
+            if not follow:
+                return
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            found = reader.new()
     except KeyboardInterrupt:
         click.echo()
 
