@@ -37,6 +37,12 @@ Examples:
     help="Return when all is ready, and let it run on; `nanoctl down` stops it.",
 )
 @click.option(
+    "--single",
+    is_flag=True,
+    help="All roles in one process: one gate and one backend of each kind, no master. "
+    "It starts faster and needs less memory.",
+)
+@click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
@@ -58,6 +64,7 @@ Examples:
 def up(
     manifest: Path,
     detach: bool,
+    single: bool,
     host: str,
     tls_dir: Path | None,
     first: tuple[str, str] | None,
@@ -83,6 +90,7 @@ def up(
 
             words = ["--host", host]
             words += ["--tls-dir", str(folder)] if folder else []
+            words += ["--single"] if single else []
             told = start_detached(manifest, cluster.metadata.name, words)
             ready_summary(told)
             return
@@ -97,6 +105,7 @@ def up(
                 host=host,
                 tls_dir=folder,
                 first=message,
+                single=single,
             )
         )
 

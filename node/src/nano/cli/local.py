@@ -76,7 +76,8 @@ def ready_summary(told: dict[str, Any]) -> None:
     """Say that a cluster is up, and what can be done with it."""
     nodes = told["nodes"]
     took = f"{told['seconds']:.1f} s"
-    click.echo(f"{told['name']} is ready after {took}: {len(nodes)} processes")
+    number = "1 process" if len(nodes) == 1 else f"{len(nodes)} processes"
+    click.echo(f"{told['name']} is ready after {took}: {number}")
     for name, url in told["clients"].items():
         click.echo(f"  clients: {name} at {url}")
     click.echo("  see it: nanoctl status, nanoctl logs -f")

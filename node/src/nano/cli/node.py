@@ -66,9 +66,10 @@ Example, the master of a cluster on this machine:
 )
 @_option(
     "--role",
-    type=click.Choice(["master", "gate", "backend"]),
+    type=click.Choice(["master", "gate", "backend", "all"]),
     required=True,
-    help="What this node is for.",
+    help="What this node is for; all is a cluster in one process, with one gate and "
+    "one backend of each kind.",
 )
 @_option("--backend", metavar="NAME", help="Which entry of spec.backends this is.")
 @_option(
@@ -77,8 +78,8 @@ Example, the master of a cluster on this machine:
 @_option(
     "--address",
     metavar="HOST:PORT",
-    required=True,
-    help="Where other nodes reach it; bound, and its name in the cluster.",
+    help="Where other nodes reach it; bound, and its name in the cluster. Required but "
+    "with the role all.",
 )
 @_option("--master", metavar="HOST:PORT", help="Where the master is.")
 @_option(
@@ -130,7 +131,7 @@ def node(
     role: str,
     backend: str | None,
     manifest: Path,
-    address: str,
+    address: str | None,
     master: str | None,
     host: str,
     observe: str | None,
@@ -152,17 +153,24 @@ def node(
     stop_with_parent()
     with as_sentences():
         from nano.cli.values import read_descriptors, read_token
+        from nano.errors import UsageError
         from nano_manifest import load
 
         cluster = _with_settings(load(manifest), settings)
         configure(cluster.spec.settings.log_level, short=is_watched())
         from nano.node import NodeOptions, Role, run
 
+        if role == "all":
+            for name, given in (("--address", address), ("--master", master)):
+                if given:
+                    raise UsageError(f"{name} is not for the role all: it has no port")
+        elif address is None:
+            raise UsageError(f"the role {role} needs --address HOST:PORT")
         options = NodeOptions(
-            role=Role(role),
+            role=Role.GATE if role == "all" else Role(role),
             backend=backend,
             manifest=cluster,
-            address=address,
+            address=address or "",
             master=master,
             host=host,
             observe=observe,
@@ -172,6 +180,13 @@ def node(
             tls_dir=tls_dir,
             listen_fds=read_descriptors(listen_fds),
         )
+        if role == "all":
+            from nano.local.single import run_single
+
+            if processes > 1:
+                raise UsageError("--processes is for the role gate only")
+            run_single(options)
+            return
         if processes == 1:
             run(options)
             return

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from nano.local.plan import ALL
 from nano_manifest import NanoCluster
 from nano_manifest.parse import plain
 
@@ -25,10 +26,14 @@ def fingerprint(cluster: NanoCluster, kind: str, app_dir: Path) -> str:
 
     Args:
         cluster: The manifest.
-        kind: ``master``, ``gate``, or the name of a backend.
+        kind: ``master``, ``gate``, the name of a backend, or ``all`` of them.
         app_dir: Where the components are.
     """
     spec = cluster.spec
+    if kind == ALL:
+        names = ["gate", *(item.name for item in spec.backends)]
+        parts = [fingerprint(cluster, name, app_dir) for name in names]
+        return hashlib.sha256("".join([*names, *parts]).encode()).hexdigest()
     reads: dict[str, object] = {"settings": plain(spec.settings)}
     if spec.cluster_tls is not None:
         reads["clusterTls"] = plain(spec.cluster_tls)

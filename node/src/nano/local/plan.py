@@ -14,7 +14,9 @@ from typing import Final
 
 from nano_manifest import Backend, Gates, NanoCluster, RoleFields
 
-__all__ = ["ProcessSpec", "Surroundings", "ignored", "plan"]
+__all__ = ["ALL", "ProcessSpec", "Surroundings", "ignored", "plan", "plan_single"]
+
+ALL: Final = "all"  # the name of the one process where there is one
 
 _HOST: Final = "127.0.0.1"  # nodes of one machine talk to each other over loopback
 
@@ -86,6 +88,44 @@ def plan(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
     return processes
 
 
+def plan_single(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
+    """Return the one process that all of *cluster* is in.
+
+    It has the variables of all roles; where two have the same, the gates' wins.
+    """
+    spec = cluster.spec
+    observe = f"{_HOST}:{here.next_port()}"
+    control = here.run_dir / "all.sock"
+    words = {
+        "--role": ALL,
+        "--manifest": str(here.manifest_file),
+        "--app-dir": str(here.app_dir),
+        "--host": here.host,
+        "--observe": observe,
+        "--control": f"unix:{control}",
+        **({"--tls-dir": str(here.tls_dir)} if here.tls_dir else {}),
+    }
+    env: dict[str, str] = {}
+    for fields in (*spec.backends, spec.gates):
+        env |= _variables(fields)
+    return [
+        ProcessSpec(
+            name=ALL,
+            role="gate",  # it has the listeners
+            kind=ALL,
+            args=("node", *(word for pair in words.items() for word in pair)),
+            env=env,
+            address="in one process",
+            observe=observe,
+            control=control,
+        )
+    ]
+
+
+def _variables(fields: RoleFields) -> dict[str, str]:
+    return {it.name: it.value for it in fields.env if it.value_from is None}
+
+
 def _gates(gates: Gates) -> Iterator[str]:
     """Yield the names of the gates' processes."""
     for number in range(1, gates.replicas + 1):
@@ -123,7 +163,7 @@ def _process(
         role=role,
         kind=fields.name if isinstance(fields, Backend) else role,
         args=("node", *(word for pair in common.items() for word in pair), *args),
-        env={v.name: v.value for v in fields.env if v.value_from is None},
+        env=_variables(fields),
         address=address,
         observe=observe,
         control=control,

@@ -31,7 +31,7 @@ from nano.local.desk import Desk
 from nano.local.family import Family, has_failed, is_ready
 from nano.local.fingerprint import fingerprint
 from nano.local.places import Place, State
-from nano.local.plan import ProcessSpec, Surroundings, ignored, plan
+from nano.local.plan import ALL, ProcessSpec, Surroundings, ignored, plan, plan_single
 from nano.local.ports import Doors, free_ports
 from nano.local.record import Record
 from nano.local.rolling import ROLES, Changes, compare
@@ -63,6 +63,7 @@ class Run:
         host: Where its listeners bind.
         tls_dir: What stands for the Secrets with certificates, or ``None``.
         first: A route and a payload to send when all is ready.
+        single: Have all roles in one process.
     """
 
     manifest: Path
@@ -70,6 +71,7 @@ class Run:
     host: str = "127.0.0.1"
     tls_dir: Path | None = None
     first: tuple[str, object] | None = None
+    single: bool = False
 
     @property
     def app_dir(self) -> Path:
@@ -108,6 +110,10 @@ def _ports_needed(cluster: NanoCluster) -> int:
     gates = spec.gates.replicas * spec.gates.processes
     nodes = 1 + gates + sum(item.replicas for item in spec.backends)
     return 2 * nodes  # the cluster's and the observe server's
+
+
+def _processes(number: int) -> str:
+    return "1 process" if number == 1 else f"{number} processes"
 
 
 class _Supervisor:
@@ -192,7 +198,7 @@ class _Supervisor:
             next_port=iter(free_ports(_ports_needed(cluster))).__next__,
             master=(master.address, master.observe) if master else None,
         )
-        specs = plan(cluster, here)
+        specs = (plan_single if self._run.single else plan)(cluster, here)
         kinds = {spec.kind for spec in specs}
         marks = {it: fingerprint(cluster, it, self._run.app_dir) for it in kinds}
         return specs, {spec.name: marks[spec.kind] for spec in specs}
@@ -225,7 +231,7 @@ class _Supervisor:
     async def _serve(self) -> None:
         children = self._family.children
         self._console.say(
-            f"starting {self._cluster.metadata.name}: {len(children)} processes"
+            f"starting {self._cluster.metadata.name}: {_processes(len(children))}"
         )
         for sentence in ignored(self._cluster):
             self._console.say(sentence)
@@ -392,8 +398,8 @@ class _Supervisor:
                     f"metadata.{field} was {was} and is {shall}, which is another "
                 )
                 raise UsageError(message + "cluster: `nanoctl down`, then `nanoctl up`")
-        (master,) = self._of("master")
-        specs, marks = self._planned(cluster, master.spec)
+        masters = [child.spec for child in self._of("master")]
+        specs, marks = self._planned(cluster, masters[0] if masters else None)
         there = {child.spec.name: mark for child, mark in self._marks.items()}
         changes = compare(there, specs, there, marks, everything)
         if not changes:
@@ -430,9 +436,9 @@ class _Supervisor:
 
         Until the new one is there everything goes on, but nobody can join.
         """
-        (spec,), (old,) = specs, self._of("master")
-        if spec.name not in changes.replaced:
+        if "master" not in changes.replaced:
             return
+        (spec,), (old,) = specs, self._of("master")
         mark = self._marks[old]
         await self._retire([old], say)
         try:
@@ -542,7 +548,7 @@ async def _node(child: Child) -> dict[str, Any]:
             reason, sessions = told["notReady"], told["sessions"]
     return {
         "name": spec.name,
-        "role": spec.role,
+        "role": ALL if spec.kind == ALL else spec.role,
         "pid": child.pid,
         "address": spec.address,
         "ready": reason is None,
