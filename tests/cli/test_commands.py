@@ -59,7 +59,8 @@ def test_every_command_explains_itself(args: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["node", "up", "request", "status", "logs", "reload", "down"]
+    "command",
+    ["node", "up", "request", "status", "logs", "reload", "down", "control"],
 )
 def test_a_command_with_much_to_say_shows_an_example(command: str) -> None:
     assert f"nanoctl {command} -" in run(command, "--help").output
