@@ -394,3 +394,35 @@ def test_a_cluster_in_the_foreground_is_reached_as_well(
     cluster.ctl("down")
     assert up.end() == 0
     assert "stopped after" in up.said
+
+
+NOTING = (
+    ECHO
+    + """
+    async def started(self) -> None:
+        import asyncio, signal
+
+        def told() -> None:
+            with open("told.txt", "a") as file:
+                file.write(f"{os.getpid()}\\n")
+            os.kill(os.getpid(), signal.SIGINT)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told)
+"""
+)
+
+
+@pytest.mark.slow
+def test_who_is_replaced_may_drain_and_who_is_stopped_stops_at_once(
+    make: Callable[..., Cluster],
+) -> None:
+    cluster = make()
+    (cluster.path / "echo.py").write_text(NOTING)
+    cluster.ctl("up", "-d")
+    old = cluster.pids()["echo-1"]
+    (cluster.path / "echo.py").write_text(NOTING + "# changed\n")
+    cluster.ctl("reload")
+    told = cluster.path / "told.txt"
+    assert told.read_text() == f"{old}\n"  # SIGTERM, by which a node drains
+    cluster.ctl("down")
+    assert told.read_text() == f"{old}\n"  # and SIGINT, by which it does not

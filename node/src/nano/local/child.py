@@ -54,7 +54,6 @@ class Child:
         console: Where its output goes.
         changed: Called after everything that happened.
         watched: Whether somebody reads its output at *console*; else it has ours.
-        stop_grace: Seconds it may take to stop; ``None``: any time.
 
     Attributes:
         life: Where it stands.
@@ -73,10 +72,9 @@ class Child:
         changed: Callable[[], None],
         *,
         watched: bool = True,
-        stop_grace: float | None = STOP_GRACE,
     ) -> None:
         self.spec = spec
-        self.life = Life(stop_grace)
+        self.life = Life()
         self.starts = 0
         self.reason = "it is starting"
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -86,6 +84,7 @@ class Child:
         self._console = console
         self._changed = changed
         self._watched = watched
+        self._how = signal.SIGINT  # at once: all stop, and nobody is there to move to
         self._process: Process | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -112,11 +111,29 @@ class Child:
             self.starts += 1
             self._group.create_task(self._run(), name=f"run {self.spec.name}")
         elif action is Action.TERMINATE:
-            self._signal(signal.SIGTERM)
+            self._signal(self._how)
         elif action is Action.KILL:
             self._console.say(f"{self.spec.name} does not stop; it is killed")
             self.kill()
         self._changed()
+
+    def leave(self, seconds: float | None) -> None:
+        """Stop it, while others stay: it may take its time to send clients to them.
+
+        Args:
+            seconds: How long it may drain; ``None``: somebody else counts.
+        """
+        self._how = signal.SIGTERM
+        self.life.stop_grace = None if seconds is None else seconds + STOP_GRACE
+        self.feed(Stimulus.STOP)
+
+    def hurry(self) -> None:
+        """End what drains at once, in order; kill what should have stopped so."""
+        if self._how is signal.SIGTERM:
+            self._how = signal.SIGINT
+            self._signal(self._how)
+        else:
+            self.kill()
 
     def kill(self) -> None:
         """End it at once."""
@@ -137,7 +154,7 @@ class Child:
             return
         self._process = process
         if self.life.phase is Phase.STOPPING:  # told so while it was made
-            self._signal(signal.SIGTERM)
+            self._signal(self._how)
         tasks = [
             asyncio.create_task(self._pump(process), name=f"read {self.spec.name}"),
             asyncio.create_task(self._probe(), name=f"probe {self.spec.name}"),

@@ -20,11 +20,13 @@ class Family:
     Attributes:
         children: All of them.
         stop_wanted: Set when a signal asks for the end.
+        stopped_by: The first signal that did.
     """
 
     def __init__(self) -> None:
         self.children: list[Child] = []
         self.stop_wanted = asyncio.Event()
+        self.stopped_by: signal.Signals | None = None
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
@@ -52,29 +54,46 @@ class Family:
         return [child for child in started if has_failed(child)]
 
     async def stop(self, children: Iterable[Child]) -> None:
-        """Stop *children*, each within its time; wait until all are over."""
+        """Stop *children* at once, each within its time; wait until all are over."""
         stopped = list(children)
         for child in stopped:
             child.feed(Stimulus.STOP)
         await self.until(lambda: all(child.life.over for child in stopped))
 
+    async def leave(self, children: Iterable[Child], seconds: float | None) -> None:
+        """Let *children* drain and stop; wait until all are over.
+
+        Args:
+            children: Those that leave, while others stay.
+            seconds: How long they may drain; ``None``: somebody else counts.
+        """
+        leaving = list(children)
+        for child in leaving:
+            child.leave(seconds)
+        await self.until(lambda: all(child.life.over for child in leaving))
+
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
-        """Set :attr:`stop_wanted` by SIGINT, SIGTERM and SIGHUP."""
+        """Set :attr:`stop_wanted` by SIGINT, SIGTERM and SIGHUP.
+
+        A second one is for who is in a hurry: what drains stops, what stops is killed.
+        """
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         for number in numbers:
-            loop.add_signal_handler(number, self._told_to_stop)
+            loop.add_signal_handler(number, self._told_to_stop, number)
         try:
             yield
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
 
-    def _told_to_stop(self) -> None:
-        if self.stop_wanted.is_set():  # told twice: somebody is in a hurry
+    def _told_to_stop(self, number: signal.Signals) -> None:
+        if self.stop_wanted.is_set():
             for child in self.children:
-                child.kill()
+                child.hurry()
+        else:
+            self.stopped_by = number
         self.stop_wanted.set()
 
     async def until_stopped(self, serving: Coroutine[Any, Any, None]) -> None:

@@ -77,17 +77,15 @@ class Life:
 
     Owned by one child of the supervisor; times are seconds of any steady clock.
 
-    Args:
-        stop_grace: Seconds from SIGTERM to SIGKILL; ``None``: somebody else counts.
-
     Attributes:
         phase: Where the process stands.
+        stop_grace: Seconds from STOP to KILL; ``None``: somebody else counts.
         due: When to feed DUE; ``None`` while nothing is waited for.
     """
 
-    def __init__(self, stop_grace: float | None = STOP_GRACE) -> None:
+    def __init__(self) -> None:
         self.phase = Phase.IDLE
-        self._stop_grace = stop_grace
+        self.stop_grace: float | None = STOP_GRACE
         self.due: float | None = None
         self._deaths = 0  # since it was last steady
         self._ready_since: float | None = None
@@ -118,8 +116,8 @@ class Life:
             self._was_ready = True
         elif self.phase is Phase.PAUSING:
             self._died(now, code)
-        elif action is Action.TERMINATE and self._stop_grace is not None:
-            self.due = now + self._stop_grace
+        elif action is Action.TERMINATE and self.stop_grace is not None:
+            self.due = now + self.stop_grace
         return action
 
     def _died(self, now: float, code: int | None) -> None:

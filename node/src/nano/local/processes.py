@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -192,7 +193,11 @@ class _Several:
                         failure = error
                     finally:
                         self._processes.reason = "stopping"
-                        await family.stop(family.children)
+                        if family.stopped_by is signal.SIGTERM:
+                            # whoever stops the whole has a time for it
+                            await family.leave(family.children, None)
+                        else:
+                            await family.stop(family.children)
         finally:
             await self._admin.stop()
         if failure is not None:
@@ -207,7 +212,6 @@ class _Several:
             _Log(),
             self._family.changed,
             watched=False,
-            stop_grace=None,  # whoever stops the whole has a time for it
         )
 
     def _look(self) -> list[Process]:

@@ -30,6 +30,7 @@ from nano.local.console import Console
 from nano.local.desk import Desk
 from nano.local.family import Family, has_failed, is_ready
 from nano.local.fingerprint import fingerprint
+from nano.local.life import Phase
 from nano.local.places import Place, State
 from nano.local.plan import ALL, ProcessSpec, Surroundings, ignored, plan, plan_single
 from nano.local.ports import Doors, free_ports
@@ -41,6 +42,7 @@ __all__ = ["Run", "StartError", "up"]
 
 SECONDS_TO_START: Final = 60.0
 SECONDS_FOR_THE_FIRST: Final = 10.0  # answer, after everything is ready
+SECONDS_TO_DRAIN: Final = 3600.0  # at most; the node itself knows how long
 SECONDS_FOR_A_NODE: Final = 2.0  # to say how many sessions it has
 STAGES: Final = (("master",), ("backend", "gate"))
 STOP_STAGES: Final = ("gate", "backend", "master")
@@ -515,7 +517,7 @@ class _Supervisor:
             return
         names = ", ".join(child.spec.name for child in children)
         pids = ", ".join(str(child.pid) for child in children)
-        await self._family.stop(children)
+        await self._family.leave(children, SECONDS_TO_DRAIN)
         self._remove(children)
         say(f"{names}: the old one has stopped (pid {pids})")
 
@@ -527,6 +529,9 @@ class _Supervisor:
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.wait([self._reloading])
+            for child in self._family.children:
+                if child.life.phase is Phase.STOPPING:  # it drains, to nowhere by now
+                    child.hurry()
         if any(not child.life.over for child in self._family.children):
             self._console.say("stopping")
         for role in STOP_STAGES:
