@@ -93,7 +93,8 @@ class Processes:
         }
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Merged(texts, known))
-        return generate_latest(registry)
+        # many processes have many samples, and the probes must not wait for them
+        return await asyncio.to_thread(generate_latest, registry)
 
 
 async def _not_ready(process: Process) -> str | None:

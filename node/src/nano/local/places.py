@@ -159,11 +159,20 @@ class Place:
 
 
 def state_folder() -> Path:
-    """Return the folder of all places."""
+    """Return the folder of all places.
+
+    Raises:
+        UsageError: Nothing says where it is.
+    """
     given = os.environ.get("XDG_STATE_HOME", "")
     # a relative one is to be ignored, says the XDG base directory specification
-    base = Path(given) if given.startswith("/") else Path.home() / ".local" / "state"
-    return base / "nanocluster"
+    if given.startswith("/"):
+        return Path(given, "nanocluster")
+    try:
+        return Path.home() / ".local" / "state" / "nanocluster"
+    except RuntimeError as error:
+        text = "you have no home folder; name a folder that is yours by XDG_STATE_HOME"
+        raise UsageError(text) from error
 
 
 def places_in_use() -> dict[Path, State]:

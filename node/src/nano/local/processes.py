@@ -182,9 +182,9 @@ class _Several:
         """
         failure: StartError | None = None
         family = self._family
-        await self._admin.start()
-        try:
-            with family.signals():
+        with family.signals():  # first: process 1 of a container has no others
+            await self._admin.start()
+            try:
                 async with asyncio.TaskGroup() as group:
                     family.children = [self._child(spec, group) for spec in self._specs]
                     try:
@@ -192,16 +192,20 @@ class _Several:
                     except StartError as error:  # alone, not in the group's bundle
                         failure = error
                     finally:
-                        self._processes.reason = "stopping"
-                        if family.stopped_by is signal.SIGTERM:
-                            # whoever stops the whole has a time for it
-                            await family.leave(family.children, None)
-                        else:
-                            await family.stop(family.children)
-        finally:
-            await self._admin.stop()
+                        await self._stop()
+            finally:
+                await self._admin.stop()
         if failure is not None:
             raise failure
+
+    async def _stop(self) -> None:
+        self._processes.reason = "stopping"
+        family = self._family
+        if family.stopped_by is signal.SIGTERM:
+            # whoever stops the whole has a time for it
+            await family.leave(family.children, None)
+        else:
+            await family.stop(family.children)
 
     def _child(self, spec: ProcessSpec, group: asyncio.TaskGroup) -> Child:
         return Child(
