@@ -198,6 +198,16 @@ async def test_what_one_does_not_know_the_next_is_asked(whole: Whole) -> None:
     assert (await whole.control("/status", "POST"))[0] == 405
 
 
+async def test_all_are_told_to_drain(whole: Whole) -> None:
+    status, told = await whole.control("/drain", "POST")
+    assert status == 200
+    assert isinstance(told, dict)
+    assert [it["notReady"] for it in told["processes"]] == ["draining"] * 2
+    assert told["notReady"] == "process 1: draining"
+    whole.parts[1].reason = "waiting for the master"
+    assert (await whole.control("/drain", "POST"))[0] == 409
+
+
 async def test_nobody_without_the_token_is_answered(whole: Whole) -> None:
     for path in ("/status", "/sessions", "/nowhere"):
         url = f"http://{whole.server.control_address}{path}"

@@ -75,10 +75,14 @@ class Processes:
         reasons = zip(known, said, strict=True)
         return next((f"process {it.name}: {why}" for it, why in reasons if why), None)
 
-    async def ask(self, target: str) -> list[tuple[Process, Answer]]:
+    async def ask(
+        self, target: str, method: str = "GET"
+    ) -> list[tuple[Process, Answer]]:
         """Ask all of them at once; return the answers of those that answer."""
         known = self.look()
-        answers = await asyncio.gather(*(ask(it.control, target) for it in known))
+        answers = await asyncio.gather(
+            *(ask(it.control, target, method) for it in known)
+        )
         pairs = zip(known, answers, strict=True)
         return [(process, answer) for process, answer in pairs if answer is not None]
 
@@ -186,6 +190,7 @@ def control_processes(subject: Processes, token: str | None) -> web.Application:
         [
             web.get("/status", control.status),
             web.get("/sessions", control.sessions),
+            web.post("/drain", control.drain),
             web.route("*", "/{other:.*}", control.hand_on),
         ]
     )
@@ -197,6 +202,14 @@ class _Control:
 
     def __init__(self, subject: Processes) -> None:
         self._subject = subject
+
+    async def drain(self, request: web.Request) -> web.Response:
+        """Let all of them drain; answer with the status, or the first refusal."""
+        answers = await self._subject.ask("/drain", "POST")
+        for _, answer in answers:
+            if answer.status != 200:
+                return _handed_on(answer)
+        return await self.status(request)
 
     async def status(self, _: web.Request) -> web.Response:
         """Answer as one node: its sessions are those of all processes."""

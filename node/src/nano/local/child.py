@@ -25,6 +25,7 @@ from nano_manifest import RESERVED_ENV
 
 __all__ = ["Child", "Voice"]
 
+STOP: Final = signal.SIGINT  # at once: all stop, and nobody is there to move to
 SECONDS_BETWEEN_PROBES: Final = 0.05
 SECONDS_OF_LAST_WORDS: Final = 1.0  # output that is still in the pipe at the end
 LAST_LINES: Final = 6
@@ -84,7 +85,7 @@ class Child:
         self._console = console
         self._changed = changed
         self._watched = watched
-        self._how = signal.SIGINT  # at once: all stop, and nobody is there to move to
+        self._how = STOP
         self._process: Process | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -130,7 +131,7 @@ class Child:
     def hurry(self) -> None:
         """End what drains at once, in order; kill what should have stopped so."""
         if self._how is signal.SIGTERM:
-            self._how = signal.SIGINT
+            self._how = STOP
             self._signal(self._how)
         else:
             self.kill()

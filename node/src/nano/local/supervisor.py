@@ -42,7 +42,6 @@ __all__ = ["Run", "StartError", "up"]
 
 SECONDS_TO_START: Final = 60.0
 SECONDS_FOR_THE_FIRST: Final = 10.0  # answer, after everything is ready
-SECONDS_TO_DRAIN: Final = 3600.0  # at most; the node itself knows how long
 SECONDS_FOR_A_NODE: Final = 2.0  # to say how many sessions it has
 STAGES: Final = (("master",), ("backend", "gate"))
 STOP_STAGES: Final = ("gate", "backend", "master")
@@ -517,7 +516,8 @@ class _Supervisor:
             return
         names = ", ".join(child.spec.name for child in children)
         pids = ", ".join(str(child.pid) for child in children)
-        await self._family.leave(children, SECONDS_TO_DRAIN)
+        settings = self._cluster.spec.settings  # those that it was started with
+        await self._family.leave(children, settings.drain_seconds)
         self._remove(children)
         say(f"{names}: the old one has stopped (pid {pids})")
 

@@ -18,7 +18,7 @@ from nano.cluster.gopeers import MessagePeer
 from nano.cluster.link import Stream
 from nano.cluster.links import Dial
 from nano.cluster.members import Member
-from nano.cluster.membership import MemberAdded, MemberRemoved
+from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.services import MemberCalls
 from nano.cluster.strangers import Strangers
@@ -114,6 +114,9 @@ class _Place:
     async def join(self) -> None:
         self._meeting.join(self)
 
+    def update(self, me: Member) -> None:
+        self._meeting.update(self, me)
+
     async def stop(self, grace: float) -> None:
         del grace
         self._meeting.leave(self)
@@ -151,6 +154,14 @@ class Meeting:
             place.on_change(MemberAdded(member))
             self._places[address].on_change(MemberAdded(place.me))
         self._members[place.address] = place.me
+
+    def update(self, place: _Place, me: Member) -> None:
+        """Let *place* say something new about itself; the others are told."""
+        before, place.me = place.me, me
+        if place.address in self._members:
+            self._members[place.address] = me
+            for address in self._members:
+                self._places[address].on_change(MemberChanged(before, me))
 
     def leave(self, place: _Place) -> None:
         """Take *place* out; the others are told."""
