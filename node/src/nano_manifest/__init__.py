@@ -32,6 +32,7 @@ from nano_manifest.model import (
     Spec,
     Template,
     Tls,
+    cluster_ports,
 )
 from nano_manifest.parse import dumps, from_object, load, loads, to_object
 from nano_manifest.problems import ManifestError
@@ -68,6 +69,7 @@ __all__ = [
     "Spec",
     "Template",
     "Tls",
+    "cluster_ports",
     "crd",
     "dumps",
     "from_object",

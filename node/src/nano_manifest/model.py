@@ -64,6 +64,7 @@ __all__ = [
     "Spec",
     "Template",
     "Tls",
+    "cluster_ports",
 ]
 
 GROUP: Final = "nanocluster.io"
@@ -78,6 +79,15 @@ OBSERVE_PORT: Final = 7651
 CONTROL_PORT: Final = 7652
 
 MAX_BACKENDS: Final = 32
+
+
+def cluster_ports(processes: int) -> list[int]:
+    """Return the cluster ports of the processes of one pod, in their order.
+
+    The first has the port of a node that is alone; the others follow behind the ports
+    that the pod has once.
+    """
+    return [CLUSTER_PORT, *range(CONTROL_PORT + 1, CONTROL_PORT + processes)]
 
 
 class Metadata(Object, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -424,6 +434,16 @@ class Gates(RoleFields, frozen=True, kw_only=True):
             description="How many. With one, each rollout disconnects everybody.",
         ),
     ] = 2
+    processes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Processes of each gate, one for each core that it shall use. "
+            "They share its listeners; each is a member of the cluster, and the second "
+            "and those behind it have the cluster ports 7653, 7654 ….",
+        ),
+    ] = 1
     listeners: Annotated[
         list[Listener],
         Meta(

@@ -33,6 +33,7 @@ from nano_manifest.model import (
     Spec,
     Template,
     Tls,
+    cluster_ports,
 )
 from nano_manifest.problems import Path, Problem
 
@@ -60,6 +61,7 @@ RESERVED_ENV: Final = (
     "NANO_MANIFEST",
     "NANO_MASTER",
     "NANO_OBSERVE",
+    "NANO_PROCESSES",
     "NANO_ROLE",
     "NANO_TLS_DIR",
     "NANO_TOKEN_FILE",
@@ -143,6 +145,14 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             "(has(self.service) && self.service.type != 'ClusterIP') || "
             "self.listeners.all(a, !has(a.nodePort))",
             "a nodePort needs service.type NodePort or LoadBalancer",
+            ".listeners",
+        ),
+        CelRule(
+            "!has(self.processes) || !has(self.listeners) || "
+            f"self.listeners.all(a, !has(a.port) || a.port <= {CONTROL_PORT} || "
+            f"a.port >= {CONTROL_PORT} + self.processes)",
+            "7653 and those behind it are cluster ports of the gate's other processes; "
+            "choose another port",
             ".listeners",
         ),
     ),
@@ -353,6 +363,9 @@ def _listener(listener: Listener, gates: Gates, at: Path) -> Iterator[Problem]:
     if listener.port in _PORTS:
         whose = _PORTS[listener.port]
         yield (*at, "port"), f"{listener.port} is {whose}; choose another"
+    elif listener.port in cluster_ports(gates.processes):
+        text = f"{listener.port} is the cluster port of another process of the gate"
+        yield (*at, "port"), f"{text}; choose another"
     if listener.name in _PORT_NAMES:
         text = f"{listener.name} is a port of the node itself; choose another name"
         yield (*at, "name"), text
