@@ -18,6 +18,8 @@ from .room import Hall, Wire, turns, until
 class Guest:
     """A client that does nothing but note what happens to it."""
 
+    behind = 0
+
     def __init__(self) -> None:
         self.happened: list[str] = []
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -26,7 +27,7 @@ from nano.cluster.peerstates import Life
 from nano.errors import INTERNAL, TIMEOUT, UNAVAILABLE, EncodeError, RequestError
 from nano.metrics import Gauge, RouteCounts
 from nano.protocol.messages import REQUEST, Message
-from nano.runtime.dispatch import Dispatcher, answer_error
+from nano.runtime.dispatch import Clock, Dispatcher, answer_error
 from nano.runtime.session import LARGEST_DATA, Session
 from nano.runtime.sessions import Sessions
 
@@ -50,6 +51,7 @@ class Pending(msgspec.Struct):
     id: int
     route: RemoteRoute
     link: Link
+    ended: Callable[[], None] | None = None  # of one that is timed
 
 
 class RemoteRoute:
@@ -66,10 +68,13 @@ class RemoteRoute:
 
     def deliver(self, session: Session, message: Message) -> None:
         """Forward one message to the member that the session is bound to."""
+        counts, payload = self.counts, message.payload
         if message.id:
-            self.counts.requests += 1
+            counts.requests += 1
+            counts.request_bytes += len(payload)
         else:
-            self.counts.notifies += 1
+            counts.notifies += 1
+            counts.notify_bytes += len(payload)
         link = self.links.get(session.bindings.get(self.service, ""))
         forwarder = self._forwarder
         if link is None:
@@ -84,9 +89,18 @@ class RemoteRoute:
             introduce(session, link)
         if message.id:
             number = forwarder.expect(self, session, message.id, link)
-            link.message(_REQUEST, session.id, number, self.name, message.payload)
+            link.message(_REQUEST, session.id, number, self.name, payload)
         else:
-            link.message(_NOTIFY, session.id, 0, self.name, message.payload)
+            link.message(_NOTIFY, session.id, 0, self.name, payload)
+
+    def sample(self, session: Session, message: Message, time: Clock) -> None:
+        """Do as :meth:`deliver`, and note when the answer comes."""
+        begun, forwarder = time(), self._forwarder
+        last = forwarder.last
+        self.deliver(session, message)
+        entry = forwarder.pending.get(last + 1)
+        if entry is not None and entry.route is self:
+            entry.ended = lambda: self.counts.answering.observe(time() - begun)
 
 
 def choose(session: Session, service: str, links: dict[str, Link]) -> Link | None:
@@ -130,6 +144,7 @@ class Forwarder:
 
     Attributes:
         pending: Forwarded requests by number, in the order of their deadlines.
+        last: The number of the last one.
         go: The services of Go nodes, which may share routes with ours.
     """
 
@@ -141,7 +156,7 @@ class Forwarder:
         self._links = links
         self._timeout = timeout
         self._now = 0.0  # as of the last tick: near enough for a deadline
-        self._last = 0
+        self.last = 0
         self.pending: dict[int, Pending] = {}
         self.go: GoBackends | None = None
         self._remote: dict[str, RemoteRoute] = {}
@@ -163,7 +178,7 @@ class Forwarder:
         self, route: RemoteRoute, session: Session, number: int, link: Link
     ) -> int:
         """Note a request that is about to leave; return its number on the link."""
-        self._last = key = self._last + 1
+        self.last = key = self.last + 1
         due = self._now + self._timeout
         self.pending[key] = Pending(due, session, number, route, link)
         return key
@@ -247,7 +262,11 @@ class Forwarder:
         failed = envelope.flags & pb.FAILED != 0
         try:
             entry.session.home.respond(entry.id, envelope.payload, failed)
-            entry.route.counts.responses += 1
+            counts = entry.route.counts
+            counts.responses += 1
+            counts.response_bytes += len(envelope.payload)
+            if entry.ended is not None:
+                entry.ended()
         except EncodeError as error:
             self._fail(entry, INTERNAL, str(error))
 

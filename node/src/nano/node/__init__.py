@@ -56,6 +56,7 @@ from nano.runtime.groups import Groups
 from nano.runtime.inbox import Inbox
 from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipelines
+from nano.runtime.sampling import Sampler
 from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import Sessions, tell_components
 from nano.runtime.tasks import FAILURES
@@ -103,6 +104,9 @@ class Node:
             Role.BACKEND: backend.components if backend else (),
         }[options.role]
         self._metrics = Metrics()
+        self._metrics.labels.update(
+            namespace=manifest.metadata.namespace, nanocluster=manifest.metadata.name
+        )
         self._sessions = Sessions(self._metrics)
         serializer = by_name(settings.serializer)
         self._groups = Groups(
@@ -146,7 +150,8 @@ class Node:
         self._handlers = collect_handlers(self._components)
         self._dispatcher.add(self._handlers, Filters(self._components))
         self._calls.add(self._handlers)
-        self._ticker = Ticker()
+        self._ticker = Ticker(late=self._metrics.loop_lag.observe)
+        self._ticker.add(Sampler(self._dispatcher, world.time).tick)
         self._ticker.add(self._dispatcher.tick)
         self._ticker.add(self._calls.tick)
         self._stop_wanted = asyncio.Event()

@@ -132,7 +132,7 @@ class Deferred:
         if self._is_open():
             payload = self._answers.serializer.encode(value)
             self.session.home.respond(self._number, payload, False)
-            self._counts.responses += 1
+            self._counts.answered(len(payload))
             self._answers.close(self)
 
     def fail(self, error: RequestError) -> None:

@@ -408,7 +408,7 @@ class ClientTransport(Arrival):
             EncodeError: Route or payload do not fit the wire.
         """
         if self.deliver(route, payload, delivery):
-            self._front.metrics.pushed(route)
+            self._front.metrics.pushed(route, len(payload))
 
     def deliver(self, route: str, payload: bytes, delivery: Delivery) -> bool:
         """Do as :meth:`push` without counting it; false if it is dropped."""

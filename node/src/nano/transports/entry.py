@@ -62,6 +62,11 @@ class Entry(asyncio.Protocol):
         self._securing: asyncio.Task[None] | None = None
         self._reason = ""  # why it is over, once it is
 
+    @property
+    def behind(self) -> int:
+        """Nothing is sent to it yet."""
+        return 0
+
     # ------------------------------------------------------------ the socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
