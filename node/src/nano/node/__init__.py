@@ -397,6 +397,11 @@ class Node:
         return self._cluster.address
 
     @property
+    def observe_address(self) -> str:
+        """Where health and metrics are, ``host:port``; empty if they are nowhere."""
+        return self._admin.observe_address
+
+    @property
     def client_addresses(self) -> dict[str, str]:
         """Where clients are let in, ``host:port`` by listener."""
         return self._report.listeners()
