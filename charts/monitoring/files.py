@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from .alerts import as_yaml
 from .grafana import as_json
 from .panels import BOARDS
 
-__all__ = ["CHART", "contents", "stale", "write"]
+__all__ = ["CHART", "RULES", "contents", "stale", "write"]
 
 CHART: Final = Path(__file__).parents[1] / "nanocluster"
+RULES: Final = CHART / "alerts" / "nanocluster.yaml"
 
 
 def contents() -> dict[Path, str]:
     """Return every generated file with its text."""
-    return {CHART / "dashboards" / f"{it.name}.json": as_json(it) for it in BOARDS}
+    boards = {CHART / "dashboards" / f"{it.name}.json": as_json(it) for it in BOARDS}
+    return boards | {RULES: as_yaml()}
 
 
 def write() -> None:

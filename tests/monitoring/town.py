@@ -92,7 +92,9 @@ class Town:
             await self.cluster.master.stop()
             self._late = late = self._waiting()
             stack.push_async_callback(late.stop)
-            async with _running(self._fail(client), late.start()):
+            idler = await stack.enter_async_context(await self._connect())
+            works = (self._fail(client), self._dawdle(idler), late.start())
+            async with _running(*works):
                 while not late.observe_address:  # noqa: ASYNC110  # nobody tells
                     await asyncio.sleep(0.01)
                 yield
@@ -129,6 +131,10 @@ class Town:
                 with contextlib.suppress(RequestError):
                     await client.request(route, payload)
             await asyncio.sleep(0.1)
+
+    async def _dawdle(self, client: nano.client.Client) -> None:
+        while True:
+            await client.request("Town.dawdle", 1.5)
 
     async def _not_reading(self) -> socket.socket:
         """Return the socket of a client that is sent a lot and reads nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -40,6 +41,11 @@ class Town(Component):
     @handler
     def block(self, session: Session, seconds: float) -> int:
         time.sleep(seconds)
+        return 1
+
+    @handler
+    async def dawdle(self, session: Session, seconds: float) -> int:
+        await asyncio.sleep(seconds)
         return 1
 
     @handler
