@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from charts.monitoring import files
 from charts.monitoring.panels import BOARDS, Board, Panel
 from nano.metrics.catalogue import CATALOGUE
+from nano_manifest import OBSERVE_PORT, from_object
 
 from .prometheus import PATIENCE, Prometheus, Vector, prometheus
 from .town import Town, until
@@ -205,3 +207,21 @@ def rest_of(
 ) -> dict[str, Vector]:
     """Return the looks of *rest* at what load does not move."""
     return {name: vector for name, vector in rest.items() if name not in loaded}
+
+
+def test_the_page_names_values_and_ports_that_there_are() -> None:
+    page = (files.CHART.parents[1] / "docs" / "metrics.md").read_text()
+    values = yaml.safe_load((files.CHART / "values.yaml").read_text())
+    for path in re.findall(r"`monitoring\.([\w.]+)`", page):
+        level = values["monitoring"]
+        for step in path.split("."):
+            level = level[step]
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    base = {
+        "apiVersion": "nanocluster.io/v1alpha1",
+        "kind": "NanoCluster",
+        "metadata": {"name": "page"},
+    }
+    gates = from_object(base | yaml.safe_load(block)).spec.gates
+    port = gates.template.annotations["prometheus.io/port"]
+    assert port == str(OBSERVE_PORT)
