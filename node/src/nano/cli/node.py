@@ -91,7 +91,7 @@ Example, the master of a cluster on this machine:
 @_option(
     "--control",
     metavar="HOST:PORT|unix:PATH",
-    help="HTTP: /status, /sessions. Over TCP it needs a token.",
+    help="HTTP: /status, /sessions, /log-level. Over TCP it needs a token.",
 )
 @_option(
     "--token-file",
@@ -117,6 +117,19 @@ Example, the master of a cluster on this machine:
     default="",
     help="Listening sockets that were inherited, by the listener's name.",
 )
+@_option(
+    "--log-file",
+    type=_FILE,
+    help="Log to this file as well, in JSON unless --log-format is human, and to a new "
+    "one each day. One for each node.",
+)
+@_option(
+    "--log-days",
+    type=click.IntRange(1, 3650),
+    default=7,
+    show_default=True,
+    help="How many files of earlier days are kept.",
+)
 @_node_settings
 def node(
     role: str,
@@ -131,6 +144,8 @@ def node(
     app_dir: str,
     tls_dir: str | None,
     listen_fds: str,
+    log_file: Path | None,
+    log_days: int,
     **settings: object,
 ) -> None:
     """Run one node of a cluster until SIGTERM or Ctrl-C.
@@ -146,7 +161,21 @@ def node(
         from nano_manifest import load
 
         cluster = _with_settings(load(manifest), settings)
-        configure(cluster.spec.settings.log_level, short=supervised)
+        chosen = cluster.spec.settings
+        configure(
+            chosen.log_level,
+            form=chosen.log_format,
+            short=supervised,
+            about={
+                "namespace": cluster.metadata.namespace,
+                "nanocluster": cluster.metadata.name,
+                "role": role,
+                "backend": backend or "",
+                "node": address,
+            },
+            file=log_file,
+            days=log_days,
+        )
         from nano.node import NodeOptions, Role, run
 
         run(

@@ -75,7 +75,8 @@ class Answers:
         """Note that *route* has tried to answer what it had answered before."""
         self.metrics.dropped["answer", "second"] += 1
         text = "%s has answered %r before; what came of it afterwards is dropped"
-        logger.error(text, route, session, exc_info=error)
+        about = {"route": route}
+        logger.error(text, route, session, exc_info=error, extra=about)
 
     def tick(self, now: float) -> None:
         """Answer what was promised and not kept in time."""

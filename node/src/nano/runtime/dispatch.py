@@ -160,7 +160,7 @@ def answer_error(
 
 
 def refusal_of(
-    error: BaseException, culprit: str, whom: object, said: str = ""
+    error: BaseException, culprit: str, whom: object, said: str = "", route: str = ""
 ) -> RequestError:
     """Return what is told of *error* to who asked, and log what is not told.
 
@@ -169,6 +169,7 @@ def refusal_of(
         culprit: What has raised it, for the log.
         whom: For whom, for the log.
         said: What who asked is told in place of *culprit*.
+        route: What was asked for, if that is not the culprit.
     """
     what = said or culprit
     if isinstance(error, RequestError):
@@ -177,7 +178,8 @@ def refusal_of(
         return RequestError(BAD_REQUEST, str(error))
     if isinstance(error, TimeoutError):
         return RequestError(TIMEOUT, f"{what} took too long")
-    logger.error("%s failed for %s", culprit, whom, exc_info=error)
+    about = {"route": route or culprit}
+    logger.error("%s failed for %s", culprit, whom, exc_info=error, extra=about)
     return RequestError(INTERNAL, f"{what} failed")
 
 

@@ -183,7 +183,8 @@ class ClientTransport(Arrival):
         try:
             self._inbound.process(session, message)
         except FAILURES as error:
-            refusal = refusal_of(error, f"the pipeline of {message.route}", session)
+            culprit = f"the pipeline of {message.route}"
+            refusal = refusal_of(error, culprit, session, route=message.route)
             answer_error(self._front.dispatcher, session, message, refusal)
             return False
         return True
