@@ -1,4 +1,4 @@
-"""The control server: see what a node holds, and end a session.
+"""The control server: see what a node holds, end a session, have the node drain.
 
 Over TCP each request needs the token; over a unix socket the file's mode is the
 lock.  Who has no token learns nothing, not even which paths there are.
@@ -53,6 +53,7 @@ def control_application(subject: Subject, token: str | None) -> web.Application:
             web.delete("/sessions/{id}", control.kick),
             web.get("/log-level", control.log_level),
             web.put("/log-level", control.set_log_level),
+            web.post("/drain", control.drain),
         ]
     )
     return application
@@ -92,6 +93,12 @@ class _Control:
             return error(400, f"{problem}: {broken}")
         set_level(asked.level)
         return json({"level": level()})
+
+    async def drain(self, _: web.Request) -> web.Response:
+        problem = self._subject.drain()
+        if problem is not None:
+            return error(409, problem)
+        return json(self._subject.status())
 
     async def kick(self, request: web.Request) -> web.Response:
         body = await request.read()

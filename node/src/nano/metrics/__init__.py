@@ -55,6 +55,8 @@ class Metrics:
         calls: Calls between nodes, by direction and what they came to.
         cluster_certificates: New ones of the cluster port, by what became of them.
         refusals: Who was refused at the cluster port, or by us as no node, by reason.
+        moves: Sessions that went from one member to another, by what came of it.
+        handovers: Their states, given away or taken over here, by outcome.
         group_publishes: What this node has published to groups.
         group_deliveries: Pushes to this node's clients that came of publishes.
         loop_lag: Seconds that the event loop was late.
@@ -71,6 +73,8 @@ class Metrics:
         self.calls: Counter[tuple[str, str]] = Counter()
         self.cluster_certificates: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.moves: Counter[str] = Counter()
+        self.handovers: Counter[tuple[str, str]] = Counter()
         self.group_publishes = 0
         self.group_deliveries = 0
         self.loop_lag = Histogram(LAG)

@@ -58,6 +58,7 @@ CATALOGUE: Final = {
             "address",
         ),
         _gauge("nano_ready", "1 when clients and messages are taken."),
+        _gauge("nano_draining", "1 when this node drains, or has."),
         _histogram(
             "nano_loop_lag_seconds",
             "How late the event loop came to its timer, ten times a second.",
@@ -203,6 +204,25 @@ CATALOGUE: Final = {
             "nano_peers",
             "Peers that this node keeps something for, by where it stands.",
             "state",
+        ),
+        _gauge(
+            "nano_members_draining",
+            "Members that drain, and from which this gate moves its sessions.",
+        ),
+        _gauge(
+            "nano_sessions_moving",
+            "Sessions on their way to another member, each for one service.",
+        ),
+        _counter(
+            "nano_session_moves",
+            "Sessions of this gate that moved to another member, by what came of it.",
+            "outcome",
+        ),
+        _counter(
+            "nano_handovers",
+            "States of sessions that components gave away or took over, by outcome.",
+            "direction",
+            "outcome",
         ),
         _counter(
             "nano_link_batches",

@@ -135,7 +135,13 @@ class NodeCollector(Collector):
         refusals = _counter("nano_cluster_refusals")
         for reason, number in metrics.refusals.items():
             refusals.add_metric([reason], number)
-        yield from (failures, dropped, calls, refusals)
+        moves = _counter("nano_session_moves")
+        for outcome, number in metrics.moves.items():
+            moves.add_metric([outcome], number)
+        handovers = _counter("nano_handovers")
+        for words, number in metrics.handovers.items():
+            handovers.add_metric(words, number)
+        yield from (failures, dropped, calls, refusals, moves, handovers)
 
     def _peers(self) -> Iterator[Metric]:
         batches, envelopes = (

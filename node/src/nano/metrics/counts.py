@@ -57,6 +57,15 @@ class RouteCounts:
             self.notifies += 1
             self.notify_bytes += size
 
+    def deferred(self, number: int, size: int) -> None:
+        """Take a message back that waits: it is counted when it goes on."""
+        if number:
+            self.requests -= 1
+            self.request_bytes -= size
+        else:
+            self.notifies -= 1
+            self.notify_bytes -= size
+
     def answered(self, size: int) -> None:
         """Count an answer of *size* bytes that is no error."""
         self.responses += 1

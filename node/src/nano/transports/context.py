@@ -15,6 +15,7 @@ from nano.runtime.deadlines import Deadlines
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.greeting import Greeter
 from nano.runtime.pipeline import Pipeline
+from nano.runtime.session import Session
 from nano.runtime.sessions import Sessions
 from nano.transports.addresses import Proxies
 from nano.transports.admission import Admission, Bucket
@@ -97,6 +98,10 @@ class Arriving(Protocol):
     @property
     def behind(self) -> int:
         """Bytes that wait because the client reads too slowly; 0 if it does not."""
+
+    @property
+    def session(self) -> Session | None:
+        """The client's session, once it has one."""
 
     def late_greeting(self) -> None:
         """The handshake has not ended in time."""

@@ -67,6 +67,10 @@ class Entry(asyncio.Protocol):
         """Nothing is sent to it yet."""
         return 0
 
+    @property
+    def session(self) -> None:
+        """There is none yet."""
+
     # ------------------------------------------------------------ the socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
