@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from aiohttp import web
 
 from nano.admin.answers import LARGEST_BODY, careful, error, json
+from nano.admin.levels import LEVELS, level, set_level
 from nano.admin.subject import Subject
 
 __all__ = ["DEFAULT_LIMIT", "TOKEN_HEADER", "control_application", "locked"]
@@ -50,10 +51,18 @@ def control_application(subject: Subject, token: str | None) -> web.Application:
             web.get("/status", control.status),
             web.get("/sessions", control.sessions),
             web.delete("/sessions/{id}", control.kick),
+            web.get("/log-level", control.log_level),
+            web.put("/log-level", control.set_log_level),
             web.post("/drain", control.drain),
         ]
     )
     return application
+
+
+class _Level(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of PUT /log-level."""
+
+    level: Literal["debug", "info", "warning", "error"]
 
 
 class _Control:
@@ -71,6 +80,19 @@ class _Control:
         if not limit:
             return error(400, f"limit must be 1 to {LARGEST_LIMIT}, is {given!r}")
         return json({"sessions": self._subject.sessions(limit)})
+
+    async def log_level(self, _: web.Request) -> web.Response:
+        return json({"level": level()})
+
+    async def set_log_level(self, request: web.Request) -> web.Response:
+        try:
+            asked = msgspec.json.decode(await request.read(), type=_Level)
+        except msgspec.DecodeError as broken:
+            words = ", ".join(LEVELS)
+            problem = f'the body must be like {{"level": "debug"}}, one of {words}'
+            return error(400, f"{problem}: {broken}")
+        set_level(asked.level)
+        return json({"level": level()})
 
     async def drain(self, _: web.Request) -> web.Response:
         problem = self._subject.drain()

@@ -92,7 +92,7 @@ Example, the master of a cluster on this machine:
 @_option(
     "--control",
     metavar="HOST:PORT|unix:PATH",
-    help="HTTP: /status, /sessions. Over TCP it needs a token.",
+    help="HTTP: /status, /sessions, /log-level. Over TCP it needs a token.",
 )
 @_option(
     "--token-file",
@@ -126,6 +126,19 @@ Example, the master of a cluster on this machine:
     help="Processes of this gate, which share its listeners and its HTTP. The second "
     "has the cluster port of --address plus 3, and so on.",
 )
+@_option(
+    "--log-file",
+    type=_FILE,
+    help="Log to this file as well, in JSON unless --log-format is human, and to a new "
+    "one each day. One for each node.",
+)
+@_option(
+    "--log-days",
+    type=click.IntRange(1, 3650),
+    default=7,
+    show_default=True,
+    help="How many files of earlier days are kept.",
+)
 @_node_settings
 def node(
     role: str,
@@ -141,6 +154,8 @@ def node(
     tls_dir: str | None,
     listen_fds: str,
     processes: int,
+    log_file: Path | None,
+    log_days: int,
     **settings: object,
 ) -> None:
     """Run one node of a cluster until SIGTERM or Ctrl-C.
@@ -157,7 +172,21 @@ def node(
         from nano_manifest import load
 
         cluster = _with_settings(load(manifest), settings)
-        configure(cluster.spec.settings.log_level, short=is_watched())
+        chosen = cluster.spec.settings
+        configure(
+            chosen.log_level,
+            form=chosen.log_format,
+            short=is_watched(),
+            about={
+                "namespace": cluster.metadata.namespace,
+                "nanocluster": cluster.metadata.name,
+                "role": role,
+                "backend": backend or "",
+                "node": address or role,
+            },
+            file=log_file,
+            days=log_days,
+        )
         from nano.node import NodeOptions, Role, run
 
         if role == "all":

@@ -120,7 +120,7 @@ class GoBackends:
             return False
         # Labels are bounded: the methods of a Go service are not known here.
         counts = self._metrics.route(f"{service}.*")
-        counts.received(message.id)
+        counts.received(message.id, len(message.payload))
         peer = self.bound(session, service)
         if peer is None:
             policies, peers = session.routing.policies, self._peers.serving(service)
@@ -255,7 +255,7 @@ class GoBackends:
                 self._fail(entry, message.id, refusal)
             raise ClusterError(str(error)) from None
         if entry is not None:
-            entry.counts.responses += 1
+            entry.counts.answered(len(message.data))
 
     async def close_session(self, session_id: int) -> None:
         """Close a client of this gate; nano does not mind if it has gone."""

@@ -305,6 +305,7 @@ class Links:
             if expected is not None and not expected.listed:
                 self._forget(life.address)
             logger.info("the peer %s is gone", life.address)
+            self._metrics.peers.pop(life.address, None)
             for keeper in self._keepers:
                 keeper.peer_gone(life)
 
@@ -477,7 +478,18 @@ class Links:
         number = sum(link.state is LinkState.OPEN for link in self._open.values())
         peers = "Peers that this node keeps something for, by where it stands."
         numbers = self._lives.numbers
+        waits = "Bytes that wait to be sent on a link."
+        took = "What the last ping on a link took."
+        links = [(link, {"peer": link.address}) for link in self.open]
         return [
+            *(
+                ("nano_link_waiting_bytes", waits, peer, link.outbox.waiting)
+                for link, peer in links
+            ),
+            *(
+                ("nano_link_round_trip_seconds", took, peer, link.round_trip)
+                for link, peer in links
+            ),
             ("nano_links", text, {}, number),
             *(
                 ("nano_peers", peers, {"state": state.value}, numbers[state])

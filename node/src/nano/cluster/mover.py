@@ -141,7 +141,7 @@ class Mover:
         except RequestError as error:
             answer_error(self._dispatcher, session, message, error)
         else:
-            route.counts.deferred(message.id)
+            route.counts.deferred(message.id, len(message.payload))
         return True
 
     def wait(self, move: Move, route: Waiting, message: Message) -> None:
@@ -185,7 +185,7 @@ class Mover:
         if move.step(event) is MoveState.OVER:
             self._metrics.dropped["move", "client-gone"] += len(move.parked)
             for route, message in move.parked:
-                route.counts.received(message.id)
+                route.counts.received(message.id, len(message.payload))
             return
         if move.state is MoveState.FRESH:
             session.release(move.source.address)  # it may be busy for a while yet

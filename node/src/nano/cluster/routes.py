@@ -12,6 +12,7 @@ nothing, and no answer reaches the wrong request, whatever ids a client uses.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -27,7 +28,7 @@ from nano.cluster.peerstates import Life
 from nano.errors import INTERNAL, TIMEOUT, UNAVAILABLE, EncodeError, RequestError
 from nano.metrics import Gauge, RouteCounts
 from nano.protocol.messages import REQUEST, Message
-from nano.runtime.dispatch import Dispatcher, answer_error
+from nano.runtime.dispatch import Clock, Dispatcher, answer_error
 from nano.runtime.session import LARGEST_DATA, Session
 from nano.runtime.sessions import Sessions
 
@@ -54,6 +55,7 @@ class Pending(msgspec.Struct):
     id: int
     route: RemoteRoute
     link: Link
+    ended: Callable[[], None] | None = None  # of one that is timed
 
 
 class RemoteRoute:
@@ -70,10 +72,13 @@ class RemoteRoute:
 
     def deliver(self, session: Session, message: Message) -> None:
         """Forward one message to the member that the session is bound to."""
+        counts, payload = self.counts, message.payload
         if message.id:
-            self.counts.requests += 1
+            counts.requests += 1
+            counts.request_bytes += len(payload)
         else:
-            self.counts.notifies += 1
+            counts.notifies += 1
+            counts.notify_bytes += len(payload)
         link = self.links.get(session.bindings.get(self.service, ""))
         forwarder = self._forwarder
         if link is None:
@@ -96,9 +101,18 @@ class RemoteRoute:
             introduce(session, link)
         if message.id:
             number = forwarder.expect(self, session, message.id, link)
-            link.message(_REQUEST, session.id, number, self.name, message.payload)
+            link.message(_REQUEST, session.id, number, self.name, payload)
         else:
-            link.message(_NOTIFY, session.id, 0, self.name, message.payload)
+            link.message(_NOTIFY, session.id, 0, self.name, payload)
+
+    def sample(self, session: Session, message: Message, time: Clock) -> None:
+        """Do as :meth:`deliver`, and note when the answer comes."""
+        begun, forwarder = time(), self._forwarder
+        last = forwarder.last
+        self.deliver(session, message)
+        entry = forwarder.pending.get(last + 1)
+        if entry is not None and entry.route is self:
+            entry.ended = lambda: self.counts.answering.observe(time() - begun)
 
 
 def choose(session: Session, service: str, links: dict[str, Link]) -> Link | None:
@@ -133,6 +147,7 @@ class Forwarder:
 
     Attributes:
         pending: Forwarded requests by number, in the order of their deadlines.
+        last: The number of the last one.
         go: The services of Go nodes, which may share routes with ours.
         mover: Has the messages of sessions wait that are moving.
     """
@@ -145,7 +160,7 @@ class Forwarder:
         self._links = links
         self._timeout = timeout
         self._now = 0.0  # as of the last tick: near enough for a deadline
-        self._last = 0
+        self.last = 0
         self.pending: dict[int, Pending] = {}
         self.go: GoBackends | None = None
         self.mover: Mover | None = None
@@ -168,7 +183,7 @@ class Forwarder:
         self, route: RemoteRoute, session: Session, number: int, link: Link
     ) -> int:
         """Note a request that is about to leave; return its number on the link."""
-        self._last = key = self._last + 1
+        self.last = key = self.last + 1
         due = self._now + self._timeout
         self.pending[key] = Pending(due, session, number, route, link)
         return key
@@ -293,7 +308,11 @@ class Forwarder:
         failed = envelope.flags & pb.FAILED != 0
         try:
             entry.session.home.respond(entry.id, envelope.payload, failed)
-            entry.route.counts.responses += 1
+            counts = entry.route.counts
+            counts.responses += 1
+            counts.response_bytes += len(envelope.payload)
+            if entry.ended is not None:
+                entry.ended()
         except EncodeError as error:
             self._fail(entry, INTERNAL, str(error))
 

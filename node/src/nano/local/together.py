@@ -105,6 +105,14 @@ class _Place:
     def members(self) -> Mapping[str, Member]:
         return self._meeting.members | {self.address: self.me}
 
+    @property
+    def list_version(self) -> int:
+        return 0  # nobody numbers it
+
+    @property
+    def is_master_reachable(self) -> bool:
+        return True
+
     def peer(self, address: str) -> MessagePeer:
         raise ClusterError(f"{address} is no Go node: there is no port for one")
 

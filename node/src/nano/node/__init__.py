@@ -62,6 +62,7 @@ from nano.runtime.handovers import Handovers
 from nano.runtime.inbox import Inbox
 from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipelines
+from nano.runtime.sampling import Sampler
 from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import Sessions, tell_components
 from nano.runtime.tasks import FAILURES
@@ -110,6 +111,9 @@ class Node:
             Role.BACKEND: backend.components if backend else (),
         }[options.role]
         self._metrics = Metrics()
+        self._metrics.labels.update(
+            namespace=manifest.metadata.namespace, nanocluster=manifest.metadata.name
+        )
         self._sessions = Sessions(self._metrics)
         serializer = by_name(settings.serializer)
         self._groups = Groups(
@@ -155,7 +159,8 @@ class Node:
         self._handlers = collect_handlers(self._components)
         self._dispatcher.add(self._handlers, Filters(self._components))
         self._calls.add(self._handlers)
-        self._ticker = Ticker()
+        self._ticker = Ticker(late=self._metrics.loop_lag.observe)
+        self._ticker.add(Sampler(self._dispatcher, world.time).tick)
         self._ticker.add(self._dispatcher.tick)
         self._ticker.add(self._calls.tick)
         self._settings = settings
@@ -484,6 +489,11 @@ class Node:
     def address(self) -> str:
         """The cluster address, with its true port once started."""
         return self._cluster.address
+
+    @property
+    def observe_address(self) -> str:
+        """Where health and metrics are, ``host:port``; empty if they are nowhere."""
+        return self._admin.observe_address
 
     @property
     def client_addresses(self) -> dict[str, str]:
