@@ -82,7 +82,17 @@ STORIES = {
         },
     ),
     "NanoNodeNotReady": Story(
-        {f"nano_ready{{{NODE}}}": "0x90"}, {f"nano_ready{{{NODE}}}": "1x90"}
+        {
+            f"nano_ready{{{NODE}}}": "0x90",
+            f"nano_draining{{{NODE}}}": "0x90",
+            f"nano_ready{{{OTHER}}}": "0x90",
+            f"nano_draining{{{OTHER}}}": "1x90",
+        },
+        {
+            f"nano_ready{{{NODE}}}": "1x90",
+            f"nano_ready{{{OTHER}}}": "0x90",
+            f"nano_draining{{{OTHER}}}": "1x90",
+        },
     ),
     "NanoMasterUnreachable": Story(
         {f"nano_master_reachable{{{NODE}}}": "0x90"},
