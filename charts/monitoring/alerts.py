@@ -49,7 +49,7 @@ ALERTS: Final = (
     ),
     Alert(
         "NanoNodeNotReady",
-        "nano_ready == 0",
+        "nano_ready == 0 unless nano_draining == 1",
         "5m",
         "warning",
         f"{NODE} has not become ready.",

@@ -21,7 +21,7 @@ __all__ = ["as_json"]
 
 HEIGHT: Final = 8
 HALF: Final = 12  # of the 24 columns
-THIRD: Final = 8
+QUARTER: Final = 6
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 """Whichever Prometheus the reader chooses: no dashboard knows the uid of one."""
 
@@ -75,7 +75,7 @@ def _panel(panel: Panel) -> stat.Panel | timeseries.Panel:
     made: stat.Panel | timeseries.Panel
     if panel.stat:
         now = common.ReduceDataOptions().calcs(["lastNotNull"])
-        made = stat.Panel().span(THIRD).height(HEIGHT // 2).reduce_options(now)
+        made = stat.Panel().span(QUARTER).height(HEIGHT // 2).reduce_options(now)
     else:
         legend = (
             common.VizLegendOptions()

@@ -152,6 +152,13 @@ CLUSTER: Final = Board(
             stat=True,
         ),
         Panel(
+            "Nodes that drain",
+            "They send clients and sessions elsewhere; docs/drain.md.",
+            (Query(f"count(nano_draining{{{S}}} == 1)", "draining"),),
+            moves="members",
+            stat=True,
+        ),
+        Panel(
             "Messages a second",
             "Of clients, counted at the gates; out are answers and pushes.",
             (
@@ -533,12 +540,11 @@ OPERATOR: Final = Board(
             "trouble",
         ),
         Panel(
-            "Listings of all clusters a second",
-            "By result; they repair what watches have missed.",
+            "Listings of all clusters",
+            "Since the start, by result; they repair what watches have missed.",
             (
                 Query(
-                    "sum by (result) (rate(nanocluster_operator_resyncs_total"
-                    f"{{{SELF}}}{R}))",
+                    f"sum by (result) (nanocluster_operator_resyncs_total{{{SELF}}})",
                     "{{result}}",
                 ),
             ),

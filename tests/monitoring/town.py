@@ -89,6 +89,7 @@ class Town:
             client = await stack.enter_async_context(await self._connect())
             stack.enter_context(await self._not_reading())
             await self.cluster.backends["shop"][0].stop()
+            assert self.cluster.backends["hall"][0].drain() is None
             await self.cluster.master.stop()
             self._late = late = self._waiting()
             stack.push_async_callback(late.stop)
