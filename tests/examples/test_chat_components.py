@@ -22,6 +22,7 @@ from examples.chat.chat.rates import Bucket, Buckets, Minute
 from examples.chat.chat.terms import Line
 from examples.chat.chat.web import PORT
 from nano import RequestError
+from nano.errors import UsageError
 from nano.node import Node, Role
 from nano.testing import MemoryClient, MemoryCluster
 from nano_manifest import NanoCluster, loads
@@ -291,7 +292,7 @@ def test_a_laptop_makes_one_secret_and_pods_none(
 ) -> None:
     monkeypatch.delenv("CHAT_SECRET")
     file = tmp_path / ".secret"
-    with pytest.raises(RuntimeError, match="CHAT_SECRET has to be a secret"):
+    with pytest.raises(UsageError, match="CHAT_SECRET has to be a secret"):
         tickets.find_secret("10.0.0.7:7650", file)
     made = tickets.find_secret("127.0.0.1:7650", file)
     assert tickets.find_secret("127.0.0.1:7651", file) == made
