@@ -379,7 +379,7 @@ def test_the_service_of_the_page_finds_its_pods_and_the_gates_port() -> None:
     assert settings["data"][wanted["key"]] == str(listener.node_port)
 
 
-@pytest.mark.parametrize("example", ["chat", "demo-chat"])
+@pytest.mark.parametrize("example", ["chat", "demo-chat", "fourinarow"])
 def test_an_image_from_the_root_is_made_of_what_is_not_ignored(example: str) -> None:
     root = CHAT.parents[1]
     kept = re.findall(r"^!(.*)$", (root / ".dockerignore").read_text(), re.M)
