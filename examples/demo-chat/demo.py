@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from nano import Component, Message, RequestError, Session, handler
+from nano.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class PageService(Component):
         """Bind the port.
 
         Raises:
-            OSError: It is in use.
+            UsageError: It is in use.
         """
         app = web.Application()
         app.router.add_static("/web/client", next(filter(Path.is_dir, CLIENTS)))
@@ -102,7 +103,13 @@ class PageService(Component):
         local = self.node.name.startswith("127.")
         host = "127.0.0.1" if local else "0.0.0.0"
         port = int(os.environ.get("DEMO_PAGE_PORT") or PAGE_PORT)
-        await web.TCPSite(self._runner, host, port, reuse_port=True).start()
+        site = web.TCPSite(self._runner, host, port, reuse_port=True)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            message = f"{host}:{port} is in use; choose another DEMO_PAGE_PORT: {error}"
+            raise UsageError(message) from error
         logger.info("the page is at http://127.0.0.1:%d/web/", port)
 
     async def stop(self) -> None:

@@ -48,11 +48,21 @@ class Running:
 
     def kill(self, node: str) -> str:
         """Kill the process of the node at the address *node*; return its name."""
-        name, pid = re.findall(
-            rf"(\S+): pid (\d+), node {re.escape(node)},", self.said
-        )[-1]
-        os.kill(int(pid), signal.SIGKILL)
-        return str(name)
+        found = re.search(rf"(\S+): pid \d+, node {re.escape(node)},", self.said)
+        assert found is not None
+        os.kill(self._pid(f"--address\0{node}\0"), signal.SIGKILL)
+        return found[1]
+
+    def _pid(self, words: str) -> int:
+        """Return the child that was called with *words*; what was said may be old."""
+        parent = self._up.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        (pid,) = [
+            int(it)
+            for it in children
+            if words in Path(f"/proc/{it}/cmdline").read_bytes().decode()
+        ]
+        return pid
 
     def stop(self) -> None:
         """Stop it, as Ctrl-C does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from examples.chat.chat.web import PageService
+from nano import NodeInfo
+from nano.errors import UsageError
 from nano.local.ports import free_ports
 from tests.js.browser import CURE, Browser, Tab, browser, find_chromium
 
@@ -275,3 +279,15 @@ async def test_who_logs_in_all_the_time_is_told_to_wait(chat: Chat) -> None:
                     assert "too many logins" in (await response.json())["msg"]
                     return
     pytest.fail("nobody was told to wait")
+
+
+async def test_a_port_that_is_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("CHAT_PAGE_PORT", str(port))
+        monkeypatch.setenv("CHAT_SECRET", "a secret for this test")
+        page = PageService()
+        page.node = NodeInfo("127.0.0.1:7650", "backend", "web", "default/chat")
+        said = f"127.0.0.1:{port} is in use; choose another CHAT_PAGE_PORT"
+        with pytest.raises(UsageError, match=re.escape(said)):
+            await page.start()

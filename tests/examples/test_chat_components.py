@@ -22,6 +22,7 @@ from examples.chat.chat.rates import Bucket, Buckets, Minute
 from examples.chat.chat.terms import Line
 from examples.chat.chat.web import PORT
 from nano import RequestError
+from nano.errors import UsageError
 from nano.node import Node, Role
 from nano.testing import MemoryClient, MemoryCluster
 from nano_manifest import NanoCluster, loads
@@ -291,7 +292,7 @@ def test_a_laptop_makes_one_secret_and_pods_none(
 ) -> None:
     monkeypatch.delenv("CHAT_SECRET")
     file = tmp_path / ".secret"
-    with pytest.raises(RuntimeError, match="CHAT_SECRET has to be a secret"):
+    with pytest.raises(UsageError, match="CHAT_SECRET has to be a secret"):
         tickets.find_secret("10.0.0.7:7650", file)
     made = tickets.find_secret("127.0.0.1:7650", file)
     assert tickets.find_secret("127.0.0.1:7651", file) == made
@@ -378,7 +379,7 @@ def test_the_service_of_the_page_finds_its_pods_and_the_gates_port() -> None:
     assert settings["data"][wanted["key"]] == str(listener.node_port)
 
 
-@pytest.mark.parametrize("example", ["chat", "demo-chat"])
+@pytest.mark.parametrize("example", ["chat", "demo-chat", "fourinarow"])
 def test_an_image_from_the_root_is_made_of_what_is_not_ignored(example: str) -> None:
     root = CHAT.parents[1]
     kept = re.findall(r"^!(.*)$", (root / ".dockerignore").read_text(), re.M)

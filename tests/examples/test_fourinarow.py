@@ -8,8 +8,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -21,6 +22,7 @@ from nano.local.ports import free_ports
 from nano.node import Role
 from nano.testing import MemoryClient, MemoryCluster
 from nano_manifest import load
+from tests.js.browser import CURE, Browser, Tab, browser, find_chromium
 
 from .running import SECONDS, Running, running
 
@@ -32,6 +34,9 @@ DRAW = [0, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0]  # two columns full, nobody has four
 @pytest_asyncio.fixture
 async def game() -> AsyncIterator[MemoryCluster]:
     manifest = load(GAME / "cluster.yaml")
+    backends = [it for it in manifest.spec.backends if it.name != "web"]  # has sockets
+    spec = msgspec.structs.replace(manifest.spec, backends=backends)
+    manifest = msgspec.structs.replace(manifest, spec=spec)
     async with MemoryCluster(manifest, app_dir=str(GAME)) as cluster:
         yield cluster
 
@@ -184,11 +189,21 @@ def test_a_column_holds_six() -> None:
 # ------------------------------------------------------------------ as processes
 
 
+class Cluster(NamedTuple):
+    """The example, running: its processes, the gates' port, the page."""
+
+    processes: Running
+    port: int
+    page: str
+
+
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, int]]:
-    (port,) = free_ports(1)
-    with running("fourinarow", tmp_path_factory.mktemp("e"), {3250: port}) as cluster:
-        yield cluster, port
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    port, page = free_ports(2)
+    env = {"GAME_PAGE_PORT": str(page)}
+    folder = tmp_path_factory.mktemp("e")
+    with running("fourinarow", folder, {3250: port}, env) as cluster:
+        yield Cluster(cluster, port, f"http://127.0.0.1:{page}/")
 
 
 async def insist(client: Client, route: str, message: object) -> Any:
@@ -205,9 +220,9 @@ async def insist(client: Client, route: str, message: object) -> Any:
 @pytest.mark.process
 @pytest.mark.timeout(300)
 async def test_a_match_survives_the_death_of_each_backend(
-    cluster: tuple[Running, int],
+    cluster: Cluster,
 ) -> None:
-    running, port = cluster
+    running, port, _ = cluster
     url = f"ws://127.0.0.1:{port}/"
     nodes = re.findall(r"game-\d: pid \d+, node (\S+),", running.said)
     assert len(nodes) == 2
@@ -241,10 +256,8 @@ async def test_a_match_survives_the_death_of_each_backend(
 
 @pytest.mark.process
 @pytest.mark.timeout(300)
-def test_the_players_of_the_readme_play(
-    cluster: tuple[Running, int], tmp_path: Path
-) -> None:
-    _, port = cluster
+def test_the_players_of_the_readme_play(cluster: Cluster, tmp_path: Path) -> None:
+    port = cluster.port
     (source,) = re.findall(
         r"^```python\n(.*?)^```", (GAME / "README.md").read_text(), re.M | re.S
     )
@@ -268,6 +281,52 @@ def test_the_players_of_the_readme_play(
             assert rest.splitlines() == ["won by Ann"]
         finally:
             ann.kill()
+
+
+@pytest.mark.process
+@pytest.mark.timeout(300)
+async def test_two_windows_play_while_a_backend_is_killed(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip(CURE)
+    async with browser(chromium, tmp_path / "profile") as chrome:
+        ann = await sit_down(chrome, cluster.page, "Ann")
+        bob = await sit_down(chrome, await ann.evaluate("location.href"), "Bob")
+        players = (ann, bob)
+        node, _ = re.findall(r"game-\d: pid \d+, node (\S+),", cluster.processes.said)
+        for ply, column in enumerate([3, 0, 3, 0, 3, 0, 3]):
+            if ply == 4:
+                said = len(cluster.processes.said)
+                killed = cluster.processes.kill(node)
+            tab = players[ply % 2]
+            await tab.until("document.querySelector('#said').textContent=='Your turn'")
+            await tab.evaluate(
+                f"document.querySelectorAll('.column')[{column}].click()"
+            )
+        for tab, text in zip(players, ("You have won!", "Ann has won"), strict=True):
+            await tab.until(f"document.querySelector('#said').textContent == '{text}'")
+            assert await tab.evaluate("document.querySelectorAll('.won').length") == 4
+        await bob.evaluate("window.old = true; location.reload()")
+        await bob.until("!window.old && document.querySelectorAll('.won').length === 4")
+        await bob.evaluate("document.querySelector('#again').click()")
+        await ann.until("document.querySelector('#said').textContent.includes('think')")
+        await asyncio.to_thread(
+            cluster.processes.wait_for, rf"{killed} +\| .*is ready", said
+        )
+
+
+async def sit_down(chrome: Browser, page: str, name: str) -> Tab:
+    """A window whose player has a seat."""
+    tab = await chrome.open(page)
+    await tab.until("document.querySelector('#start button:enabled') !== null")
+    await tab.evaluate(
+        f"document.querySelector('#name').value = '{name}';"
+        "document.querySelector('#start button').click()"
+    )
+    await tab.until("document.body.dataset.screen === 'match'")
+    return tab
 
 
 def test_the_readme_has_every_route() -> None:

@@ -37,6 +37,7 @@ UNTIL: Final = """new Promise((resolve) => {
     if (value) resolve(value, clearInterval(timer));
   }, 20);
 })"""
+NAVIGATED: Final = "Inspected target navigated"
 ANNOUNCEMENT: Final = b"DevTools listening on "
 
 
@@ -108,8 +109,13 @@ class Tab:
         return result["result"].get("value")
 
     async def until(self, expression: str) -> Any:
-        """Wait until *expression* is true, and return it."""
-        return await self.evaluate(UNTIL % expression)
+        """Wait until *expression* is true, here or on the next page; return it."""
+        while True:
+            try:
+                return await self.evaluate(UNTIL % expression)
+            except BrowserError as error:
+                if NAVIGATED not in str(error):
+                    raise
 
     async def screenshot(self) -> bytes:
         """Return what the page shows, as PNG."""

@@ -21,6 +21,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from nano.errors import UsageError
+
 __all__ = ["LIFETIME", "TicketError", "find_secret", "read", "sign"]
 
 LIFETIME: Final = 24 * 3600.0  # seconds
@@ -96,7 +98,7 @@ def find_secret(node: str, file: Path) -> bytes:
         file: Where it is kept then, readable by its owner only.
 
     Raises:
-        RuntimeError: There is none, or it is too short to be one.
+        UsageError: There is none, or it is too short to be one.
     """
     given = os.environ.get(SECRET, "")
     if not given and node.startswith(LOOPBACK):
@@ -106,7 +108,7 @@ def find_secret(node: str, file: Path) -> bytes:
             f"{SECRET} has to be a secret of {SHORTEST_SECRET} characters or more; in "
             "Kubernetes it comes from a Secret, see README.md"
         )
-        raise RuntimeError(message)
+        raise UsageError(message)
     return given.encode()
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from nano import Component, RequestError, Session, handler
+from nano.errors import UsageError
 
 from . import tickets
 from .gate import SECRET_FILE
@@ -70,7 +71,7 @@ class PageService(Component):
         """Bind the port.
 
         Raises:
-            OSError: It is in use.
+            UsageError: It is in use.
         """
         self.secret = tickets.find_secret(self.node.name, SECRET_FILE)
         self._logins = Buckets(AT_ONCE, INTERVAL, MOST_ADDRESSES)
@@ -81,7 +82,12 @@ class PageService(Component):
         port = int(os.environ.get("CHAT_PAGE_PORT") or PORT)
         # shared, so that in a rollout the next one is there before this one goes
         site = web.TCPSite(self._runner, host, port, reuse_port=True)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            message = f"{host}:{port} is in use; choose another CHAT_PAGE_PORT: {error}"
+            raise UsageError(message) from error
         self.url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/"
 
     async def started(self) -> None:
