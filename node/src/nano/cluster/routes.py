@@ -12,7 +12,7 @@ nothing, and no answer reaches the wrong request, whatever ids a client uses.
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -30,6 +30,9 @@ from nano.protocol.messages import REQUEST, Message
 from nano.runtime.dispatch import Dispatcher, answer_error
 from nano.runtime.session import LARGEST_DATA, Session
 from nano.runtime.sessions import Sessions
+
+if TYPE_CHECKING:
+    from nano.cluster.mover import Mover
 
 __all__ = ["Forwarder", "RemoteRoute", "choose", "introduce"]
 
@@ -74,6 +77,9 @@ class RemoteRoute:
         link = self.links.get(session.bindings.get(self.service, ""))
         forwarder = self._forwarder
         if link is None:
+            mover = forwarder.mover
+            if mover is not None and mover.park(self, session, message):
+                return
             try:
                 chosen = forwarder.place(self, session)
             except RequestError as error:
@@ -128,6 +134,7 @@ class Forwarder:
     Attributes:
         pending: Forwarded requests by number, in the order of their deadlines.
         go: The services of Go nodes, which may share routes with ours.
+        mover: Has the messages of sessions wait that are moving.
     """
 
     def __init__(
@@ -141,6 +148,7 @@ class Forwarder:
         self._last = 0
         self.pending: dict[int, Pending] = {}
         self.go: GoBackends | None = None
+        self.mover: Mover | None = None
         self._remote: dict[str, RemoteRoute] = {}
         links.observe(self)
         links.keep(self)
@@ -164,6 +172,20 @@ class Forwarder:
         due = self._now + self._timeout
         self.pending[key] = Pending(due, session, number, route, link)
         return key
+
+    def asking(self) -> set[int]:
+        """Return the ids of the sessions that wait for an answer, or for their move."""
+        asking = {entry.session.id for entry in self.pending.values()}
+        return asking | self.mover.parked() if self.mover is not None else asking
+
+    def serving(self, service: str) -> dict[str, Link]:
+        """Return those who serve *service* to clients, by address."""
+        return {
+            address: link
+            for route in self._remote.values()
+            if route.service == service
+            for address, link in route.links.items()
+        }
 
     def place(self, route: RemoteRoute, session: Session) -> Link | GoPeer | None:
         """Return a node, ours or Go, that serves *route*; bind *session* to ours.
