@@ -169,6 +169,17 @@ async def test_a_function_of_the_manifest_sees_versions(app_dir: str) -> None:
         assert set(await spread(made, 5)) <= {"rooms-1", "rooms-2"}
 
 
+async def test_no_strategy_chooses_a_node_that_drains() -> None:
+    async with cluster(Routing(service="Room", strategy="roundRobin")) as made:
+        gate, leaving = made.gates[0], made.backends["rooms"][0]
+        assert leaving.drain() is None
+        await made.clock.settle()
+        link = gate._links.get(leaving.address)
+        assert link is not None
+        assert link.draining
+        assert await spread(made, 8) == {"rooms-2": 4, "canary-1": 4}
+
+
 async def test_a_component_of_the_gates_chooses() -> None:
     async with cluster(gate=[Chooser]) as made:
         assert await spread(made, 5) == {"rooms-2": 5}
