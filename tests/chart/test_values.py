@@ -63,6 +63,7 @@ def test_the_default_is_one_operator_with_its_rights(default: Chart) -> None:
         "NANO_NODE_IMAGE": f"nanocluster-node:{__version__}",
         "NANO_OPERATOR_HEALTH": "0.0.0.0:8080",
         "NANO_OPERATOR_LOG_LEVEL": "info",
+        "NANO_OPERATOR_POD_NAMESPACE": "system",
     }
 
 

@@ -31,7 +31,13 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "echo" / "cluster.yaml"
 SPACE = "play"
 ACCOUNT = "system:serviceaccount:operating:operator"
 OURS = "-lapp.kubernetes.io/managed-by=nanocluster-operator"
-CHILDREN = "deployments,services,configmaps,secrets"
+CHILDREN = (
+    "deployments,services,configmaps,secrets,networkpolicies,"
+    "poddisruptionbudgets,horizontalpodautoscalers"
+)
+ALL = 11
+"""Children of a cluster with two gates and one backend."""
+
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
 
@@ -166,6 +172,11 @@ def test_the_example_becomes_its_objects(
             "secret/echo-control",
             "service/echo-master",
             "service/echo-gate",
+            "service/echo-members",
+            "networkpolicy.networking.k8s.io/echo-nodes",
+            "networkpolicy.networking.k8s.io/echo-gate",
+            "poddisruptionbudget.policy/echo-gate",
+            "poddisruptionbudget.policy/echo-echo",
             "deployment.apps/echo-master",
             "deployment.apps/echo-gate",
             "deployment.apps/echo-echo",
@@ -212,7 +223,7 @@ def test_the_operators_image_serves_clusters_that_name_none(
     server: ApiServer, make: Make
 ) -> None:
     make(image="")
-    eventually(lambda: len(names(server)) == 7, "all children are there")
+    eventually(lambda: len(names(server)) == ALL, "all children are there")
     master = look(server, SPACE, "deployment", "arena-master")
     assert inner(master, "spec.template.spec.containers.0.image") == "node:0"
 
@@ -249,7 +260,7 @@ def test_a_look_without_a_change_writes_nothing(
 
 def test_what_somebody_changes_is_put_back(server: ApiServer, make: Make) -> None:
     make()
-    eventually(lambda: len(names(server)) == 7, "all children are there")
+    eventually(lambda: len(names(server)) == ALL, "all children are there")
     gate = ("deployment", "arena-gate")
 
     def image() -> object:
@@ -273,7 +284,7 @@ def test_kubectl_scale_changes_the_number_of_gates(
     server: ApiServer, make: Make
 ) -> None:
     make()
-    eventually(lambda: len(names(server)) == 7, "all children are there")
+    eventually(lambda: len(names(server)) == ALL, "all children are there")
     server.kubectl("scale", "nano", "arena", "-n", SPACE, "--replicas=4")
     eventually(
         lambda: (
@@ -328,6 +339,35 @@ def test_the_token_is_random_and_survives_a_change(
     log = operator.log.read_text()
     assert first not in log
     assert base64.b64decode(first).decode() not in log
+
+
+def test_the_number_of_nodes_goes_from_the_operator_to_an_autoscaler_and_back(
+    server: ApiServer, make: Make
+) -> None:
+    gate = ("deployment", "arena-gate")
+    scaler = "horizontalpodautoscaler.autoscaling/arena-gate"
+    scaled = {
+        "replicas": 1,
+        "resources": {"requests": {"cpu": "100m"}},
+        "autoscaling": {"minReplicas": 2, "maxReplicas": 6},
+    }
+
+    def replicas() -> object:
+        return inner(look(server, SPACE, *gate), "spec.replicas")
+
+    make(gates={"replicas": 4})
+    become_ready(server)
+    make(gates=scaled)
+    eventually(lambda: scaler in names(server), "there is an autoscaler")
+    become_ready(server)
+    assert replicas() == 4
+    server.kubectl("scale", "deploy/arena-gate", "-n", SPACE, "--replicas=5")
+    make(gates={**scaled, "template": {"labels": {"rolled": "out"}}})
+    become_ready(server)
+    assert replicas() == 5
+    make(gates={"replicas": 1})
+    eventually(lambda: replicas() == 1, "the resource decides again")
+    assert scaler not in names(server)
 
 
 # ------------------------------------------------ explaining
@@ -447,7 +487,7 @@ def test_what_changed_while_it_was_away_is_noticed(
 
 def test_a_deleted_cluster_leaves_nothing(server: ApiServer, make: Make) -> None:
     make()
-    eventually(lambda: len(names(server)) == 7, "all children are there")
+    eventually(lambda: len(names(server)) == ALL, "all children are there")
     server.kubectl("delete", "nano", "arena", "-n", SPACE, "--timeout=20s")
     everything = f"{CHILDREN},replicasets,pods"
     eventually(lambda: names(server, everything) == set(), "everything is gone")
@@ -476,6 +516,8 @@ PREDECESSORS = {
     (("", "configmaps"), "delete"),
     (("", "secrets"), "delete"),
     (("", "services"), "delete"),
+    (("networking.k8s.io", "networkpolicies"), "delete"),
+    (("policy", "poddisruptionbudgets"), "delete"),
 }
 
 

@@ -42,7 +42,9 @@ class Scene:
 
     def restart(self) -> None:
         """Forget all that an operator keeps in memory."""
-        self._reconciler = Reconciler(self.api, self._node_image, lambda: self.now)
+        self._reconciler = Reconciler(
+            self.api, self._node_image, "system", clock=lambda: self.now
+        )
 
     async def look(self) -> list[Write]:
         """Let the operator look once; return what it wrote."""
@@ -78,6 +80,10 @@ async def test_a_new_cluster_is_made_in_order_and_then_reported(scene: Scene) ->
         Write("apply", "ConfigMap arena-manifest"),
         Write("apply", "Service arena-master"),
         Write("apply", "Service arena-gate"),
+        Write("apply", "Service arena-members"),
+        Write("apply", "NetworkPolicy arena-nodes"),
+        Write("apply", "NetworkPolicy arena-gate"),
+        Write("apply", "PodDisruptionBudget arena-gate"),
         Write("apply", "Deployment arena-master"),
         Write("apply", "Deployment arena-room"),
         Write("apply", "Deployment arena-gate"),
@@ -163,6 +169,55 @@ async def test_scaling_the_gates_touches_their_number_alone(scene: Scene) -> Non
     assert scene.condition()[1] == "RollingOut"
     await scene.rest()
     assert scene.condition()[1] == "AllReady"
+
+
+SCALED: Object = {
+    "replicas": 1,
+    "resources": {"requests": {"cpu": "500m"}},
+    "autoscaling": {"minReplicas": 3, "maxReplicas": 6},
+}
+
+
+async def test_an_autoscaler_is_never_contradicted(scene: Scene) -> None:
+    scene.api.edit(gates=SCALED)
+    await scene.rest()
+    cast("Object", scene.api.see(*GATE)["spec"])["replicas"] = 6  # as it does
+    assert await scene.look() == [Write("status", "arena")]
+    scene.restart()
+    scene.api.edit(gates={**SCALED, "template": {"labels": {"a": "b"}}})
+    await scene.rest()
+    assert inner(scene.api.see(*GATE), "spec.replicas") == 6
+    assert inner(scene.api.status(), "gates.readyReplicas") == 6
+    assert scene.condition()[0] == "True"
+
+
+@pytest.mark.parametrize(("before", "kept"), [(5, 5), (0, 3), (9, 6)])
+async def test_the_number_of_nodes_is_handed_over_within_the_autoscalers_bounds(
+    scene: Scene, before: int, kept: int
+) -> None:
+    scene.api.edit(gates={"replicas": before})
+    await scene.rest()
+    scene.api.edit(gates=SCALED)
+    wrote = await scene.look()
+    gate = "Deployment arena-gate"
+    steps = [write for write in wrote if write.what == gate]
+    assert steps == [Write("hand over", gate), Write("apply", gate)]
+    assert inner(scene.api.see(*GATE), "spec.replicas") == kept
+    await scene.rest()
+    scene.restart()
+    assert await scene.look() == []
+
+
+async def test_without_its_autoscaler_a_role_has_its_replicas_again(
+    scene: Scene,
+) -> None:
+    scene.api.edit(gates=SCALED)
+    await scene.rest()
+    assert scene.api.names(Kind.AUTOSCALER) == ["arena-gate"]
+    scene.api.edit(gates={**SCALED, "autoscaling": None})
+    await scene.rest()
+    assert scene.api.names(Kind.AUTOSCALER) == []
+    assert inner(scene.api.see(*GATE), "spec.replicas") == 1
 
 
 async def test_a_field_that_is_no_longer_asked_for_goes_away(scene: Scene) -> None:
@@ -332,9 +387,9 @@ async def test_children_of_a_deleted_namesake_are_removed_and_made_anew(
     scene.restart()
     wrote = await scene.look()
     assert [write.verb for write in wrote] == [
-        *["delete"] * 7,
+        *["delete"] * 11,
         "create",
-        *["apply"] * 6,
+        *["apply"] * 10,
         "status",
     ]
     assert scene.condition()[:2] == ("False", "RollingOut")
@@ -350,7 +405,8 @@ async def test_a_child_that_is_going_away_is_waited_for(scene: Scene) -> None:
     assert await scene.look() == [Write("status", "arena")]
     assert scene.condition()[1] == "RollingOut"
     (resource,) = await scene.api.list(CLUSTERS, "demo")
-    world = replace(World.of(resource), children=scene.api.children())
+    seen = World.of(resource, operator_namespace="system")
+    world = replace(seen, children=scene.api.children())
     assert make_plan(world, NOW) == (Requeue(2.0),)
 
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import inspect
 
 from nano_manifest.model import (
+    Autoscaling,
     Backend,
     ClusterTls,
     EnvVar,
@@ -25,6 +26,7 @@ from nano_manifest.model import (
     Master,
     Metadata,
     NanoCluster,
+    NetworkPolicy,
     RoleFields,
     Spec,
     Template,
@@ -72,12 +74,14 @@ _SECTIONS: Final[tuple[tuple[str, type[msgspec.Struct]], ...]] = (
     ("metadata", Metadata),
     ("spec", Spec),
     ("spec.clusterTls", ClusterTls),
+    ("spec.networkPolicy", NetworkPolicy),
     ("spec.master", Master),
     ("spec.gates", Gates),
     ("spec.gates.listeners[]", Listener),
     ("spec.gates.listeners[].tls", Tls),
     ("spec.gates.service", GateService),
     ("spec.backends[]", Backend),
+    ("autoscaling, of gates and backends[]", Autoscaling),
     ("Every role: master, gates, backends[]", RoleFields),
     ("env[]", EnvVar),
     ("template", Template),

@@ -36,6 +36,7 @@ class Options:
 
     namespaces: tuple[str, ...]
     node_image: str
+    pod_namespace: str
     health: tuple[str, int]
 
 
@@ -74,6 +75,13 @@ class _Endpoint(click.ParamType[tuple[str, int]]):
     help="Image of nodes whose resource names none.",
 )
 @click.option(
+    "--pod-namespace",
+    default="",
+    envvar="NANO_OPERATOR_POD_NAMESPACE",
+    metavar="NAME",
+    help="Namespace of the operator's own pods, which NetworkPolicies let in.",
+)
+@click.option(
     "--health",
     type=_Endpoint(),
     default="127.0.0.1:8080",
@@ -90,6 +98,7 @@ class _Endpoint(click.ParamType[tuple[str, int]]):
 def main(
     namespaces: tuple[str, ...],
     node_image: str,
+    pod_namespace: str,
     health: tuple[str, int],
     log_level: str,
 ) -> None:
@@ -105,7 +114,12 @@ def main(
         kubectl -n demo wait --for=condition=Ready nanocluster/echo
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     _log(log_level)
-    options = Options(namespaces=namespaces, node_image=node_image, health=health)
+    options = Options(
+        namespaces=namespaces,
+        node_image=node_image,
+        pod_namespace=pod_namespace,
+        health=health,
+    )
     failures: list[Exception] = []
     try:
         asyncio.run(_serve(options))
@@ -124,7 +138,7 @@ async def _serve(options: Options) -> None:
         async def list_keys() -> list[Key]:
             return await _list_keys(kube, options.namespaces)
 
-        reconciler = Reconciler(kube, options.node_image)
+        reconciler = Reconciler(kube, options.node_image, options.pod_namespace)
         controller = Controller(reconciler, list_keys, metrics)
         async with (
             serving(options.health, controller, metrics) as (host, port),

@@ -42,6 +42,8 @@ from nano_operator.objects import Object, Resource
 
 __all__ = ["CALLS", "LONGEST_PAUSE_SECONDS", "Kube", "load_configuration"]
 
+_KEPT: Final = frozenset({"list", "create", "patch", "delete"})
+
 CALLS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("nanocluster.io", "nanoclusters"): frozenset({"list", "watch"}),
     ("nanocluster.io", "nanoclusters/status"): frozenset({"patch"}),
@@ -49,8 +51,11 @@ CALLS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("nanocluster.io", "nanoclusters/finalizers"): frozenset({"update"}),
     ("apps", "deployments"): frozenset({"list", "watch", "create", "patch", "delete"}),
     ("", "services"): frozenset({"list", "watch", "create", "patch", "delete"}),
-    ("", "configmaps"): frozenset({"list", "create", "patch", "delete"}),
+    ("", "configmaps"): _KEPT,
     ("", "secrets"): frozenset({"get", "create", "delete"}),
+    ("networking.k8s.io", "networkpolicies"): _KEPT,
+    ("policy", "poddisruptionbudgets"): _KEPT,
+    ("autoscaling", "horizontalpodautoscalers"): _KEPT,
     ("apiextensions.k8s.io", "customresourcedefinitions"): frozenset(
         {"get", "create", "patch"}
     ),
@@ -166,10 +171,15 @@ class Kube:
         query = {"fieldManager": MANAGER}
         return await self._call("create", resource, namespace, query=query, body=body)
 
-    async def apply(self, resource: Resource, body: Object) -> Object:
-        """Write the fields of *body*, taking them from others; return the object."""
+    async def apply(
+        self, resource: Resource, body: Object, manager: str = MANAGER
+    ) -> Object:
+        """Write the fields of *body*, taking them from others; return the object.
+
+        *manager* is whom Kubernetes remembers for them.
+        """
         namespace, name = _whose(body)
-        query = {"fieldManager": MANAGER, "force": "true"}
+        query = {"fieldManager": manager, "force": "true"}
         return await self._call("patch", resource, namespace, name, query, body)
 
     async def apply_status(self, resource: Resource, body: Object) -> Object:

@@ -29,15 +29,23 @@ import msgspec
 from nano_manifest import KIND, ManifestError, NanoCluster, from_object
 from nano_operator.conditions import Obstacle, Reason
 from nano_operator.drift import Applied, has_drifted
-from nano_operator.names import CLUSTER, MANAGED_BY, MANAGER, secret_name
+from nano_operator.names import (
+    AUTOSCALED,
+    CLUSTER,
+    MANAGED_BY,
+    MANAGER,
+    secret_name,
+)
 from nano_operator.objects import Child, Kind, Meta, Object, Ref, ref_of
 from nano_operator.resources import Context, children, missing_images
+from nano_operator.resources.pod import PodRole, autoscaling_of, deployment_name
 from nano_operator.status import same_status, status_of
 
 __all__ = [
     "Action",
     "Apply",
     "Delete",
+    "LetGo",
     "MakeSecret",
     "Requeue",
     "World",
@@ -56,6 +64,18 @@ class Apply:
 
     ref: Ref
     rendered: Object
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """Leave the number of pods of a Deployment to others, who begin with *replicas*.
+
+    Who stops mentioning a field that only he has set removes it, and Kubernetes would
+    put its default in place: one pod.  So somebody else has to set it first.
+    """
+
+    ref: Ref
+    replicas: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +108,7 @@ class Requeue:
     seconds: float
 
 
-Action = Apply | MakeSecret | Delete | WriteStatus | Requeue
+Action = Apply | LetGo | MakeSecret | Delete | WriteStatus | Requeue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +122,10 @@ class World:
         children: Every object that carries the cluster's labels, or one of the
             names in :func:`expected`.
         node_image: The operator's default image; may be empty.
+        operator_namespace: Where the operator's own pods are; may be empty.
         applied: What came back when children were last applied, as far as known.
         refused: What the API server said against children just now.
+        let_go: Deployments whose number of pods was left to others just now.
     """
 
     resource: Object
@@ -111,14 +133,17 @@ class World:
     invalid: str = ""
     children: Mapping[Ref, Child] = field(default_factory=dict)
     node_image: str = ""
+    operator_namespace: str = ""
     applied: Mapping[Ref, Applied] = field(default_factory=dict)
     refused: Mapping[Ref, str] = field(default_factory=dict)
+    let_go: frozenset[Ref] = frozenset()
 
     @classmethod
     def of(
         cls,
         resource: Object,
         node_image: str = "",
+        operator_namespace: str = "",
         applied: Mapping[Ref, Applied] | None = None,
     ) -> World:
         """Return a world in which nothing but *resource* has been seen yet."""
@@ -132,6 +157,7 @@ class World:
             cluster=cluster,
             invalid=invalid,
             node_image=node_image,
+            operator_namespace=operator_namespace,
             applied=applied or {},
         )
 
@@ -160,7 +186,7 @@ def expected(world: World) -> list[Ref]:
     """Return every child that the resource wants; nothing if it is invalid."""
     if world.cluster is None:
         return []
-    context = Context(world.cluster)
+    context = Context(world.cluster, world.node_image, world.operator_namespace)
     secret = Ref(Kind.SECRET, secret_name(context.name))
     return [secret, *(ref_of(rendered) for rendered in children(context))]
 
@@ -174,7 +200,7 @@ def make_plan(world: World, now: datetime) -> tuple[Action, ...]:
         return ()  # the garbage collector follows the owner references
     if world.cluster is None:
         return _status(world, now, Obstacle(Reason.INVALID_SPEC, world.invalid))
-    context = Context(world.cluster, world.node_image)
+    context = Context(world.cluster, world.node_image, world.operator_namespace)
     obstacle = _missing_image(context) or _taken_name(world, context)
     if obstacle is not None:
         return _status(world, now, obstacle)
@@ -195,6 +221,9 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     removals = _removals(world, wanted, claims)
     if removals:
         return tuple(removals)
+    releases = _releases(world, context, waits)
+    if releases:
+        return tuple(releases)
     writes = _writes(world, context, rendered, waits)
     if writes:
         return tuple(writes)
@@ -215,6 +244,25 @@ def _removals(
         if (claim is _Claim.PREDECESSOR and ref in wanted)
         or (claim is _Claim.OURS and ref not in wanted)
     ]
+
+
+def _releases(world: World, context: Context, waits: set[Ref]) -> list[LetGo]:
+    """Return the numbers of pods to let go: chosen by the operator until now.
+
+    The annotation says whether they were; it comes with the write that follows.
+    """
+    found: list[LetGo] = []
+    for pod in PodRole.all_of(context.cluster):
+        ref = Ref(Kind.DEPLOYMENT, deployment_name(context, pod))
+        observed, scaling = world.children.get(ref), autoscaling_of(pod)
+        if scaling is None or observed is None or ref in waits | world.let_go:
+            continue
+        if AUTOSCALED not in observed.meta.annotations:
+            # none at all would switch the autoscaler off
+            now = observed.deployment().spec.replicas
+            begin = min(max(now, scaling.min_replicas), scaling.max_replicas)
+            found.append(LetGo(ref, begin))
+    return found
 
 
 def _writes(

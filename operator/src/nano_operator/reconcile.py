@@ -20,12 +20,13 @@ from typing import Final, Protocol
 from nano_operator.controller import Key
 from nano_operator.drift import Applied
 from nano_operator.errors import ConflictError, NotFoundError, RefusedError
-from nano_operator.names import owned_selector
+from nano_operator.names import HANDOVER, MANAGER, owned_selector
 from nano_operator.objects import CLUSTERS, Child, Kind, Object, Ref, Resource
 from nano_operator.plan import (
     Action,
     Apply,
     Delete,
+    LetGo,
     MakeSecret,
     Requeue,
     World,
@@ -37,11 +38,12 @@ from nano_operator.resources.secret import TOKEN_BYTES, secret
 
 __all__ = ["Api", "Reconciler"]
 
-LISTED: Final = (Kind.CONFIG_MAP, Kind.SERVICE, Kind.DEPLOYMENT)
+LISTED: Final = tuple(kind for kind in Kind if kind is not Kind.SECRET)
 """Kinds that are listed.  Secrets are not: one is read by name, others never."""
 
-ROUNDS: Final = 4
-"""Removing, writing, reporting: three are enough; the next look does the rest."""
+ROUNDS: Final = 5
+"""Removing, letting go, writing, reporting: four are enough; the next look does the
+rest."""
 
 logger = logging.getLogger("nano_operator")
 
@@ -66,7 +68,9 @@ class Api(Protocol):
         """Make an object that is not there yet."""
         ...
 
-    async def apply(self, resource: Resource, body: Object) -> Object:
+    async def apply(
+        self, resource: Resource, body: Object, manager: str = MANAGER
+    ) -> Object:
         """Write the fields in *body* by server-side apply; return the object."""
         ...
 
@@ -91,10 +95,12 @@ class Reconciler:
         self,
         api: Api,
         node_image: str = "",
+        operator_namespace: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._api = api
         self._node_image = node_image
+        self._operator_namespace = operator_namespace
         self._clock = clock
         self._applied: dict[Key, dict[Ref, Applied]] = {}
 
@@ -116,7 +122,7 @@ class Reconciler:
         if not found:
             return None
         known = self._applied.get(key, {})
-        world = World.of(found[0], self._node_image, known)
+        world = World.of(found[0], self._node_image, self._operator_namespace, known)
         labels = owned_selector(key.name)
         children: dict[Ref, Child] = {}
         for kind in LISTED:
@@ -148,7 +154,7 @@ class Reconciler:
                 try:
                     world = await self._carry_out(key, world, action)
                 except RefusedError as error:
-                    if not isinstance(action, Apply | MakeSecret):
+                    if not isinstance(action, Apply | LetGo | MakeSecret):
                         raise
                     refusal = error
                     refused = {**world.refused, action.ref: error.message}
@@ -165,6 +171,8 @@ class Reconciler:
         match action:
             case Apply():
                 return await self._apply(key, world, action)
+            case LetGo():
+                return await self._let_go(key, world, action)
             case MakeSecret():
                 return await self._make_secret(key, world, action)
             case Delete():
@@ -183,6 +191,20 @@ class Reconciler:
         known[action.ref] = Applied.of(action.rendered, child)
         world = dataclasses.replace(world, applied=known)
         return _with(world, child)
+
+    async def _let_go(self, key: Key, world: World, action: LetGo) -> World:
+        kind = action.ref.kind
+        body: Object = {
+            "apiVersion": kind.api_version,
+            "kind": kind.title,
+            "metadata": {"name": action.ref.name, "namespace": key.namespace},
+            "spec": {"replicas": action.replicas},
+        }
+        raw = await self._api.apply(kind.resource, body, HANDOVER)
+        logger.info("%s: let go of the replicas of %s", key, action.ref)
+        let_go = world.let_go | {action.ref}
+        world = dataclasses.replace(world, let_go=let_go)
+        return _with(world, Child.parse(kind, raw))
 
     async def _make_secret(self, key: Key, world: World, action: MakeSecret) -> World:
         body = secret(action.context, secrets.token_urlsafe(TOKEN_BYTES))

@@ -1,9 +1,10 @@
 """The children of a NanoCluster, each built by a pure function of the resource.
 
 :func:`children` is the whole of what there should be, in the order in which it is
-applied: what pods need comes before the pods, and the master before those who
-register with it.  Only the Secret is apart (:mod:`.secret`): it is made once, from
-a random token, and so is no function of the resource.
+applied: what pods need comes before the pods, the master before those who register
+with it, and what is scaled before its autoscaler.  Only the Secret is apart
+(:mod:`.secret`): it is made once, from a random token, and so is no function of the
+resource.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 from nano_manifest import Backend, Gates
 from nano_operator.drift import sealed
 from nano_operator.objects import Object
-from nano_operator.resources import backends, gates, master
+from nano_operator.resources import backends, gates, master, members
+from nano_operator.resources.autoscaler import autoscalers
 from nano_operator.resources.config import config_map
 from nano_operator.resources.context import Context
+from nano_operator.resources.disruption import budgets
+from nano_operator.resources.network import policies
 from nano_operator.resources.pod import PodRole, image_of
 
 __all__ = ["Context", "children", "missing_images"]
@@ -26,7 +30,11 @@ def children(context: Context) -> list[Object]:
         config_map(context),
         master.service(context),
         gates.service(context),
+        members.service(context),
+        *policies(context),
+        *budgets(context),
         *deployments,
+        *autoscalers(context),
     ]
     return [sealed(child) for child in built]
 
