@@ -139,6 +139,16 @@ def become_ready(server: ApiServer) -> None:
     eventually(ready, "the cluster is ready")
 
 
+def all_made(server: ApiServer) -> None:
+    """Wait for every child; the nodes of a step wait for those before to be ready."""
+
+    def made() -> bool:
+        let_pods_run(server)
+        return len(names(server)) == ALL
+
+    eventually(made, "all children are there")
+
+
 def writes_of_the_operator(server: ApiServer, since: int) -> list[tuple[str, str, str]]:
     return [
         (event.verb, event.resource, event.name)
@@ -181,7 +191,12 @@ def test_the_example_becomes_its_objects(
             "deployment.apps/echo-gate",
             "deployment.apps/echo-echo",
         }
-        eventually(lambda: names(server) == expected, f"there are {expected}")
+
+        def made() -> bool:
+            let_pods_run(server)
+            return names(server) == expected
+
+        eventually(made, f"there are {expected}")
         gate = look(server, SPACE, "deployment", "echo-gate")
         container = "spec.template.spec.containers.0"
         assert inner(gate, f"{container}.image") == resource["spec"]["image"]
@@ -203,8 +218,13 @@ def test_pods_pass_the_restricted_standard_and_the_cluster_becomes_ready(
     make(gates={"replicas": 3})
     reason(server, "RollingOut")
     pods = ("get", "pods", "-n", SPACE, "-o=name")
+
+    def five_pods() -> bool:
+        let_pods_run(server)
+        return len(server.kubectl(*pods).split()) == 5
+
     # made at all: the namespace refuses pods that are not restricted
-    eventually(lambda: len(server.kubectl(*pods).split()) == 5, "there are 5 pods")
+    eventually(five_pods, "there are 5 pods")
     let_pods_run(server)
     server.kubectl(
         "wait", "-n", SPACE, "--for=condition=Ready", "--timeout=40s", "nano/arena"
@@ -223,7 +243,7 @@ def test_the_operators_image_serves_clusters_that_name_none(
     server: ApiServer, make: Make
 ) -> None:
     make(image="")
-    eventually(lambda: len(names(server)) == ALL, "all children are there")
+    all_made(server)
     master = look(server, SPACE, "deployment", "arena-master")
     assert inner(master, "spec.template.spec.containers.0.image") == "node:0"
 
@@ -260,7 +280,7 @@ def test_a_look_without_a_change_writes_nothing(
 
 def test_what_somebody_changes_is_put_back(server: ApiServer, make: Make) -> None:
     make()
-    eventually(lambda: len(names(server)) == ALL, "all children are there")
+    all_made(server)
     gate = ("deployment", "arena-gate")
 
     def image() -> object:
@@ -284,7 +304,7 @@ def test_kubectl_scale_changes_the_number_of_gates(
     server: ApiServer, make: Make
 ) -> None:
     make()
-    eventually(lambda: len(names(server)) == ALL, "all children are there")
+    all_made(server)
     server.kubectl("scale", "nano", "arena", "-n", SPACE, "--replicas=4")
     eventually(
         lambda: (
@@ -307,9 +327,8 @@ def test_a_removed_backend_is_removed(server: ApiServer, make: Make) -> None:
     room = {"name": "room", "components": ["a:B"]}
     shop = {"name": "shop", "components": ["a:B"]}
     make(backends=[room, shop])
-    eventually(
-        lambda: "deployment.apps/arena-shop" in names(server), "the shop is there"
-    )
+    become_ready(server)
+    assert "deployment.apps/arena-shop" in names(server)
     make(backends=[room])
     eventually(
         lambda: "deployment.apps/arena-shop" not in names(server), "the shop is gone"
@@ -419,12 +438,12 @@ def test_a_child_that_the_api_server_refuses_is_explained(
     server: ApiServer, make: Make
 ) -> None:
     affinity = {"nodeAffinity": "tomorrow"}
-    make(gates={"template": {"affinity": affinity}})
+    make(master={"template": {"affinity": affinity}})
     reason(server, "ChildRefused")
     message = condition(server)[2]
-    assert message.startswith("Deployment arena-gate: ")
+    assert message.startswith("Deployment arena-master: ")
     assert "nodeAffinity" in message
-    assert "deployment.apps/arena-master" in names(server)
+    assert "service/arena-master" in names(server)
     make()
     become_ready(server)
 
@@ -487,7 +506,7 @@ def test_what_changed_while_it_was_away_is_noticed(
 
 def test_a_deleted_cluster_leaves_nothing(server: ApiServer, make: Make) -> None:
     make()
-    eventually(lambda: len(names(server)) == ALL, "all children are there")
+    all_made(server)
     server.kubectl("delete", "nano", "arena", "-n", SPACE, "--timeout=20s")
     everything = f"{CHILDREN},replicasets,pods"
     eventually(lambda: names(server, everything) == set(), "everything is gone")

@@ -54,7 +54,7 @@ class Scene:
 
     async def rest(self) -> None:
         """Let the operator and Kubernetes work until neither has anything to do."""
-        for _ in range(3):
+        for _ in range(6):  # the three steps of a rollout, and room
             await self.look()
             self.api.settle()
         assert await self.look() == []
@@ -85,10 +85,20 @@ async def test_a_new_cluster_is_made_in_order_and_then_reported(scene: Scene) ->
         Write("apply", "NetworkPolicy arena-gate"),
         Write("apply", "PodDisruptionBudget arena-gate"),
         Write("apply", "Deployment arena-master"),
-        Write("apply", "Deployment arena-room"),
-        Write("apply", "Deployment arena-gate"),
         Write("status", "arena"),
     ]
+    for name, counts in (
+        ("room", "gate 0/2, backend room 0/1"),
+        ("gate", "gate 0/2"),
+    ):
+        scene.api.settle()
+        assert await scene.look() == [
+            Write("apply", f"Deployment arena-{name}"),
+            Write("status", "arena"),
+        ]
+        assert scene.condition()[2] == f"waiting for {counts}"
+    scene = Scene()
+    await scene.look()
     assert scene.condition() == (
         "False",
         "RollingOut",
@@ -97,11 +107,14 @@ async def test_a_new_cluster_is_made_in_order_and_then_reported(scene: Scene) ->
 
 
 async def test_it_becomes_ready_when_its_pods_are(scene: Scene) -> None:
-    await scene.look()
-    await scene.look()
-    assert scene.condition()[:2] == ("False", "RollingOut")
-    scene.api.settle()
+    for step in ("master", "backends", "gates"):
+        await scene.look()
+        assert scene.api.status()["step"] == step
+        assert scene.condition()[:2] == ("False", "RollingOut")
+        assert scene.condition("Progressing")[2].startswith(f"step {step}: waiting")
+        scene.api.settle()
     assert await scene.look() == [Write("status", "arena")]
+    assert scene.api.status()["step"] == ""
     assert scene.condition() == (
         "True",
         "AllReady",
@@ -150,6 +163,34 @@ async def test_what_kubernetes_writes_differently_is_not_written_again() -> None
     scene.restart()  # nothing is known of it: one identical apply
     assert await scene.look() == [Write("apply", "Deployment arena-gate")]
     assert await scene.look() == []
+
+
+# ------------------------------------------------ one step after the other
+
+
+async def test_new_pods_wait_for_the_step_before(scene: Scene) -> None:
+    await scene.rest()
+    scene.api.edit(image="arena:2")
+    for name in ("master", "room", "gate"):
+        wrote = [write for write in await scene.look() if write.verb == "apply"]
+        assert Write("apply", f"Deployment arena-{name}") in wrote
+        assert len([write for write in wrote if "Deployment" in write.what]) == 1
+        assert await scene.look() == []
+        scene.api.settle()
+    await scene.rest()
+    assert scene.condition()[0] == "True"
+
+
+async def test_repairs_and_scaling_do_not_wait(scene: Scene) -> None:
+    await scene.rest()
+    scene.api.edit(backends=[{"name": "room", "components": ["broken:Room"]}])
+    await scene.look()  # and the backend's new pod never becomes ready
+    assert scene.api.status()["step"] == "backends"
+    scene.api.edit(gates={"replicas": 4})
+    assert Write("apply", "Deployment arena-gate") in await scene.look()
+    scene.api.drop(*GATE)
+    assert Write("apply", "Deployment arena-gate") in await scene.look()
+    assert inner(scene.api.see(*GATE), "spec.replicas") == 4
 
 
 # ------------------------------------------------ changes and drift
@@ -389,7 +430,7 @@ async def test_children_of_a_deleted_namesake_are_removed_and_made_anew(
     assert [write.verb for write in wrote] == [
         *["delete"] * 11,
         "create",
-        *["apply"] * 10,
+        *["apply"] * 8,
         "status",
     ]
     assert scene.condition()[:2] == ("False", "RollingOut")
@@ -474,10 +515,19 @@ async def test_the_operators_image_is_used_where_none_is_named() -> None:
 async def test_a_refused_child_is_reported_and_the_others_are_made(
     scene: Scene,
 ) -> None:
+    await scene.rest()
     scene.api.refuse["Deployment arena-room"] = "spec.affinity: Invalid value"
+    shop = {"name": "shop", "components": ["a:B"]}
+    room = {"name": "room", "components": ["a:B"], "replicas": 2}
+    scene.api.drop(Kind.DEPLOYMENT, "arena-room")
+    scene.api.edit(backends=[room, shop])
     with pytest.raises(RefusedError):
         await scene.look()
-    assert scene.api.names(Kind.DEPLOYMENT) == ["arena-gate", "arena-master"]
+    assert scene.api.names(Kind.DEPLOYMENT) == [
+        "arena-gate",
+        "arena-master",
+        "arena-shop",
+    ]
     assert scene.condition() == (
         "False",
         "ChildRefused",
@@ -502,12 +552,10 @@ async def test_a_refused_token_is_reported_like_any_child(scene: Scene) -> None:
 
 
 async def test_a_child_that_stays_refused_is_reported_once(scene: Scene) -> None:
+    await scene.rest()
+    scene.api.drop(Kind.DEPLOYMENT, "arena-room")
     scene.api.refuse["Deployment arena-room"] = "no"
     for expected in (True, False):
-        scene.api.writes.clear()
-        with pytest.raises(RefusedError):
-            await scene.look()
-        scene.api.settle()
         with pytest.raises(RefusedError):
             await scene.look()
         wrote = Write("status", "arena") in scene.api.writes

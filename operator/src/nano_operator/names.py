@@ -21,6 +21,7 @@ __all__ = [
     "NAME",
     "PART_OF",
     "RESTART",
+    "TEMPLATE",
     "cluster_labels",
     "config_name",
     "gate_name",
@@ -60,6 +61,9 @@ AUTOSCALED: Final = "nanocluster.io/autoscaled"
 
 RESTART: Final = "nanocluster.io/restart"
 """Annotation of a cluster; the pods get it too, so a new value replaces them all."""
+
+TEMPLATE: Final = "nanocluster.io/template"
+"""Annotation of a Deployment: digest of its pods' template as it should be."""
 
 MASTER: Final = "master"
 GATE: Final = "gate"

@@ -12,6 +12,7 @@ Rules that are decided here and nowhere else:
 * An object of somebody else is never taken over.  An orphan of ours is.
 * Children of a deleted cluster of the same name are removed by UID, not adopted.
 * What is ours and no longer asked for is removed by UID.
+* New pods come in steps, each waiting for the one before (:mod:`.rollout`).
 * A plan removes, or writes, or reports; after either of the first two, one plans
   again.
 """
@@ -39,6 +40,7 @@ from nano_operator.names import (
 from nano_operator.objects import Child, Kind, Meta, Object, Ref, ref_of
 from nano_operator.resources import Context, children, missing_images
 from nano_operator.resources.pod import PodRole, autoscaling_of, deployment_name
+from nano_operator.rollout import held_back
 from nano_operator.status import same_status, status_of
 
 __all__ = [
@@ -217,7 +219,8 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     wanted = {*rendered, Ref(Kind.SECRET, secret_name(context.name))}
     claims = {ref: _claim(world.meta, child) for ref, child in world.children.items()}
     leaving = {ref for ref in wanted if claims.get(ref) is _Claim.LEAVING}
-    waits = leaving | set(world.refused)
+    held = held_back(context, rendered, world.children, world.status)
+    waits = leaving | set(world.refused) | held
     removals = _removals(world, wanted, claims)
     if removals:
         return tuple(removals)

@@ -68,6 +68,7 @@ def status_of(
     return {
         "observedGeneration": meta.generation,
         "conditions": conditions(view, meta.generation, _by_type(previous), now),
+        "step": view.step,
         "gates": {
             "replicas": view.gates.replicas,
             "readyReplicas": view.gates.ready,

@@ -9,9 +9,12 @@ resource.
 
 from __future__ import annotations
 
+from typing import cast
+
 from nano_manifest import Backend, Gates
 from nano_operator.drift import sealed
-from nano_operator.objects import Object
+from nano_operator.names import TEMPLATE
+from nano_operator.objects import Object, digest
 from nano_operator.resources import backends, gates, master, members
 from nano_operator.resources.autoscaler import autoscalers
 from nano_operator.resources.config import config_map
@@ -25,7 +28,8 @@ __all__ = ["Context", "children", "missing_images"]
 
 def children(context: Context) -> list[Object]:
     """Return all children but the Secret, sealed, in the order of their making."""
-    deployments = [_deployment(context, pod) for pod in PodRole.all_of(context.cluster)]
+    roles = PodRole.all_of(context.cluster)
+    deployments = [_stamped(_deployment(context, pod)) for pod in roles]
     built = [
         config_map(context),
         master.service(context),
@@ -43,6 +47,15 @@ def missing_images(context: Context) -> list[str]:
     """Return the roles for which nobody named an image."""
     roles = PodRole.all_of(context.cluster)
     return [pod.title for pod in roles if not image_of(context, pod)]
+
+
+def _stamped(deployment: Object) -> Object:
+    """Return *deployment* with a mark that changes whenever its pods do."""
+    metadata = cast("Object", deployment["metadata"])
+    template = cast("Object", deployment["spec"])["template"]
+    annotations = cast("Object", metadata.get("annotations", {}))
+    marked = annotations | {TEMPLATE: digest(template)}
+    return deployment | {"metadata": metadata | {"annotations": marked}}
 
 
 def _deployment(context: Context, pod: PodRole) -> Object:
