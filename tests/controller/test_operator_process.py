@@ -468,6 +468,21 @@ def test_an_object_of_somebody_else_is_not_taken_over(
     become_ready(server)
 
 
+def test_what_happens_is_told_by_kubectl_describe(
+    server: ApiServer, make: Make
+) -> None:
+    make()
+    become_ready(server)
+
+    def told() -> bool:
+        said = server.kubectl("describe", "nano", "arena", "-n", SPACE)
+        lines = [line.split() for line in said.splitlines()]
+        steps = {tuple(line[:2]) for line in lines}
+        return {("Normal", "RollingOut"), ("Normal", "AllReady")} <= steps
+
+    eventually(told, "describe shows the events")
+
+
 # ------------------------------------------------ dying
 
 

@@ -74,11 +74,13 @@ class MemoryApi:
 
     Attributes:
         writes: Every request that writes, in order.
-        refuse: What to answer to a write, by ``Kind name``.
+        refuse: What to answer to a write, by ``Kind name``, or ``Event`` for all.
+        events: Type, reason and message of every event.
     """
 
     writes: list[Write] = field(default_factory=list)
     refuse: dict[str, str] = field(default_factory=dict)
+    events: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._objects: dict[tuple[str, str], Object] = {}
@@ -163,6 +165,12 @@ class MemoryApi:
     async def create(self, resource: Resource, body: Object) -> Object:
         name = str(inner(body, "metadata.name"))
         what = f"{body['kind']} {name}"
+        if body["kind"] == "Event":
+            if "Event" in self.refuse:
+                raise RefusedError(403, "Forbidden", "no", "create event")
+            told = (str(body["type"]), str(body["reason"]), str(body["message"]))
+            self.events.append(told)
+            return copy.deepcopy(body)
         self.writes.append(Write("create", what))
         if what in self.refuse:
             raise RefusedError(403, "Forbidden", self.refuse[what], f"create {what}")

@@ -53,6 +53,7 @@ CALLS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("", "services"): frozenset({"list", "watch", "create", "patch", "delete"}),
     ("", "configmaps"): _KEPT,
     ("", "secrets"): frozenset({"get", "create", "delete"}),
+    ("", "events"): frozenset({"create"}),
     ("networking.k8s.io", "networkpolicies"): _KEPT,
     ("policy", "poddisruptionbudgets"): _KEPT,
     ("autoscaling", "horizontalpodautoscalers"): _KEPT,

@@ -30,6 +30,7 @@ import msgspec
 from nano_manifest import KIND, ManifestError, NanoCluster, from_object
 from nano_operator.conditions import Obstacle, Reason
 from nano_operator.drift import Applied, has_drifted
+from nano_operator.events import Event, events_between
 from nano_operator.names import (
     AUTOSCALED,
     CLUSTER,
@@ -50,6 +51,7 @@ __all__ = [
     "LetGo",
     "MakeSecret",
     "Requeue",
+    "Tell",
     "World",
     "WriteStatus",
     "expected",
@@ -104,13 +106,20 @@ class WriteStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Add to the resource's history."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
 class Requeue:
     """Look again after so many seconds."""
 
     seconds: float
 
 
-Action = Apply | LetGo | MakeSecret | Delete | WriteStatus | Requeue
+Action = Apply | LetGo | MakeSecret | Delete | WriteStatus | Tell | Requeue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,4 +362,7 @@ def _status(
         obstacle=obstacle,
         pending=pending,
     )
-    return () if same_status(wanted, world.status) else (WriteStatus(wanted),)
+    if same_status(wanted, world.status):
+        return ()
+    events = events_between(world.status, wanted)
+    return (WriteStatus(wanted), *(Tell(event) for event in events))

@@ -19,7 +19,13 @@ from typing import Final, Protocol
 
 from nano_operator.controller import Key
 from nano_operator.drift import Applied
-from nano_operator.errors import ConflictError, NotFoundError, RefusedError
+from nano_operator.errors import (
+    ApiError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+)
+from nano_operator.events import EVENTS, event_object
 from nano_operator.names import HANDOVER, MANAGER, owned_selector
 from nano_operator.objects import CLUSTERS, Child, Kind, Object, Ref, Resource
 from nano_operator.plan import (
@@ -29,6 +35,7 @@ from nano_operator.plan import (
     LetGo,
     MakeSecret,
     Requeue,
+    Tell,
     World,
     WriteStatus,
     expected,
@@ -44,6 +51,11 @@ LISTED: Final = tuple(kind for kind in Kind if kind is not Kind.SECRET)
 ROUNDS: Final = 5
 """Removing, letting go, writing, reporting: four are enough; the next look does the
 rest."""
+
+LAST: Final = (WriteStatus, Tell, Requeue)
+"""After these actions there is nothing left to plan."""
+
+UNIQUE_BYTES: Final = 8
 
 logger = logging.getLogger("nano_operator")
 
@@ -159,7 +171,7 @@ class Reconciler:
                     refusal = error
                     refused = {**world.refused, action.ref: error.message}
                     world = dataclasses.replace(world, refused=refused)
-            if all(isinstance(action, WriteStatus | Requeue) for action in actions):
+            if all(isinstance(action, LAST) for action in actions):
                 break
         if refusal is not None:
             raise refusal
@@ -179,6 +191,8 @@ class Reconciler:
                 return await self._delete(key, world, action)
             case WriteStatus():
                 await self._write_status(key, world, action)
+            case Tell():
+                await self._tell(key, world, action)
             case Requeue():
                 pass
         return world
@@ -238,6 +252,15 @@ class Reconciler:
         except (NotFoundError, ConflictError):
             return  # deleted, or made anew: its own event follows
         logger.debug("%s: wrote status", key)
+
+    async def _tell(self, key: Key, world: World, action: Tell) -> None:
+        unique = secrets.token_hex(UNIQUE_BYTES)
+        now, resource = self._clock(), world.resource
+        body = event_object(action.event, world.meta, resource, unique, now)
+        try:
+            await self._api.create(EVENTS, body)
+        except ApiError as error:  # history is worth no second try
+            logger.warning("%s: an event is lost: %s", key, error)
 
 
 def _with(world: World, child: Child) -> World:
