@@ -7,8 +7,14 @@ it cannot.  Everything else is elsewhere.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import secrets
+import signal
+import socket
 import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import click
@@ -21,6 +27,7 @@ from nano_operator.errors import OperatorError
 from nano_operator.handlers import watch
 from nano_operator.health import endpoint, serving
 from nano_operator.kube import Kube, load_configuration
+from nano_operator.lease import Lease
 from nano_operator.metrics import Metrics
 from nano_operator.objects import CLUSTERS, Meta
 from nano_operator.reconcile import Reconciler
@@ -37,6 +44,7 @@ class Options:
     namespaces: tuple[str, ...]
     node_image: str
     pod_namespace: str
+    lease: str
     health: tuple[str, int]
 
 
@@ -82,6 +90,14 @@ class _Endpoint(click.ParamType[tuple[str, int]]):
     help="Namespace of the operator's own pods, which NetworkPolicies let in.",
 )
 @click.option(
+    "--lease",
+    default="",
+    envvar="NANO_OPERATOR_LEASE",
+    metavar="NAME",
+    help="Lease in --pod-namespace: of all operators that name it, one works and the "
+    "others stand by. Without it, this one works.",
+)
+@click.option(
     "--health",
     type=_Endpoint(),
     default="127.0.0.1:8080",
@@ -99,6 +115,7 @@ def main(
     namespaces: tuple[str, ...],
     node_image: str,
     pod_namespace: str,
+    lease: str,
     health: tuple[str, int],
     log_level: str,
 ) -> None:
@@ -113,16 +130,22 @@ def main(
         kubectl -n demo apply -f examples/echo/cluster.yaml
         kubectl -n demo wait --for=condition=Ready nanocluster/echo
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    if lease and not pod_namespace:
+        message = "--lease needs --pod-namespace: where the Lease is"
+        raise click.UsageError(message)
     _log(log_level)
     options = Options(
         namespaces=namespaces,
         node_image=node_image,
         pod_namespace=pod_namespace,
+        lease=lease,
         health=health,
     )
     failures: list[Exception] = []
     try:
-        asyncio.run(_serve(options))
+        # cancelled: a signal came while standing by
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(_serve(options))
     except* OperatorError as group:
         failures.extend(group.exceptions)
     for failure in failures:
@@ -133,25 +156,81 @@ def main(
 async def _serve(options: Options) -> None:
     metrics = Metrics()
     async with Kube(await load_configuration(), metrics) as kube:
-        await install(kube, crd())
 
         async def list_keys() -> list[Key]:
             return await _list_keys(kube, options.namespaces)
 
         reconciler = Reconciler(kube, options.node_image, options.pod_namespace)
         controller = Controller(reconciler, list_keys, metrics)
+        controller.standby = bool(options.lease)
         async with (
             serving(options.health, controller, metrics) as (host, port),
-            asyncio.TaskGroup() as tasks,
+            _elected(kube, options, f"{host}:{port}") as renew,
         ):
-            working = tasks.create_task(controller.run(), name="controller")
-            # on its way out, kopf cancels every task that is younger than itself
-            await controller.started.wait()
-            where = ", ".join(options.namespaces) or "all namespaces"
-            logger.info("looking after %s; health on %s:%d", where, host, port)
-            await watch(controller.add, options.namespaces)
-            working.cancel()
+            metrics.leader.set(1)
+            await install(kube, crd())
+            await _work(controller, options, f"{host}:{port}", renew)
     logger.info("stopped")
+
+
+async def _work(
+    controller: Controller,
+    options: Options,
+    health: str,
+    renew: Callable[[], Coroutine[None, None, None]],
+) -> None:
+    """Look after clusters until a signal comes, or the Lease is lost."""
+    async with asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(controller.run(), name="controller")
+        leading = tasks.create_task(renew(), name="lease")
+        # on its way out, kopf cancels every task that is younger than itself
+        await controller.started.wait()
+        where = ", ".join(options.namespaces) or "all namespaces"
+        logger.info("looking after %s; health on %s", where, health)
+        await watch(controller.add, options.namespaces)
+        working.cancel()
+        leading.cancel()
+
+
+@asynccontextmanager
+async def _elected(
+    kube: Kube, options: Options, health: str
+) -> AsyncIterator[Callable[[], Coroutine[None, None, None]]]:
+    """Wait until this operator is the one that works; yield what keeps it so."""
+    if not options.lease:
+        yield _for_ever
+        return
+    # a name alone would be that of an earlier life, too
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+    lease = Lease(kube, options.pod_namespace, options.lease, identity)
+    logger.info("standing by for the Lease %s; health on %s", options.lease, health)
+    await _unless_stopped(lease.acquire())
+    logger.info("%s holds the Lease %s", identity, options.lease)
+    try:
+        yield lease.keep
+    finally:
+        await lease.release()
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def _unless_stopped(waiting: Coroutine[None, None, None]) -> None:
+    """Wait, and stop like kopf does when a signal says so.
+
+    Raises:
+        asyncio.CancelledError: SIGTERM or SIGINT came.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.create_task(waiting)
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
 
 
 async def _list_keys(kube: Kube, namespaces: tuple[str, ...]) -> list[Key]:

@@ -64,6 +64,7 @@ class Controller:
     Attributes:
         started: Set when every task that the controller will ever have exists.
         listed: Whether all clusters have been listed at least once.
+        standby: Whether another operator does the work, and this one waits its turn.
     """
 
     def __init__(
@@ -82,9 +83,12 @@ class Controller:
         self._beat = clock()
         self.started = asyncio.Event()
         self.listed = False
+        self.standby = False
 
     def trouble(self) -> str | None:
         """Say why the process should be restarted; None while it is well."""
+        if self.standby:
+            return None
         now = self._clock()
         if now - self._beat > HEARTBEAT_SECONDS:
             return f"the event loop stood still for {now - self._beat:.0f} s"
@@ -105,6 +109,8 @@ class Controller:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        self._beat = self._clock()
+        self.standby = False
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._heartbeat(), name="heartbeat")
             tasks.create_task(self._resync(), name="resync")

@@ -1,4 +1,4 @@
-"""The API server, as the operator uses it: six calls and the CRD.
+"""The API server, as the operator uses it: seven calls and the CRD.
 
 The only module that makes requests (kopf's watches aside).  Writes go by
 server-side apply with the apply content type named, without which the client
@@ -54,6 +54,7 @@ CALLS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("", "configmaps"): _KEPT,
     ("", "secrets"): frozenset({"get", "create", "delete"}),
     ("", "events"): frozenset({"create"}),
+    ("coordination.k8s.io", "leases"): frozenset({"get", "create", "update"}),
     ("networking.k8s.io", "networkpolicies"): _KEPT,
     ("policy", "poddisruptionbudgets"): _KEPT,
     ("autoscaling", "horizontalpodautoscalers"): _KEPT,
@@ -172,6 +173,15 @@ class Kube:
         query = {"fieldManager": MANAGER}
         return await self._call("create", resource, namespace, query=query, body=body)
 
+    async def replace(self, resource: Resource, body: Object) -> Object:
+        """Write an object that was read before.
+
+        Raises:
+            ConflictError: Somebody else has written it meanwhile.
+        """
+        namespace, name = _whose(body)
+        return await self._call("update", resource, namespace, name, body=body)
+
     async def apply(
         self, resource: Resource, body: Object, manager: str = MANAGER
     ) -> Object:
@@ -227,7 +237,12 @@ class Kube:
         if verb not in CALLS.get((resource.group, resource.plural), ()):
             message = f"{verb} {resource.plural} is not in CALLS"
             raise AssertionError(message)
-        methods = {"create": "POST", "patch": "PATCH", "delete": "DELETE"}
+        methods = {
+            "create": "POST",
+            "update": "PUT",
+            "patch": "PATCH",
+            "delete": "DELETE",
+        }
         asked = f"{verb} {resource.plural} {namespace}/{name}".rstrip("/ ")
         path = _path(resource, namespace, name)
         try:

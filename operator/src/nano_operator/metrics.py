@@ -34,6 +34,7 @@ class Metrics:
             0 stands for no answer.
         depth: Keys that wait or are worked on.
         oldest: For how many seconds the oldest due key has been waiting.
+        leader: 1 while this process does the work, 0 while it stands by.
         resyncs: Full listings of all clusters by ``result``: ``done`` or ``failed``.
     """
 
@@ -66,6 +67,11 @@ class Metrics:
         self.oldest = Gauge(
             f"{prefix}_queue_oldest_seconds",
             "Age of the oldest reconcile that is due or going on.",
+            registry=self._registry,
+        )
+        self.leader = Gauge(
+            f"{prefix}_leader",
+            "Whether this process does the work; the others stand by.",
             registry=self._registry,
         )
         self.resyncs = Counter(
