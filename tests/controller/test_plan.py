@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from nano_operator.controller import Key
 from nano_operator.errors import RefusedError
+from nano_operator.metrics import Metrics
 from nano_operator.names import MANAGED_BY
 from nano_operator.objects import CLUSTERS, Kind, Object
 from nano_operator.plan import Requeue, World, make_plan
@@ -42,9 +43,19 @@ class Scene:
 
     def restart(self) -> None:
         """Forget all that an operator keeps in memory."""
+        self.metrics = Metrics()
         self._reconciler = Reconciler(
-            self.api, self._node_image, "system", clock=lambda: self.now
+            self.api,
+            self._node_image,
+            "system",
+            clock=lambda: self.now,
+            metrics=self.metrics,
         )
+
+    async def forget(self) -> None:
+        """Delete the cluster, and let the operator look."""
+        self.api.forget()
+        await self._reconciler(KEY)
 
     async def look(self) -> list[Write]:
         """Let the operator look once; return what it wrote."""
@@ -191,6 +202,16 @@ async def test_repairs_and_scaling_do_not_wait(scene: Scene) -> None:
     scene.api.drop(*GATE)
     assert Write("apply", "Deployment arena-gate") in await scene.look()
     assert inner(scene.api.see(*GATE), "spec.replicas") == 4
+
+
+async def test_the_conditions_are_shown_and_go_with_their_cluster(
+    scene: Scene,
+) -> None:
+    await scene.rest()
+    ready = 'cluster_condition{condition="Ready",name="arena",namespace="demo"} 1.0'
+    assert ready in scene.metrics.render().decode()
+    await scene.forget()
+    assert "arena" not in scene.metrics.render().decode()
 
 
 # ------------------------------------------------ changes and drift

@@ -114,6 +114,10 @@ class MemoryApi:
         metadata = cast("Object", stored["metadata"])
         metadata["generation"] = cast("int", metadata["generation"]) + 1
 
+    def forget(self, name: str = "arena") -> None:
+        """Remove a cluster."""
+        del self._objects[CLUSTERS.plural, name]
+
     def drop(self, kind: Kind, name: str) -> None:
         """Remove an object behind the operator's back."""
         del self._objects[kind.resource.plural, name]

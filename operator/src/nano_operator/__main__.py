@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from nano_operator.crd import install
 from nano_operator.errors import OperatorError
 from nano_operator.handlers import watch
 from nano_operator.health import endpoint, serving
+from nano_operator.hearing import Hearing
 from nano_operator.kube import Kube, load_configuration
 from nano_operator.lease import Lease
 from nano_operator.metrics import Metrics
@@ -156,12 +158,22 @@ def main(
 async def _serve(options: Options) -> None:
     metrics = Metrics()
     async with Kube(await load_configuration(), metrics) as kube:
+        hearing = Hearing[Key]()
 
         async def list_keys() -> list[Key]:
-            return await _list_keys(kube, options.namespaces)
+            versions = await _versions(kube, options.namespaces)
+            hearing.listed(versions, time.monotonic())
+            return list(versions)
 
-        reconciler = Reconciler(kube, options.node_image, options.pod_namespace)
-        controller = Controller(reconciler, list_keys, metrics)
+        reconciler = Reconciler(
+            kube, options.node_image, options.pod_namespace, metrics=metrics
+        )
+        controller = Controller(
+            reconciler,
+            list_keys,
+            metrics,
+            watch_age=lambda: hearing.age(time.monotonic()),
+        )
         controller.standby = bool(options.lease)
         async with (
             serving(options.health, controller, metrics) as (host, port),
@@ -169,12 +181,13 @@ async def _serve(options: Options) -> None:
         ):
             metrics.leader.set(1)
             await install(kube, crd())
-            await _work(controller, options, f"{host}:{port}", renew)
+            await _work(controller, hearing, options, f"{host}:{port}", renew)
     logger.info("stopped")
 
 
 async def _work(
     controller: Controller,
+    hearing: Hearing[Key],
     options: Options,
     health: str,
     renew: Callable[[], Coroutine[None, None, None]],
@@ -187,7 +200,7 @@ async def _work(
         await controller.started.wait()
         where = ", ".join(options.namespaces) or "all namespaces"
         logger.info("looking after %s; health on %s", where, health)
-        await watch(controller.add, options.namespaces)
+        await watch(controller.add, options.namespaces, hearing.heard)
         working.cancel()
         leading.cancel()
 
@@ -233,13 +246,14 @@ async def _unless_stopped(waiting: Coroutine[None, None, None]) -> None:
             loop.remove_signal_handler(number)
 
 
-async def _list_keys(kube: Kube, namespaces: tuple[str, ...]) -> list[Key]:
-    keys: list[Key] = []
+async def _versions(kube: Kube, namespaces: tuple[str, ...]) -> dict[Key, str]:
+    """List all clusters, each with the version that it has now."""
+    found: dict[Key, str] = {}
     for namespace in namespaces or ("",):
         for raw in await kube.list(CLUSTERS, namespace):
             meta = msgspec.convert(raw["metadata"], Meta)
-            keys.append(Key(meta.namespace, meta.name))
-    return keys
+            found[Key(meta.namespace, meta.name)] = meta.resource_version
+    return found
 
 
 def _log(level: str) -> None:

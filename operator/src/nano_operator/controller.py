@@ -33,6 +33,7 @@ RECONCILE_SECONDS: Final = 120.0
 
 HEARTBEAT_SECONDS: Final = 10.0
 STUCK_SECONDS: Final = 300.0
+DEAF_SECONDS: Final = 120.0
 
 logger = logging.getLogger("nano_operator")
 
@@ -60,6 +61,7 @@ class Controller:
         list_keys: Returns every cluster there is.
         metrics: Where to count.
         clock: The time in seconds, from any origin.
+        watch_age: For how many seconds the watch has failed to tell of a change.
 
     Attributes:
         started: Set when every task that the controller will ever have exists.
@@ -73,7 +75,9 @@ class Controller:
         list_keys: Callable[[], Awaitable[list[Key]]],
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        watch_age: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._watch_age = watch_age
         self._reconcile = reconcile
         self._list_keys = list_keys
         self._metrics = metrics
@@ -94,12 +98,15 @@ class Controller:
             return f"the event loop stood still for {now - self._beat:.0f} s"
         if self._queue.oldest(now) > STUCK_SECONDS:
             return f"a cluster waits for {self._queue.oldest(now):.0f} s"
+        if self._watch_age() > DEAF_SECONDS:
+            return f"the watch has missed changes for {self._watch_age():.0f} s"
         return None
 
     def observe(self) -> None:
         """Bring the gauges up to date; called before they are read."""
         self._metrics.depth.set(self._queue.depth())
         self._metrics.oldest.set(self._queue.oldest(self._clock()))
+        self._metrics.watch_age.set(self._watch_age())
 
     async def add(self, key: Key) -> None:
         """Ask for a reconcile of *key*, soon."""
@@ -121,6 +128,7 @@ class Controller:
     async def resync(self) -> None:
         """List all clusters and ask for a reconcile of each."""
         keys = await self._list_keys()
+        self._metrics.keep_clusters({(key.namespace, key.name) for key in keys})
         async with self._changed:
             for key in keys:
                 self._queue.remind(key, self._clock())

@@ -109,6 +109,7 @@ class Meta(_View, frozen=True, kw_only=True):
     name: str
     namespace: str = ""
     uid: str = ""
+    resource_version: str = ""
     generation: int = 0
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}

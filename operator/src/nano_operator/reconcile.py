@@ -13,9 +13,9 @@ import contextlib
 import dataclasses
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from nano_operator.controller import Key
 from nano_operator.drift import Applied
@@ -26,6 +26,7 @@ from nano_operator.errors import (
     RefusedError,
 )
 from nano_operator.events import EVENTS, event_object
+from nano_operator.metrics import Metrics
 from nano_operator.names import HANDOVER, MANAGER, owned_selector
 from nano_operator.objects import CLUSTERS, Child, Kind, Object, Ref, Resource
 from nano_operator.plan import (
@@ -109,7 +110,9 @@ class Reconciler:
         node_image: str = "",
         operator_namespace: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics or Metrics()
         self._api = api
         self._node_image = node_image
         self._operator_namespace = operator_namespace
@@ -126,6 +129,7 @@ class Reconciler:
         world = await self._look(key)
         if world is None:
             self._applied.pop(key, None)
+            self._metrics.forget_cluster((key.namespace, key.name))
             return None
         return await self._act(key, world)
 
@@ -159,6 +163,7 @@ class Reconciler:
         return found[0] if found else None
 
     async def _act(self, key: Key, world: World) -> float | None:
+        self._metrics.note_conditions((key.namespace, key.name), _holding(world.status))
         refusal: RefusedError | None = None
         for _ in range(ROUNDS):
             actions = make_plan(world, self._clock())
@@ -171,12 +176,21 @@ class Reconciler:
                     refusal = error
                     refused = {**world.refused, action.ref: error.message}
                     world = dataclasses.replace(world, refused=refused)
+            self._note(key, actions)
             if all(isinstance(action, LAST) for action in actions):
                 break
         if refusal is not None:
             raise refusal
         pauses = (item.seconds for item in actions if isinstance(item, Requeue))
         return next(pauses, None)
+
+    def _note(self, key: Key, actions: Iterable[Action]) -> None:
+        """Show the conditions that are written now."""
+        for action in actions:
+            if isinstance(action, WriteStatus):
+                self._metrics.note_conditions(
+                    (key.namespace, key.name), _holding(action.status)
+                )
 
     async def _carry_out(self, key: Key, world: World, action: Action) -> World:
         """Do one thing, and return the world with its result in it."""
@@ -261,6 +275,11 @@ class Reconciler:
             await self._api.create(EVENTS, body)
         except ApiError as error:  # history is worth no second try
             logger.warning("%s: an event is lost: %s", key, error)
+
+
+def _holding(status: Object) -> dict[str, bool]:
+    entries = cast("list[Object]", status.get("conditions") or [])
+    return {str(entry["type"]): entry["status"] == "True" for entry in entries}
 
 
 def _with(world: World, child: Child) -> World:
