@@ -1,4 +1,4 @@
-"""The control server: see what a node holds, and end a session.
+"""The control server: see what a node holds, end a session, have the node drain.
 
 Over TCP each request needs the token; over a unix socket the file's mode is the
 lock.  Who has no token learns nothing, not even which paths there are.
@@ -50,6 +50,7 @@ def control_application(subject: Subject, token: str | None) -> web.Application:
             web.get("/status", control.status),
             web.get("/sessions", control.sessions),
             web.delete("/sessions/{id}", control.kick),
+            web.post("/drain", control.drain),
         ]
     )
     return application
@@ -70,6 +71,12 @@ class _Control:
         if not limit:
             return error(400, f"limit must be 1 to {LARGEST_LIMIT}, is {given!r}")
         return json({"sessions": self._subject.sessions(limit)})
+
+    async def drain(self, _: web.Request) -> web.Response:
+        problem = self._subject.drain()
+        if problem is not None:
+            return error(409, problem)
+        return json(self._subject.status())
 
     async def kick(self, request: web.Request) -> web.Response:
         body = await request.read()
