@@ -27,6 +27,9 @@ def test_the_lease_is_its_own_business_where_it_lives(default: Chart) -> None:
     role = default.one("Role")
     assert at(role, "metadata.namespace") == "system"
     assert rights(role) == {LEASES: CALLS[LEASES]}
+    assert at(role, "rules.0.resourceNames") == ["arena-operator"]
+    assert at(default.one("Lease"), "metadata.name") == "arena-operator"
+    assert default.env()["NANO_OPERATOR_LEASE"] == "arena-operator"
     binding = default.one("RoleBinding")
     assert at(binding, "metadata.namespace") == "system"
     assert at(binding, "roleRef.name") == at(role, "metadata.name")
@@ -73,7 +76,12 @@ def test_no_right_is_a_wildcard(default: Chart) -> None:
 
 def test_rights_can_be_left_to_somebody_else(helm: Helm) -> None:
     chart = helm.template("--set", "rbac.create=false,rbac.aggregate=false")
-    assert chart.kinds() == ["Deployment", "PodDisruptionBudget", "ServiceAccount"]
+    assert chart.kinds() == [
+        "Deployment",
+        "Lease",
+        "PodDisruptionBudget",
+        "ServiceAccount",
+    ]
 
 
 def test_the_clusters_own_roles_learn_of_the_resource(default: Chart) -> None:

@@ -51,6 +51,7 @@ def test_the_default_is_two_operators_with_their_rights(default: Chart) -> None:
         "ClusterRole",
         "ClusterRoleBinding",
         "Deployment",
+        "Lease",
         "PodDisruptionBudget",
         "Role",
         "RoleBinding",

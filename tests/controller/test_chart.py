@@ -99,7 +99,11 @@ def test_the_account_may_make_every_call_of_the_operator(
     install()
     for (group, resource), verbs in CALLS.items():
         full = qualified(group, resource)
-        name = DEFINITION if resource == "customresourcedefinitions" else ""
+        names = {
+            "customresourcedefinitions": DEFINITION,
+            "leases": "nanocluster-operator",
+        }
+        name = names.get(resource, "")
         where = "chart-system" if resource == "leases" else "served"
         for verb in verbs:
             assert may(apiserver, verb, full, where, name), f"{verb} {full}"
@@ -154,7 +158,7 @@ def test_after_uninstalling_only_the_definition_is_left(
     install()
     kinds = (
         "deployments,serviceaccounts,clusterroles,clusterrolebindings,"
-        "roles,rolebindings,poddisruptionbudgets"
+        "roles,rolebindings,poddisruptionbudgets,leases"
     )
     assert apiserver.kubectl("get", kinds, "--all-namespaces", *OURS)
     helm("uninstall", "nanocluster", "--namespace=chart-system")

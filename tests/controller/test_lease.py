@@ -31,7 +31,7 @@ class Office:
     """
 
     def __init__(self) -> None:
-        self.lease: Object | None = None
+        self.lease: Object | None = {"metadata": {"resourceVersion": "1"}}
         self.down = False
         self.now = 100.0
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
@@ -55,14 +55,6 @@ class Office:
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         self._answer()
-        return copy.deepcopy(self.lease)
-
-    async def create(self, resource: Resource, body: Object) -> Object:
-        self._answer()
-        if self.lease is not None:
-            raise ConflictError(409, "AlreadyExists", "exists", "create")
-        self.lease = copy.deepcopy(body)
-        cast("Object", self.lease["metadata"])["resourceVersion"] = "1"
         return copy.deepcopy(self.lease)
 
     async def replace(self, resource: Resource, body: Object) -> Object:
@@ -97,7 +89,7 @@ async def test_the_first_takes_the_lease_and_another_waits_until_it_is_given_bac
     await second.acquire()
     assert office.holder() == "second"
     assert office.now - begun < 10
-    assert inner(office.lease, "spec.leaseTransitions") == 1
+    assert inner(office.lease, "spec.leaseTransitions") == 1  # from one to another
 
 
 async def test_a_lease_that_nobody_renews_is_taken_over_after_its_time() -> None:
@@ -146,11 +138,32 @@ async def test_the_holder_stops_when_somebody_else_has_the_lease() -> None:
         await first.keep()
 
 
+async def test_a_holder_whose_lease_is_removed_makes_none_and_stops() -> None:
+    office = Office()
+    first = office.candidate("first")
+    await first.acquire()
+    office.lease = None
+    with pytest.raises(LeaseLostError):
+        await first.keep()
+    assert office.lease is None
+
+
 async def test_what_belongs_to_another_is_not_given_back() -> None:
     office = Office()
     await office.candidate("first").acquire()
     await office.candidate("second").release()
     assert office.holder() == "first"
+
+
+def lease(server: ApiServer, namespace: str, **spec: object) -> None:
+    """Make a Lease as the chart does, or as somebody holds it."""
+    body: Object = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "op", "namespace": namespace},
+    }
+    body |= {"spec": spec} if spec else {}
+    server.kubectl("apply", "-f", "-", stdin=json.dumps(body))
 
 
 @pytest.mark.apiserver
@@ -160,6 +173,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(
 ) -> None:
     space = f"pair-{by.name.lower()}"
     apiserver.kubectl("create", "namespace", space)
+    lease(apiserver, space)
     kubeconfig = grant(apiserver, space, "pair")
     pair = []
     for name in ("one", "other"):
@@ -187,7 +201,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(
     finally:
         for process in pair:
             process.stop(signal.SIGKILL)
-        everything = "deployments,services,networkpolicies,poddisruptionbudgets"
+        everything = "deployments,services,networkpolicies,poddisruptionbudgets,leases"
         for kinds in ("nanoclusters", everything):
             apiserver.kubectl("delete", kinds, "--all", "-n", space)
 
@@ -197,13 +211,7 @@ def test_an_operator_that_stands_by_stops_at_once(
     apiserver: ApiServer, tmp_path: Path
 ) -> None:
     apiserver.kubectl("create", "namespace", "standby")
-    held: Object = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": "op", "namespace": "standby"},
-        "spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 600},
-    }
-    apiserver.kubectl("apply", "-f", "-", stdin=json.dumps(held))
+    lease(apiserver, "standby", holderIdentity="somebody", leaseDurationSeconds=600)
     kubeconfig = grant(apiserver, "standby", "waiter")
     arguments = ("--lease=op", "--pod-namespace=standby")
     process = OperatorProcess(kubeconfig, tmp_path, *arguments)

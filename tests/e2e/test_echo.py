@@ -28,6 +28,7 @@ ROLE = "nanocluster.io/role"
 OURS = "app.kubernetes.io/part-of=nanocluster"
 REFUSALS = {"FailedCreate", "FailedScheduling", "Failed", "BackOff", "Evicted"}
 KINDS = (
+    "networkpolicies,poddisruptionbudgets,horizontalpodautoscalers,leases,"
     "deployments,replicasets,pods,services,configmaps,secrets,serviceaccounts,"
     "clusterroles,clusterrolebindings,roles,rolebindings"
 )

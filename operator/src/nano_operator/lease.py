@@ -3,7 +3,8 @@
 The rules are client-go's: the holder renews every 2 s and stops when it could not
 for 10 s; the others take a Lease over that has not changed for 15 s.  Everybody
 measures with a clock of his own and believes no time that another one wrote, so
-clocks that disagree do no harm.
+clocks that disagree do no harm.  The Lease itself belongs to whoever installs the
+operator, and goes with it; nobody else makes one.
 
 ``kubernetes.aio.leaderelection`` is not used: its requests have no deadline and it
 looks at the wall clock, so a holder whose request hangs works on beside the next
@@ -46,10 +47,6 @@ class LeaseApi(Protocol):
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """Return one object, or None."""
-        ...
-
-    async def create(self, resource: Resource, body: Object) -> Object:
-        """Make an object that is not there yet."""
         ...
 
     async def replace(self, resource: Resource, body: Object) -> Object:
@@ -151,14 +148,9 @@ class Lease:
     async def _take(self) -> bool:
         found = await self._api.get(LEASES, self._namespace, self._name)
         if found is None:
-            fresh: Object = {
-                "apiVersion": f"{LEASES.group}/{LEASES.version}",
-                "kind": "Lease",
-                "metadata": {"namespace": self._namespace, "name": self._name},
-                "spec": self._claim({}),
-            }
-            self._remember(await self._api.create(LEASES, fresh))
-            return True
+            text = "there is no Lease %s/%s: the chart makes it"
+            logger.warning(text, self._namespace, self._name)
+            return False
         self._remember(found)
         if not self._is_free():
             return False
