@@ -11,12 +11,28 @@ from .rendered import Chart, Rights, at, rights
 
 OPERATOR = "system:arena-operator"
 DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
-NAMESPACED: Rights = {key: verbs for key, verbs in CALLS.items() if key != DEFINITIONS}
+LEASES = ("coordination.k8s.io", "leases")
+ELSEWHERE = (DEFINITIONS, LEASES)
+NAMESPACED: Rights = {
+    key: verbs for key, verbs in CALLS.items() if key not in ELSEWHERE
+}
 
 
 def test_cluster_wide_the_rights_are_the_calls(default: Chart) -> None:
-    assert rights(default.named("ClusterRole", OPERATOR)) == CALLS
-    assert default.all("Role") == []
+    everywhere = rights(default.named("ClusterRole", OPERATOR))
+    assert everywhere == {key: CALLS[key] for key in CALLS if key != LEASES}
+
+
+def test_the_lease_is_its_own_business_where_it_lives(default: Chart) -> None:
+    role = default.one("Role")
+    assert at(role, "metadata.namespace") == "system"
+    assert rights(role) == {LEASES: CALLS[LEASES]}
+    assert at(role, "rules.0.resourceNames") == ["arena-operator"]
+    assert at(default.one("Lease"), "metadata.name") == "arena-operator"
+    assert default.env()["NANO_OPERATOR_LEASE"] == "arena-operator"
+    binding = default.one("RoleBinding")
+    assert at(binding, "metadata.namespace") == "system"
+    assert at(binding, "roleRef.name") == at(role, "metadata.name")
 
 
 @pytest.mark.parametrize("namespace", ["blue", "green"])
@@ -60,7 +76,12 @@ def test_no_right_is_a_wildcard(default: Chart) -> None:
 
 def test_rights_can_be_left_to_somebody_else(helm: Helm) -> None:
     chart = helm.template("--set", "rbac.create=false,rbac.aggregate=false")
-    assert chart.kinds() == ["Deployment", "ServiceAccount"]
+    assert chart.kinds() == [
+        "Deployment",
+        "Lease",
+        "PodDisruptionBudget",
+        "ServiceAccount",
+    ]
 
 
 def test_the_clusters_own_roles_learn_of_the_resource(default: Chart) -> None:

@@ -44,25 +44,30 @@ def test_every_value_is_described_and_has_a_default() -> None:
         assert set(values[name]) == set(schema[name]["properties"]), name
 
 
-def test_the_default_is_one_operator_with_its_rights(default: Chart) -> None:
+def test_the_default_is_two_operators_with_their_rights(default: Chart) -> None:
     assert default.kinds() == [
         "ClusterRole",
         "ClusterRole",
         "ClusterRole",
         "ClusterRoleBinding",
         "Deployment",
+        "Lease",
+        "PodDisruptionBudget",
+        "Role",
+        "RoleBinding",
         "ServiceAccount",
     ]
     deployment = default.one("Deployment")
     assert at(deployment, "metadata.name") == "arena-operator"
-    assert at(deployment, "spec.replicas") == 1
-    assert at(deployment, "spec.strategy.type") == "Recreate"
+    assert at(deployment, "spec.replicas") == 2
     assert at(deployment, f"{POD}.serviceAccountName") == "arena-operator"
     assert default.container()["image"] == f"nanocluster-operator:{__version__}"
     assert default.env() == {
         "NANO_NODE_IMAGE": f"nanocluster-node:{__version__}",
         "NANO_OPERATOR_HEALTH": "0.0.0.0:8080",
+        "NANO_OPERATOR_LEASE": "arena-operator",
         "NANO_OPERATOR_LOG_LEVEL": "info",
+        "NANO_OPERATOR_POD_NAMESPACE": "system",
     }
 
 
@@ -74,6 +79,12 @@ def test_the_pod_is_as_restricted_as_pod_security_asks(default: Chart) -> None:
         "capabilities": {"drop": ["ALL"]},
         "readOnlyRootFilesystem": True,
     }
+
+
+def test_one_operator_alone_has_no_budget(helm: Helm) -> None:
+    chart = helm.template("--set", "replicas=1")
+    assert at(chart.one("Deployment"), "spec.replicas") == 1
+    assert chart.all("PodDisruptionBudget") == []
 
 
 def test_the_selector_matches_the_pod(default: Chart) -> None:
@@ -174,6 +185,7 @@ def test_an_account_can_be_named_and_annotated(helm: Helm) -> None:
         "rbac.pspEnabled=true",
         "resources.request.cpu=1",
         "logLevel=loud",
+        "replicas=-1",
         "image.pullPolicy=Sometimes",
         "watchNamespaces={Upper}",
         "watchNamespaces=all",

@@ -19,7 +19,7 @@ DEPLOYMENTS = ("arena-master", "arena-room", "arena-gate")
 
 
 def built(node_image: str = "", /, **spec: object) -> list[Object]:
-    return children(Context(from_object(cluster(**spec)), node_image))
+    return children(Context(from_object(cluster(**spec)), node_image, "system"))
 
 
 def deployment(name: str, /, **spec: object) -> Object:
@@ -48,6 +48,10 @@ def test_everything_is_made_in_an_order_in_which_pods_find_what_they_need() -> N
         "ConfigMap arena-manifest",
         "Service arena-master",
         "Service arena-gate",
+        "Service arena-members",
+        "NetworkPolicy arena-nodes",
+        "NetworkPolicy arena-gate",
+        "PodDisruptionBudget arena-gate",
         "Deployment arena-master",
         "Deployment arena-room",
         "Deployment arena-gate",

@@ -99,9 +99,14 @@ def test_the_account_may_make_every_call_of_the_operator(
     install()
     for (group, resource), verbs in CALLS.items():
         full = qualified(group, resource)
-        name = DEFINITION if resource == "customresourcedefinitions" else ""
+        names = {
+            "customresourcedefinitions": DEFINITION,
+            "leases": "nanocluster-operator",
+        }
+        name = names.get(resource, "")
+        where = "chart-system" if resource == "leases" else "served"
         for verb in verbs:
-            assert may(apiserver, verb, full, "served", name), f"{verb} {full}"
+            assert may(apiserver, verb, full, where, name), f"{verb} {full}"
     assert not may(apiserver, "list", "secrets", "served")
     assert not may(apiserver, "get", "pods", "served")
 
@@ -124,11 +129,37 @@ def test_pod_security_admits_the_operator(
     apiserver.kubectl("wait", "--for=create", "--timeout=20s", *pod)
 
 
+def test_an_upgrade_can_be_rolled_back(
+    apiserver: ApiServer, install: Install, helm: Callable[..., str]
+) -> None:
+    place = "--namespace=chart-system"
+
+    def operators() -> str:
+        path = "jsonpath={.spec.replicas} {.spec.template.metadata.labels.edge}"
+        name = ("deployment", "nanocluster-operator", place)
+        return apiserver.kubectl("get", *name, "--output", path).strip()
+
+    install()
+    assert operators() == "2"
+    changes = ("--set", "replicas=1,podLabels.edge=yes,watchNamespaces={served}")
+    helm("upgrade", "nanocluster", str(CHART), place, *changes)
+    assert operators() == "1 yes"
+    assert not may(apiserver, "create", "deployments.apps", "default")
+    helm("rollback", "nanocluster", place)
+    assert operators() == "2"
+    assert may(apiserver, "create", "deployments.apps", "default")
+    budgets = ("get", "poddisruptionbudgets", place, "--output=name")
+    assert "nanocluster-operator" in apiserver.kubectl(*budgets)
+
+
 def test_after_uninstalling_only_the_definition_is_left(
     apiserver: ApiServer, install: Install, helm: Callable[..., str]
 ) -> None:
     install()
-    kinds = "deployments,serviceaccounts,clusterroles,clusterrolebindings"
+    kinds = (
+        "deployments,serviceaccounts,clusterroles,clusterrolebindings,"
+        "roles,rolebindings,poddisruptionbudgets,leases"
+    )
     assert apiserver.kubectl("get", kinds, "--all-namespaces", *OURS)
     helm("uninstall", "nanocluster", "--namespace=chart-system")
     assert not apiserver.kubectl("get", kinds, "--all-namespaces", *OURS)

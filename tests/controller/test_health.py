@@ -109,3 +109,19 @@ def test_an_address_has_a_host_and_a_port(text: str, expected: tuple[str, int]) 
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not HOST:PORT"):
         endpoint(text)
+
+
+async def test_it_is_not_alive_when_the_watch_is_deaf() -> None:
+    async def nothing(key: Key) -> None:
+        return None
+
+    async def no_keys() -> list[Key]:
+        return []
+
+    age = 119.0
+    controller = Controller(nothing, no_keys, Metrics(), Clock(), lambda: age)
+    assert controller.trouble() is None
+    age = 121.0
+    assert controller.trouble() == "the watch has missed changes for 121 s"
+    controller.standby = True
+    assert controller.trouble() is None

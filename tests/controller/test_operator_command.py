@@ -85,8 +85,8 @@ def test_in_namespaced_mode_other_namespaces_are_left_alone(
         narrow.start()
         assert "going on with the CRD that is there" in narrow.told()
         eventually(
-            lambda: look(apiserver, "small", "deployment", "arena-gate"),
-            "a gate is made",
+            lambda: look(apiserver, "small", "deployment", "arena-master"),
+            "a master is made",
         )
         assert narrow.stop() == 0
         children = apiserver.kubectl("get", "deploy,svc,cm,secret", "-n=other", OURS)

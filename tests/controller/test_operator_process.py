@@ -31,7 +31,13 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "echo" / "cluster.yaml"
 SPACE = "play"
 ACCOUNT = "system:serviceaccount:operating:operator"
 OURS = "-lapp.kubernetes.io/managed-by=nanocluster-operator"
-CHILDREN = "deployments,services,configmaps,secrets"
+CHILDREN = (
+    "deployments,services,configmaps,secrets,networkpolicies,"
+    "poddisruptionbudgets,horizontalpodautoscalers"
+)
+ALL = 11
+"""Children of a cluster with two gates and one backend."""
+
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
 
@@ -133,6 +139,16 @@ def become_ready(server: ApiServer) -> None:
     eventually(ready, "the cluster is ready")
 
 
+def all_made(server: ApiServer) -> None:
+    """Wait for every child; the nodes of a step wait for those before to be ready."""
+
+    def made() -> bool:
+        let_pods_run(server)
+        return len(names(server)) == ALL
+
+    eventually(made, "all children are there")
+
+
 def writes_of_the_operator(server: ApiServer, since: int) -> list[tuple[str, str, str]]:
     return [
         (event.verb, event.resource, event.name)
@@ -166,11 +182,21 @@ def test_the_example_becomes_its_objects(
             "secret/echo-control",
             "service/echo-master",
             "service/echo-gate",
+            "service/echo-members",
+            "networkpolicy.networking.k8s.io/echo-nodes",
+            "networkpolicy.networking.k8s.io/echo-gate",
+            "poddisruptionbudget.policy/echo-gate",
+            "poddisruptionbudget.policy/echo-echo",
             "deployment.apps/echo-master",
             "deployment.apps/echo-gate",
             "deployment.apps/echo-echo",
         }
-        eventually(lambda: names(server) == expected, f"there are {expected}")
+
+        def made() -> bool:
+            let_pods_run(server)
+            return names(server) == expected
+
+        eventually(made, f"there are {expected}")
         gate = look(server, SPACE, "deployment", "echo-gate")
         container = "spec.template.spec.containers.0"
         assert inner(gate, f"{container}.image") == resource["spec"]["image"]
@@ -192,8 +218,13 @@ def test_pods_pass_the_restricted_standard_and_the_cluster_becomes_ready(
     make(gates={"replicas": 3})
     reason(server, "RollingOut")
     pods = ("get", "pods", "-n", SPACE, "-o=name")
+
+    def five_pods() -> bool:
+        let_pods_run(server)
+        return len(server.kubectl(*pods).split()) == 5
+
     # made at all: the namespace refuses pods that are not restricted
-    eventually(lambda: len(server.kubectl(*pods).split()) == 5, "there are 5 pods")
+    eventually(five_pods, "there are 5 pods")
     let_pods_run(server)
     server.kubectl(
         "wait", "-n", SPACE, "--for=condition=Ready", "--timeout=40s", "nano/arena"
@@ -212,7 +243,7 @@ def test_the_operators_image_serves_clusters_that_name_none(
     server: ApiServer, make: Make
 ) -> None:
     make(image="")
-    eventually(lambda: len(names(server)) == 7, "all children are there")
+    all_made(server)
     master = look(server, SPACE, "deployment", "arena-master")
     assert inner(master, "spec.template.spec.containers.0.image") == "node:0"
 
@@ -249,7 +280,7 @@ def test_a_look_without_a_change_writes_nothing(
 
 def test_what_somebody_changes_is_put_back(server: ApiServer, make: Make) -> None:
     make()
-    eventually(lambda: len(names(server)) == 7, "all children are there")
+    all_made(server)
     gate = ("deployment", "arena-gate")
 
     def image() -> object:
@@ -273,7 +304,7 @@ def test_kubectl_scale_changes_the_number_of_gates(
     server: ApiServer, make: Make
 ) -> None:
     make()
-    eventually(lambda: len(names(server)) == 7, "all children are there")
+    all_made(server)
     server.kubectl("scale", "nano", "arena", "-n", SPACE, "--replicas=4")
     eventually(
         lambda: (
@@ -296,9 +327,8 @@ def test_a_removed_backend_is_removed(server: ApiServer, make: Make) -> None:
     room = {"name": "room", "components": ["a:B"]}
     shop = {"name": "shop", "components": ["a:B"]}
     make(backends=[room, shop])
-    eventually(
-        lambda: "deployment.apps/arena-shop" in names(server), "the shop is there"
-    )
+    become_ready(server)
+    assert "deployment.apps/arena-shop" in names(server)
     make(backends=[room])
     eventually(
         lambda: "deployment.apps/arena-shop" not in names(server), "the shop is gone"
@@ -328,6 +358,35 @@ def test_the_token_is_random_and_survives_a_change(
     log = operator.log.read_text()
     assert first not in log
     assert base64.b64decode(first).decode() not in log
+
+
+def test_the_number_of_nodes_goes_from_the_operator_to_an_autoscaler_and_back(
+    server: ApiServer, make: Make
+) -> None:
+    gate = ("deployment", "arena-gate")
+    scaler = "horizontalpodautoscaler.autoscaling/arena-gate"
+    scaled = {
+        "replicas": 1,
+        "resources": {"requests": {"cpu": "100m"}},
+        "autoscaling": {"minReplicas": 2, "maxReplicas": 6},
+    }
+
+    def replicas() -> object:
+        return inner(look(server, SPACE, *gate), "spec.replicas")
+
+    make(gates={"replicas": 4})
+    become_ready(server)
+    make(gates=scaled)
+    eventually(lambda: scaler in names(server), "there is an autoscaler")
+    become_ready(server)
+    assert replicas() == 4
+    server.kubectl("scale", "deploy/arena-gate", "-n", SPACE, "--replicas=5")
+    make(gates={**scaled, "template": {"labels": {"rolled": "out"}}})
+    become_ready(server)
+    assert replicas() == 5
+    make(gates={"replicas": 1})
+    eventually(lambda: replicas() == 1, "the resource decides again")
+    assert scaler not in names(server)
 
 
 # ------------------------------------------------ explaining
@@ -379,12 +438,12 @@ def test_a_child_that_the_api_server_refuses_is_explained(
     server: ApiServer, make: Make
 ) -> None:
     affinity = {"nodeAffinity": "tomorrow"}
-    make(gates={"template": {"affinity": affinity}})
+    make(master={"template": {"affinity": affinity}})
     reason(server, "ChildRefused")
     message = condition(server)[2]
-    assert message.startswith("Deployment arena-gate: ")
+    assert message.startswith("Deployment arena-master: ")
     assert "nodeAffinity" in message
-    assert "deployment.apps/arena-master" in names(server)
+    assert "service/arena-master" in names(server)
     make()
     become_ready(server)
 
@@ -407,6 +466,21 @@ def test_an_object_of_somebody_else_is_not_taken_over(
     server.kubectl("delete", "configmap", "arena-manifest", "-n", SPACE)
     server.kubectl("annotate", "nano", "arena", "-n", SPACE, "try=again")
     become_ready(server)
+
+
+def test_what_happens_is_told_by_kubectl_describe(
+    server: ApiServer, make: Make
+) -> None:
+    make()
+    become_ready(server)
+
+    def told() -> bool:
+        said = server.kubectl("describe", "nano", "arena", "-n", SPACE)
+        lines = [line.split() for line in said.splitlines()]
+        steps = {tuple(line[:2]) for line in lines}
+        return {("Normal", "RollingOut"), ("Normal", "AllReady")} <= steps
+
+    eventually(told, "describe shows the events")
 
 
 # ------------------------------------------------ dying
@@ -447,7 +521,7 @@ def test_what_changed_while_it_was_away_is_noticed(
 
 def test_a_deleted_cluster_leaves_nothing(server: ApiServer, make: Make) -> None:
     make()
-    eventually(lambda: len(names(server)) == 7, "all children are there")
+    all_made(server)
     server.kubectl("delete", "nano", "arena", "-n", SPACE, "--timeout=20s")
     everything = f"{CHILDREN},replicasets,pods"
     eventually(lambda: names(server, everything) == set(), "everything is gone")
@@ -476,7 +550,12 @@ PREDECESSORS = {
     (("", "configmaps"), "delete"),
     (("", "secrets"), "delete"),
     (("", "services"), "delete"),
+    (("networking.k8s.io", "networkpolicies"), "delete"),
+    (("policy", "poddisruptionbudgets"), "delete"),
 }
+
+# Asked for with --lease only: test_lease.py.
+ELECTION = {(("coordination.k8s.io", "leases"), "get")}
 
 
 def test_the_operator_asked_for_nothing_but_its_calls(
@@ -498,7 +577,7 @@ def test_the_operator_asked_for_nothing_but_its_calls(
         for verb in verbs - elsewhere
         if (key, verb) not in asked
     }
-    assert idle <= PREDECESSORS
+    assert idle <= PREDECESSORS | ELECTION
 
 
 def test_the_operator_was_never_surprised(

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from nano_operator.controller import Key
 from nano_operator.errors import RefusedError
+from nano_operator.metrics import Metrics
 from nano_operator.names import MANAGED_BY
 from nano_operator.objects import CLUSTERS, Kind, Object
 from nano_operator.plan import Requeue, World, make_plan
@@ -42,7 +43,19 @@ class Scene:
 
     def restart(self) -> None:
         """Forget all that an operator keeps in memory."""
-        self._reconciler = Reconciler(self.api, self._node_image, lambda: self.now)
+        self.metrics = Metrics()
+        self._reconciler = Reconciler(
+            self.api,
+            self._node_image,
+            "system",
+            clock=lambda: self.now,
+            metrics=self.metrics,
+        )
+
+    async def forget(self) -> None:
+        """Delete the cluster, and let the operator look."""
+        self.api.forget()
+        await self._reconciler(KEY)
 
     async def look(self) -> list[Write]:
         """Let the operator look once; return what it wrote."""
@@ -52,7 +65,7 @@ class Scene:
 
     async def rest(self) -> None:
         """Let the operator and Kubernetes work until neither has anything to do."""
-        for _ in range(3):
+        for _ in range(6):  # the three steps of a rollout, and room
             await self.look()
             self.api.settle()
         assert await self.look() == []
@@ -78,11 +91,25 @@ async def test_a_new_cluster_is_made_in_order_and_then_reported(scene: Scene) ->
         Write("apply", "ConfigMap arena-manifest"),
         Write("apply", "Service arena-master"),
         Write("apply", "Service arena-gate"),
+        Write("apply", "Service arena-members"),
+        Write("apply", "NetworkPolicy arena-nodes"),
+        Write("apply", "NetworkPolicy arena-gate"),
+        Write("apply", "PodDisruptionBudget arena-gate"),
         Write("apply", "Deployment arena-master"),
-        Write("apply", "Deployment arena-room"),
-        Write("apply", "Deployment arena-gate"),
         Write("status", "arena"),
     ]
+    for name, counts in (
+        ("room", "gate 0/2, backend room 0/1"),
+        ("gate", "gate 0/2"),
+    ):
+        scene.api.settle()
+        assert await scene.look() == [
+            Write("apply", f"Deployment arena-{name}"),
+            Write("status", "arena"),
+        ]
+        assert scene.condition()[2] == f"waiting for {counts}"
+    scene = Scene()
+    await scene.look()
     assert scene.condition() == (
         "False",
         "RollingOut",
@@ -91,11 +118,14 @@ async def test_a_new_cluster_is_made_in_order_and_then_reported(scene: Scene) ->
 
 
 async def test_it_becomes_ready_when_its_pods_are(scene: Scene) -> None:
-    await scene.look()
-    await scene.look()
-    assert scene.condition()[:2] == ("False", "RollingOut")
-    scene.api.settle()
+    for step in ("master", "backends", "gates"):
+        await scene.look()
+        assert scene.api.status()["step"] == step
+        assert scene.condition()[:2] == ("False", "RollingOut")
+        assert scene.condition("Progressing")[2].startswith(f"step {step}: waiting")
+        scene.api.settle()
     assert await scene.look() == [Write("status", "arena")]
+    assert scene.api.status()["step"] == ""
     assert scene.condition() == (
         "True",
         "AllReady",
@@ -146,6 +176,44 @@ async def test_what_kubernetes_writes_differently_is_not_written_again() -> None
     assert await scene.look() == []
 
 
+# ------------------------------------------------ one step after the other
+
+
+async def test_new_pods_wait_for_the_step_before(scene: Scene) -> None:
+    await scene.rest()
+    scene.api.edit(image="arena:2")
+    for name in ("master", "room", "gate"):
+        wrote = [write for write in await scene.look() if write.verb == "apply"]
+        assert Write("apply", f"Deployment arena-{name}") in wrote
+        assert len([write for write in wrote if "Deployment" in write.what]) == 1
+        assert await scene.look() == []
+        scene.api.settle()
+    await scene.rest()
+    assert scene.condition()[0] == "True"
+
+
+async def test_repairs_and_scaling_do_not_wait(scene: Scene) -> None:
+    await scene.rest()
+    scene.api.edit(backends=[{"name": "room", "components": ["broken:Room"]}])
+    await scene.look()  # and the backend's new pod never becomes ready
+    assert scene.api.status()["step"] == "backends"
+    scene.api.edit(gates={"replicas": 4})
+    assert Write("apply", "Deployment arena-gate") in await scene.look()
+    scene.api.drop(*GATE)
+    assert Write("apply", "Deployment arena-gate") in await scene.look()
+    assert inner(scene.api.see(*GATE), "spec.replicas") == 4
+
+
+async def test_the_conditions_are_shown_and_go_with_their_cluster(
+    scene: Scene,
+) -> None:
+    await scene.rest()
+    ready = 'cluster_condition{condition="Ready",name="arena",namespace="demo"} 1.0'
+    assert ready in scene.metrics.render().decode()
+    await scene.forget()
+    assert "arena" not in scene.metrics.render().decode()
+
+
 # ------------------------------------------------ changes and drift
 
 
@@ -163,6 +231,55 @@ async def test_scaling_the_gates_touches_their_number_alone(scene: Scene) -> Non
     assert scene.condition()[1] == "RollingOut"
     await scene.rest()
     assert scene.condition()[1] == "AllReady"
+
+
+SCALED: Object = {
+    "replicas": 1,
+    "resources": {"requests": {"cpu": "500m"}},
+    "autoscaling": {"minReplicas": 3, "maxReplicas": 6},
+}
+
+
+async def test_an_autoscaler_is_never_contradicted(scene: Scene) -> None:
+    scene.api.edit(gates=SCALED)
+    await scene.rest()
+    cast("Object", scene.api.see(*GATE)["spec"])["replicas"] = 6  # as it does
+    assert await scene.look() == [Write("status", "arena")]
+    scene.restart()
+    scene.api.edit(gates={**SCALED, "template": {"labels": {"a": "b"}}})
+    await scene.rest()
+    assert inner(scene.api.see(*GATE), "spec.replicas") == 6
+    assert inner(scene.api.status(), "gates.readyReplicas") == 6
+    assert scene.condition()[0] == "True"
+
+
+@pytest.mark.parametrize(("before", "kept"), [(5, 5), (0, 3), (9, 6)])
+async def test_the_number_of_nodes_is_handed_over_within_the_autoscalers_bounds(
+    scene: Scene, before: int, kept: int
+) -> None:
+    scene.api.edit(gates={"replicas": before})
+    await scene.rest()
+    scene.api.edit(gates=SCALED)
+    wrote = await scene.look()
+    gate = "Deployment arena-gate"
+    steps = [write for write in wrote if write.what == gate]
+    assert steps == [Write("hand over", gate), Write("apply", gate)]
+    assert inner(scene.api.see(*GATE), "spec.replicas") == kept
+    await scene.rest()
+    scene.restart()
+    assert await scene.look() == []
+
+
+async def test_without_its_autoscaler_a_role_has_its_replicas_again(
+    scene: Scene,
+) -> None:
+    scene.api.edit(gates=SCALED)
+    await scene.rest()
+    assert scene.api.names(Kind.AUTOSCALER) == ["arena-gate"]
+    scene.api.edit(gates={**SCALED, "autoscaling": None})
+    await scene.rest()
+    assert scene.api.names(Kind.AUTOSCALER) == []
+    assert inner(scene.api.see(*GATE), "spec.replicas") == 1
 
 
 async def test_a_field_that_is_no_longer_asked_for_goes_away(scene: Scene) -> None:
@@ -332,9 +449,9 @@ async def test_children_of_a_deleted_namesake_are_removed_and_made_anew(
     scene.restart()
     wrote = await scene.look()
     assert [write.verb for write in wrote] == [
-        *["delete"] * 7,
+        *["delete"] * 11,
         "create",
-        *["apply"] * 6,
+        *["apply"] * 8,
         "status",
     ]
     assert scene.condition()[:2] == ("False", "RollingOut")
@@ -350,7 +467,8 @@ async def test_a_child_that_is_going_away_is_waited_for(scene: Scene) -> None:
     assert await scene.look() == [Write("status", "arena")]
     assert scene.condition()[1] == "RollingOut"
     (resource,) = await scene.api.list(CLUSTERS, "demo")
-    world = replace(World.of(resource), children=scene.api.children())
+    seen = World.of(resource, operator_namespace="system")
+    world = replace(seen, children=scene.api.children())
     assert make_plan(world, NOW) == (Requeue(2.0),)
 
 
@@ -418,10 +536,19 @@ async def test_the_operators_image_is_used_where_none_is_named() -> None:
 async def test_a_refused_child_is_reported_and_the_others_are_made(
     scene: Scene,
 ) -> None:
+    await scene.rest()
     scene.api.refuse["Deployment arena-room"] = "spec.affinity: Invalid value"
+    shop = {"name": "shop", "components": ["a:B"]}
+    room = {"name": "room", "components": ["a:B"], "replicas": 2}
+    scene.api.drop(Kind.DEPLOYMENT, "arena-room")
+    scene.api.edit(backends=[room, shop])
     with pytest.raises(RefusedError):
         await scene.look()
-    assert scene.api.names(Kind.DEPLOYMENT) == ["arena-gate", "arena-master"]
+    assert scene.api.names(Kind.DEPLOYMENT) == [
+        "arena-gate",
+        "arena-master",
+        "arena-shop",
+    ]
     assert scene.condition() == (
         "False",
         "ChildRefused",
@@ -446,12 +573,10 @@ async def test_a_refused_token_is_reported_like_any_child(scene: Scene) -> None:
 
 
 async def test_a_child_that_stays_refused_is_reported_once(scene: Scene) -> None:
+    await scene.rest()
+    scene.api.drop(Kind.DEPLOYMENT, "arena-room")
     scene.api.refuse["Deployment arena-room"] = "no"
     for expected in (True, False):
-        scene.api.writes.clear()
-        with pytest.raises(RefusedError):
-            await scene.look()
-        scene.api.settle()
         with pytest.raises(RefusedError):
             await scene.look()
         wrote = Write("status", "arena") in scene.api.writes

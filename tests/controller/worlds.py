@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from nano_operator.errors import ConflictError, NotFoundError, RefusedError
+from nano_operator.names import MANAGER
 from nano_operator.objects import CLUSTERS, Child, Kind, Object, Ref, Resource
 
 __all__ = ["MemoryApi", "Write", "cluster", "inner", "of_kind"]
@@ -73,15 +74,18 @@ class MemoryApi:
 
     Attributes:
         writes: Every request that writes, in order.
-        refuse: What to answer to a write, by ``Kind name``.
+        refuse: What to answer to a write, by ``Kind name``, or ``Event`` for all.
+        events: Type, reason and message of every event.
     """
 
     writes: list[Write] = field(default_factory=list)
     refuse: dict[str, str] = field(default_factory=dict)
+    events: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._objects: dict[tuple[str, str], Object] = {}
         self._applied: dict[tuple[str, str], Object] = {}
+        self._handed: dict[tuple[str, str], Object] = {}
         self._uids = itertools.count(1)
 
     # what a test does from outside
@@ -109,6 +113,10 @@ class MemoryApi:
         stored["spec"] = cast("Object", stored["spec"]) | spec
         metadata = cast("Object", stored["metadata"])
         metadata["generation"] = cast("int", metadata["generation"]) + 1
+
+    def forget(self, name: str = "arena") -> None:
+        """Remove a cluster."""
+        del self._objects[CLUSTERS.plural, name]
 
     def drop(self, kind: Kind, name: str) -> None:
         """Remove an object behind the operator's back."""
@@ -161,6 +169,12 @@ class MemoryApi:
     async def create(self, resource: Resource, body: Object) -> Object:
         name = str(inner(body, "metadata.name"))
         what = f"{body['kind']} {name}"
+        if body["kind"] == "Event":
+            if "Event" in self.refuse:
+                raise RefusedError(403, "Forbidden", "no", "create event")
+            told = (str(body["type"]), str(body["reason"]), str(body["message"]))
+            self.events.append(told)
+            return copy.deepcopy(body)
         self.writes.append(Write("create", what))
         if what in self.refuse:
             raise RefusedError(403, "Forbidden", self.refuse[what], f"create {what}")
@@ -169,9 +183,19 @@ class MemoryApi:
         self._store(resource, name, copy.deepcopy(body))
         return copy.deepcopy(body)
 
-    async def apply(self, resource: Resource, body: Object) -> Object:
+    async def apply(
+        self, resource: Resource, body: Object, manager: str = MANAGER
+    ) -> Object:
         name = str(inner(body, "metadata.name"))
         what = f"{body['kind']} {name}"
+        if manager != MANAGER:
+            self.writes.append(Write("hand over", what))
+            self._handed[resource.plural, name] = copy.deepcopy(body)
+            stored = self._objects[resource.plural, name]
+            stored["spec"] = cast("Object", stored["spec"]) | cast(
+                "Object", body["spec"]
+            )
+            return copy.deepcopy(stored)
         self.writes.append(Write("apply", what))
         if what in self.refuse:
             raise RefusedError(422, "Invalid", self.refuse[what], f"apply {what}")
@@ -179,6 +203,9 @@ class MemoryApi:
         old = self._objects.get(key, {})
         last = self._applied.get(key, {})
         new = cast("Object", _applied(old, last, _normal(copy.deepcopy(body))))
+        if resource.plural == "deployments":  # what nobody says has a default
+            handed = cast("Object", self._handed.get(key, {}).get("spec", {}))
+            new["spec"] = {"replicas": 1, **handed, **cast("Object", new["spec"])}
         self._applied[key] = copy.deepcopy(body)
         self._store(resource, name, new)
         return copy.deepcopy(self._objects[key])
@@ -201,6 +228,7 @@ class MemoryApi:
             raise ConflictError(409, "Conflict", "another UID", "delete")
         del self._objects[resource.plural, name]
         self._applied.pop((resource.plural, name), None)
+        self._handed.pop((resource.plural, name), None)
 
     def _store(self, resource: Resource, name: str, new: Object) -> None:
         old = self._objects.get((resource.plural, name))

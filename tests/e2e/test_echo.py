@@ -28,6 +28,7 @@ ROLE = "nanocluster.io/role"
 OURS = "app.kubernetes.io/part-of=nanocluster"
 REFUSALS = {"FailedCreate", "FailedScheduling", "Failed", "BackOff", "Evicted"}
 KINDS = (
+    "networkpolicies,poddisruptionbudgets,horizontalpodautoscalers,leases,"
     "deployments,replicasets,pods,services,configmaps,secrets,serviceaccounts,"
     "clusterroles,clusterrolebindings,roles,rolebindings"
 )
@@ -116,6 +117,41 @@ def test_a_pod_is_nobody_and_can_write_nowhere(
     assert cluster.kubectl(*inside, "id", "-u").strip() == "10001"
     with pytest.raises(CommandError, match="Read-only file system"):
         cluster.kubectl(*inside, "touch", "/app/anything")
+
+
+KNOCK = (
+    "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
+)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "deployment", "port", "let_in"),
+    [
+        (NAMESPACE, "echo-gate", 7650, True),
+        (NAMESPACE, "echo-gate", 7652, False),
+        (SYSTEM, "nanocluster-operator", 7650, False),
+        (SYSTEM, "nanocluster-operator", 7651, True),
+        (SYSTEM, "nanocluster-operator", 7652, True),
+    ],
+)
+def test_a_nodes_own_ports_are_open_to_those_who_need_them(
+    cluster: Cluster,
+    echo: Echo,
+    namespace: str,
+    deployment: str,
+    port: int,
+    let_in: bool,
+) -> None:
+    label = f"--selector={ROLE}=backend"
+    pod = cluster.objects("pods", label, "--field-selector=status.phase=Running")[0]
+    address = str(field(pod, "status")["podIP"])
+    inside = ("--namespace", namespace, "exec", f"deployment/{deployment}", "--")
+    knock = (*inside, "python", "-c", KNOCK, address, str(port))
+    if let_in:
+        cluster.kubectl(*knock)
+    else:  # dropped, or refused by whoever enforces the policy
+        with pytest.raises(CommandError, match=r"TimeoutError|ConnectionRefusedError"):
+            cluster.kubectl(*knock)
 
 
 async def test_more_gates_come_by_kubectl_scale(cluster: Cluster, echo: Echo) -> None:

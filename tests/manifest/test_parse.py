@@ -289,3 +289,16 @@ def test_a_range_of_addresses_is_tried_beyond_its_letters(
     assert "spec.gates.listeners[0].trustedProxies[0]: is no range of addresses" in said
     assert says in said
     assert "expected one as 10.0.0.0/8" in said
+
+
+def test_an_autoscaler_needs_to_know_how_much_cpu_is_asked_for() -> None:
+    text = """\
+spec:
+  gates:
+    resources: {requests: {memory: 1Gi}}
+    autoscaling: {minReplicas: 2, maxReplicas: 4}
+"""
+    assert refused(HEAD + text).endswith(
+        "spec.gates.autoscaling: needs resources.requests.cpu of this role: "
+        "cpuPercent is a part of it"
+    )

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import inspect
 
 from nano_manifest.model import (
+    Autoscaling,
     Backend,
     ClusterTls,
     EnvVar,
@@ -25,6 +26,7 @@ from nano_manifest.model import (
     Master,
     Metadata,
     NanoCluster,
+    NetworkPolicy,
     RoleFields,
     Routing,
     Spec,
@@ -73,6 +75,7 @@ _SECTIONS: Final[tuple[tuple[str, type[msgspec.Struct]], ...]] = (
     ("metadata", Metadata),
     ("spec", Spec),
     ("spec.clusterTls", ClusterTls),
+    ("spec.networkPolicy", NetworkPolicy),
     ("spec.master", Master),
     ("spec.gates", Gates),
     ("spec.gates.listeners[]", Listener),
@@ -80,6 +83,7 @@ _SECTIONS: Final[tuple[tuple[str, type[msgspec.Struct]], ...]] = (
     ("spec.gates.service", GateService),
     ("spec.backends[]", Backend),
     ("spec.routing[]", Routing),
+    ("autoscaling, of gates and backends[]", Autoscaling),
     ("Every role: master, gates, backends[]", RoleFields),
     ("env[]", EnvVar),
     ("template", Template),

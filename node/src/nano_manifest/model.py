@@ -49,6 +49,7 @@ __all__ = [
     "OBSERVE_PORT",
     "PLURAL",
     "VERSION",
+    "Autoscaling",
     "Backend",
     "ClusterTls",
     "EnvVar",
@@ -59,6 +60,7 @@ __all__ = [
     "Master",
     "Metadata",
     "NanoCluster",
+    "NetworkPolicy",
     "RoleFields",
     "Routing",
     "Spec",
@@ -419,6 +421,29 @@ class GateService(Object, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
 
 
+class Autoscaling(Object, frozen=True, kw_only=True):
+    """Kubernetes chooses the number of nodes, by what they use of the CPU they ask for.
+
+    In Kubernetes only; elsewhere the role's replicas are started.
+    """
+
+    min_replicas: Annotated[
+        int, Meta(ge=1, le=1000, description="Never fewer than these.")
+    ]
+    max_replicas: Annotated[
+        int, Meta(ge=1, le=1000, description="Never more than these.")
+    ]
+    cpu_percent: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Use of CPU to aim at, in percent of resources.requests.cpu, "
+            "averaged over the nodes.",
+        ),
+    ] = 70
+
+
 def _default_listeners() -> list[Listener]:
     return [Listener(name="ws", transport="websocket", port=3250)]
 
@@ -444,6 +469,21 @@ class Gates(RoleFields, frozen=True, kw_only=True):
             "and those behind it have the cluster ports 7653, 7654 ….",
         ),
     ] = 1
+    autoscaling: Annotated[
+        Autoscaling | None,
+        Meta(
+            description="Let Kubernetes choose how many, by a HorizontalPodAutoscaler; "
+            "replicas are then ignored there. Needs resources.requests.cpu.",
+        ),
+    ] = None
+    rollout: Annotated[
+        Literal["surge", "conserve"],
+        Meta(
+            description="How Kubernetes replaces gates: surge makes a whole new set "
+            "first, so that no client has to move twice; conserve makes one at a time, "
+            "where the machines have no room for twice as many.",
+        ),
+    ] = "surge"
     listeners: Annotated[
         list[Listener],
         Meta(
@@ -475,6 +515,13 @@ class Backend(RoleFields, frozen=True, kw_only=True):
         Meta(max_length=20, description="Name of this kind of backend."),
     ]
     replicas: Annotated[int, Meta(ge=0, le=1000, description="How many.")] = 1
+    autoscaling: Annotated[
+        Autoscaling | None,
+        Meta(
+            description="Let Kubernetes choose how many, by a HorizontalPodAutoscaler; "
+            "replicas are then ignored there. Needs resources.requests.cpu.",
+        ),
+    ] = None
     components: Annotated[
         list[Component],
         Meta(
@@ -525,6 +572,35 @@ class Routing(Object, frozen=True, kw_only=True):
     ] = ""
 
 
+class NetworkPolicy(Object, frozen=True, kw_only=True):
+    """Who reaches the nodes' own ports; the listeners are open to everybody."""
+
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="Make NetworkPolicies: the cluster port for the cluster's own "
+            "nodes, the control port for the operator. They work where the network of "
+            "Kubernetes enforces them.",
+        ),
+    ] = True
+    cluster_from: Annotated[
+        list[Passed],
+        Meta(
+            max_length=16,
+            description="Who else reaches the cluster port, such as Go nodes: entries "
+            "of a NetworkPolicy's from.",
+        ),
+    ] = field(default_factory=list)
+    observe_from: Annotated[
+        list[Passed],
+        Meta(
+            max_length=16,
+            description="Who alone reaches the observe port, such as Prometheus; "
+            "empty: everybody.",
+        ),
+    ] = field(default_factory=list)
+
+
 class Spec(Object, frozen=True, kw_only=True):
     """The cluster as it shall be."""
 
@@ -550,6 +626,10 @@ class Spec(Object, frozen=True, kw_only=True):
             "nodes run.",
         ),
     ] = None
+    network_policy: Annotated[
+        NetworkPolicy,
+        Meta(description="Who reaches the nodes' own ports in Kubernetes."),
+    ] = NetworkPolicy()
     master: Annotated[
         Master, Meta(description="The node that keeps the list of members.")
     ] = Master()

@@ -22,6 +22,7 @@ from nano_manifest.model import (
     CLUSTER_PORT,
     CONTROL_PORT,
     OBSERVE_PORT,
+    Autoscaling,
     Backend,
     ClusterTls,
     EnvVar,
@@ -258,6 +259,13 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             ".masterSecretName",
         ),
     ),
+    Autoscaling: (
+        CelRule(
+            "self.minReplicas <= self.maxReplicas",
+            "minReplicas must not be more than maxReplicas",
+            ".minReplicas",
+        ),
+    ),
     Spec: (
         CelRule(
             "!has(self.clusterTls) || !has(self.settings) || "
@@ -343,8 +351,26 @@ def _repeated(
         seen[value] += 1
 
 
+def _autoscaling(
+    scaling: Autoscaling | None, role: RoleFields, at: Path
+) -> Iterator[Problem]:
+    if scaling is None:
+        return
+    if scaling.min_replicas > scaling.max_replicas:
+        text = f"must not be more than maxReplicas, which is {scaling.max_replicas}"
+        yield (*at, "autoscaling", "minReplicas"), text
+    # Kubernetes takes a limit for the request where that is not written
+    for part in ("requests", "limits"):
+        amounts = role.resources.get(part)
+        if isinstance(amounts, dict) and "cpu" in amounts:
+            return
+    text = "needs resources.requests.cpu of this role: cpuPercent is a part of it"
+    yield (*at, "autoscaling"), text
+
+
 def _gates(gates: Gates, at: Path) -> Iterator[Problem]:
     yield from _role(gates, at)
+    yield from _autoscaling(gates.autoscaling, gates, at)
     yield from _repeated(gates.components, (*at, "components"))
     listeners = (*at, "listeners")
     yield from _repeated((item.name for item in gates.listeners), listeners, "name")
@@ -452,6 +478,7 @@ def _dictionary(codes: dict[str, int], at: Path) -> Iterator[Problem]:
 
 def _backend(backend: Backend, at: Path) -> Iterator[Problem]:
     yield from _role(backend, at)
+    yield from _autoscaling(backend.autoscaling, backend, at)
     if backend.name in _BACKEND_NAMES:
         yield (*at, "name"), f"{backend.name} is a role; choose another name"
     yield from _repeated(backend.components, (*at, "components"))

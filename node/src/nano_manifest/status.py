@@ -84,6 +84,14 @@ class Status(Object, frozen=True, kw_only=True):
             extra={"key": "type"},
         ),
     ] = field(default_factory=list)
+    step: Annotated[
+        str,
+        Meta(
+            max_length=63,
+            description="Which nodes have their turn in a rollout: master, backends or "
+            "gates; empty when all are done.",
+        ),
+    ] = ""
     gates: Annotated[GatesStatus, Meta(description="The gates as they are.")] = (
         GatesStatus()
     )

@@ -7,8 +7,15 @@ it cannot.  Everything else is elsewhere.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import secrets
+import signal
+import socket
 import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import click
@@ -20,7 +27,9 @@ from nano_operator.crd import install
 from nano_operator.errors import OperatorError
 from nano_operator.handlers import watch
 from nano_operator.health import endpoint, serving
+from nano_operator.hearing import Hearing
 from nano_operator.kube import Kube, load_configuration
+from nano_operator.lease import Lease
 from nano_operator.metrics import Metrics
 from nano_operator.objects import CLUSTERS, Meta
 from nano_operator.reconcile import Reconciler
@@ -36,6 +45,8 @@ class Options:
 
     namespaces: tuple[str, ...]
     node_image: str
+    pod_namespace: str
+    lease: str
     health: tuple[str, int]
 
 
@@ -74,6 +85,21 @@ class _Endpoint(click.ParamType[tuple[str, int]]):
     help="Image of nodes whose resource names none.",
 )
 @click.option(
+    "--pod-namespace",
+    default="",
+    envvar="NANO_OPERATOR_POD_NAMESPACE",
+    metavar="NAME",
+    help="Namespace of the operator's own pods, which NetworkPolicies let in.",
+)
+@click.option(
+    "--lease",
+    default="",
+    envvar="NANO_OPERATOR_LEASE",
+    metavar="NAME",
+    help="Lease in --pod-namespace: of all operators that name it, one works and the "
+    "others stand by. Without it, this one works.",
+)
+@click.option(
     "--health",
     type=_Endpoint(),
     default="127.0.0.1:8080",
@@ -90,6 +116,8 @@ class _Endpoint(click.ParamType[tuple[str, int]]):
 def main(
     namespaces: tuple[str, ...],
     node_image: str,
+    pod_namespace: str,
+    lease: str,
     health: tuple[str, int],
     log_level: str,
 ) -> None:
@@ -104,11 +132,22 @@ def main(
         kubectl -n demo apply -f examples/echo/cluster.yaml
         kubectl -n demo wait --for=condition=Ready nanocluster/echo
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    if lease and not pod_namespace:
+        message = "--lease needs --pod-namespace: where the Lease is"
+        raise click.UsageError(message)
     _log(log_level)
-    options = Options(namespaces=namespaces, node_image=node_image, health=health)
+    options = Options(
+        namespaces=namespaces,
+        node_image=node_image,
+        pod_namespace=pod_namespace,
+        lease=lease,
+        health=health,
+    )
     failures: list[Exception] = []
     try:
-        asyncio.run(_serve(options))
+        # cancelled: a signal came while standing by
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(_serve(options))
     except* OperatorError as group:
         failures.extend(group.exceptions)
     for failure in failures:
@@ -119,34 +158,102 @@ def main(
 async def _serve(options: Options) -> None:
     metrics = Metrics()
     async with Kube(await load_configuration(), metrics) as kube:
-        await install(kube, crd())
+        hearing = Hearing[Key]()
 
         async def list_keys() -> list[Key]:
-            return await _list_keys(kube, options.namespaces)
+            versions = await _versions(kube, options.namespaces)
+            hearing.listed(versions, time.monotonic())
+            return list(versions)
 
-        reconciler = Reconciler(kube, options.node_image)
-        controller = Controller(reconciler, list_keys, metrics)
+        reconciler = Reconciler(
+            kube, options.node_image, options.pod_namespace, metrics=metrics
+        )
+        controller = Controller(
+            reconciler,
+            list_keys,
+            metrics,
+            watch_age=lambda: hearing.age(time.monotonic()),
+        )
+        controller.standby = bool(options.lease)
         async with (
             serving(options.health, controller, metrics) as (host, port),
-            asyncio.TaskGroup() as tasks,
+            _elected(kube, options, f"{host}:{port}") as renew,
         ):
-            working = tasks.create_task(controller.run(), name="controller")
-            # on its way out, kopf cancels every task that is younger than itself
-            await controller.started.wait()
-            where = ", ".join(options.namespaces) or "all namespaces"
-            logger.info("looking after %s; health on %s:%d", where, host, port)
-            await watch(controller.add, options.namespaces)
-            working.cancel()
+            metrics.leader.set(1)
+            await install(kube, crd())
+            await _work(controller, hearing, options, f"{host}:{port}", renew)
     logger.info("stopped")
 
 
-async def _list_keys(kube: Kube, namespaces: tuple[str, ...]) -> list[Key]:
-    keys: list[Key] = []
+async def _work(
+    controller: Controller,
+    hearing: Hearing[Key],
+    options: Options,
+    health: str,
+    renew: Callable[[], Coroutine[None, None, None]],
+) -> None:
+    """Look after clusters until a signal comes, or the Lease is lost."""
+    async with asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(controller.run(), name="controller")
+        leading = tasks.create_task(renew(), name="lease")
+        # on its way out, kopf cancels every task that is younger than itself
+        await controller.started.wait()
+        where = ", ".join(options.namespaces) or "all namespaces"
+        logger.info("looking after %s; health on %s", where, health)
+        await watch(controller.add, options.namespaces, hearing.heard)
+        working.cancel()
+        leading.cancel()
+
+
+@asynccontextmanager
+async def _elected(
+    kube: Kube, options: Options, health: str
+) -> AsyncIterator[Callable[[], Coroutine[None, None, None]]]:
+    """Wait until this operator is the one that works; yield what keeps it so."""
+    if not options.lease:
+        yield _for_ever
+        return
+    # a name alone would be that of an earlier life, too
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+    lease = Lease(kube, options.pod_namespace, options.lease, identity)
+    logger.info("standing by for the Lease %s; health on %s", options.lease, health)
+    await _unless_stopped(lease.acquire())
+    logger.info("%s holds the Lease %s", identity, options.lease)
+    try:
+        yield lease.keep
+    finally:
+        await lease.release()
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def _unless_stopped(waiting: Coroutine[None, None, None]) -> None:
+    """Wait, and stop like kopf does when a signal says so.
+
+    Raises:
+        asyncio.CancelledError: SIGTERM or SIGINT came.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.create_task(waiting)
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def _versions(kube: Kube, namespaces: tuple[str, ...]) -> dict[Key, str]:
+    """List all clusters, each with the version that it has now."""
+    found: dict[Key, str] = {}
     for namespace in namespaces or ("",):
         for raw in await kube.list(CLUSTERS, namespace):
             meta = msgspec.convert(raw["metadata"], Meta)
-            keys.append(Key(meta.namespace, meta.name))
-    return keys
+            found[Key(meta.namespace, meta.name)] = meta.resource_version
+    return found
 
 
 def _log(level: str) -> None:

@@ -33,6 +33,7 @@ RECONCILE_SECONDS: Final = 120.0
 
 HEARTBEAT_SECONDS: Final = 10.0
 STUCK_SECONDS: Final = 300.0
+DEAF_SECONDS: Final = 120.0
 
 logger = logging.getLogger("nano_operator")
 
@@ -60,10 +61,12 @@ class Controller:
         list_keys: Returns every cluster there is.
         metrics: Where to count.
         clock: The time in seconds, from any origin.
+        watch_age: For how many seconds the watch has failed to tell of a change.
 
     Attributes:
         started: Set when every task that the controller will ever have exists.
         listed: Whether all clusters have been listed at least once.
+        standby: Whether another operator does the work, and this one waits its turn.
     """
 
     def __init__(
@@ -72,7 +75,9 @@ class Controller:
         list_keys: Callable[[], Awaitable[list[Key]]],
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        watch_age: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._watch_age = watch_age
         self._reconcile = reconcile
         self._list_keys = list_keys
         self._metrics = metrics
@@ -82,20 +87,26 @@ class Controller:
         self._beat = clock()
         self.started = asyncio.Event()
         self.listed = False
+        self.standby = False
 
     def trouble(self) -> str | None:
         """Say why the process should be restarted; None while it is well."""
+        if self.standby:
+            return None
         now = self._clock()
         if now - self._beat > HEARTBEAT_SECONDS:
             return f"the event loop stood still for {now - self._beat:.0f} s"
         if self._queue.oldest(now) > STUCK_SECONDS:
             return f"a cluster waits for {self._queue.oldest(now):.0f} s"
+        if self._watch_age() > DEAF_SECONDS:
+            return f"the watch has missed changes for {self._watch_age():.0f} s"
         return None
 
     def observe(self) -> None:
         """Bring the gauges up to date; called before they are read."""
         self._metrics.depth.set(self._queue.depth())
         self._metrics.oldest.set(self._queue.oldest(self._clock()))
+        self._metrics.watch_age.set(self._watch_age())
 
     async def add(self, key: Key) -> None:
         """Ask for a reconcile of *key*, soon."""
@@ -105,6 +116,8 @@ class Controller:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        self._beat = self._clock()
+        self.standby = False
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._heartbeat(), name="heartbeat")
             tasks.create_task(self._resync(), name="resync")
@@ -115,6 +128,7 @@ class Controller:
     async def resync(self) -> None:
         """List all clusters and ask for a reconcile of each."""
         keys = await self._list_keys()
+        self._metrics.keep_clusters({(key.namespace, key.name) for key in keys})
         async with self._changed:
             for key in keys:
                 self._queue.remind(key, self._clock())

@@ -26,19 +26,24 @@ __all__ = ["watch"]
 Enqueue = Callable[[Key], Awaitable[None]]
 
 
-async def watch(enqueue: Enqueue, namespaces: Sequence[str]) -> None:
+async def watch(
+    enqueue: Enqueue,
+    namespaces: Sequence[str],
+    heard: Callable[[Key, str], None],
+) -> None:
     """Watch clusters and their children until a signal stops the process.
 
     Args:
         enqueue: Called with the cluster that an event is about.
         namespaces: Where to watch; everywhere if there are none.
+        heard: Called with a cluster and its version whenever the watch tells of it.
 
     Raises:
         WatchError: The API server keeps refusing a watch, or kopf failed.
     """
     try:
         await kopf.operator(
-            registry=_registry(enqueue),
+            registry=_registry(enqueue, heard),
             settings=_settings(),
             namespaces=list(namespaces),
             clusterwide=not namespaces,
@@ -48,14 +53,20 @@ async def watch(enqueue: Enqueue, namespaces: Sequence[str]) -> None:
         raise WatchError(message) from error
 
 
-def _registry(enqueue: Enqueue) -> kopf.OperatorRegistry:
+def _registry(
+    enqueue: Enqueue, heard: Callable[[Key, str], None]
+) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     async def login(**_: object) -> kopf.ConnectionInfo:
         return _connection(await load_configuration())
 
-    async def cluster_event(name: str, namespace: str | None, **_: object) -> None:
-        await enqueue(Key(namespace or "", name))
+    async def cluster_event(
+        name: str, namespace: str | None, meta: kopf.Meta, **_: object
+    ) -> None:
+        key = Key(namespace or "", name)
+        heard(key, str(meta.get("resourceVersion", "")))
+        await enqueue(key)
 
     async def child_event(
         namespace: str | None, labels: kopf.Labels, **_: object

@@ -1,8 +1,8 @@
 """The operator's HTTP: is it alive, is it ready, what has it counted.
 
 ``/healthz`` fails when only a restart helps, ``/readyz`` until all clusters have
-been looked at once, ``/metrics`` is for Prometheus.  It knows the controller and the
-figures, nothing of Kubernetes.
+been looked at once, but not while another operator has the work; ``/metrics`` is for
+Prometheus.  It knows the controller and the figures, nothing of Kubernetes.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def _application(controller: Controller, metrics: Metrics) -> web.Application:
         return _answer(503 if trouble else 200, trouble or "ok")
 
     async def readyz(request: web.Request) -> web.Response:
+        if controller.standby:
+            return _answer(200, "standing by")
         if controller.listed:
             return _answer(200, "ok")
         return _answer(503, "the clusters have not been listed yet")

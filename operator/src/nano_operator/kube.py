@@ -1,4 +1,4 @@
-"""The API server, as the operator uses it: six calls and the CRD.
+"""The API server, as the operator uses it: seven calls and the CRD.
 
 The only module that makes requests (kopf's watches aside).  Writes go by
 server-side apply with the apply content type named, without which the client
@@ -42,6 +42,8 @@ from nano_operator.objects import Object, Resource
 
 __all__ = ["CALLS", "LONGEST_PAUSE_SECONDS", "Kube", "load_configuration"]
 
+_KEPT: Final = frozenset({"list", "create", "patch", "delete"})
+
 CALLS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("nanocluster.io", "nanoclusters"): frozenset({"list", "watch"}),
     ("nanocluster.io", "nanoclusters/status"): frozenset({"patch"}),
@@ -49,8 +51,13 @@ CALLS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("nanocluster.io", "nanoclusters/finalizers"): frozenset({"update"}),
     ("apps", "deployments"): frozenset({"list", "watch", "create", "patch", "delete"}),
     ("", "services"): frozenset({"list", "watch", "create", "patch", "delete"}),
-    ("", "configmaps"): frozenset({"list", "create", "patch", "delete"}),
+    ("", "configmaps"): _KEPT,
     ("", "secrets"): frozenset({"get", "create", "delete"}),
+    ("", "events"): frozenset({"create"}),
+    ("coordination.k8s.io", "leases"): frozenset({"get", "update"}),
+    ("networking.k8s.io", "networkpolicies"): _KEPT,
+    ("policy", "poddisruptionbudgets"): _KEPT,
+    ("autoscaling", "horizontalpodautoscalers"): _KEPT,
     ("apiextensions.k8s.io", "customresourcedefinitions"): frozenset(
         {"get", "create", "patch"}
     ),
@@ -166,10 +173,24 @@ class Kube:
         query = {"fieldManager": MANAGER}
         return await self._call("create", resource, namespace, query=query, body=body)
 
-    async def apply(self, resource: Resource, body: Object) -> Object:
-        """Write the fields of *body*, taking them from others; return the object."""
+    async def replace(self, resource: Resource, body: Object) -> Object:
+        """Write an object that was read before.
+
+        Raises:
+            ConflictError: Somebody else has written it meanwhile.
+        """
         namespace, name = _whose(body)
-        query = {"fieldManager": MANAGER, "force": "true"}
+        return await self._call("update", resource, namespace, name, body=body)
+
+    async def apply(
+        self, resource: Resource, body: Object, manager: str = MANAGER
+    ) -> Object:
+        """Write the fields of *body*, taking them from others; return the object.
+
+        *manager* is whom Kubernetes remembers for them.
+        """
+        namespace, name = _whose(body)
+        query = {"fieldManager": manager, "force": "true"}
         return await self._call("patch", resource, namespace, name, query, body)
 
     async def apply_status(self, resource: Resource, body: Object) -> Object:
@@ -216,7 +237,12 @@ class Kube:
         if verb not in CALLS.get((resource.group, resource.plural), ()):
             message = f"{verb} {resource.plural} is not in CALLS"
             raise AssertionError(message)
-        methods = {"create": "POST", "patch": "PATCH", "delete": "DELETE"}
+        methods = {
+            "create": "POST",
+            "update": "PUT",
+            "patch": "PATCH",
+            "delete": "DELETE",
+        }
         asked = f"{verb} {resource.plural} {namespace}/{name}".rstrip("/ ")
         path = _path(resource, namespace, name)
         try:

@@ -1,11 +1,13 @@
 """What the operator counts about itself, for Prometheus.
 
 One object owns its registry, so several operators can live in one process, as they
-do in tests.  Nothing here is per cluster: the labels are bounded.
+do in tests.  The conditions are per cluster, and go with it; all other labels are
+bounded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Final
 
 from prometheus_client import (
@@ -34,6 +36,10 @@ class Metrics:
             0 stands for no answer.
         depth: Keys that wait or are worked on.
         oldest: For how many seconds the oldest due key has been waiting.
+        watch_age: For how many seconds the watch has failed to tell of a change.
+        condition: 1 where a condition of a cluster is true, by its namespace, name and
+            type.
+        leader: 1 while this process does the work, 0 while it stands by.
         resyncs: Full listings of all clusters by ``result``: ``done`` or ``failed``.
     """
 
@@ -68,12 +74,47 @@ class Metrics:
             "Age of the oldest reconcile that is due or going on.",
             registry=self._registry,
         )
+        self.watch_age = Gauge(
+            f"{prefix}_watch_age_seconds",
+            "Since when a change is known that the watch did not tell of.",
+            registry=self._registry,
+        )
+        self.condition = Gauge(
+            f"{prefix}_cluster_condition",
+            "Whether a condition of a cluster is true.",
+            ["namespace", "name", "condition"],
+            registry=self._registry,
+        )
+        self._clusters: dict[tuple[str, str], set[str]] = {}
+        self.leader = Gauge(
+            f"{prefix}_leader",
+            "Whether this process does the work; the others stand by.",
+            registry=self._registry,
+        )
         self.resyncs = Counter(
             f"{prefix}_resyncs",
             "Listings of all clusters.",
             ["result"],
             registry=self._registry,
         )
+
+    def note_conditions(
+        self, cluster: tuple[str, str], conditions: Mapping[str, bool]
+    ) -> None:
+        """Show how the conditions of *cluster*, a namespace and a name, are."""
+        self._clusters.setdefault(cluster, set()).update(conditions)
+        for name, holds in conditions.items():
+            self.condition.labels(*cluster, name).set(holds)
+
+    def keep_clusters(self, clusters: Set[tuple[str, str]]) -> None:
+        """Drop what is shown of all other clusters: they are gone."""
+        for gone in self._clusters.keys() - clusters:
+            self.forget_cluster(gone)
+
+    def forget_cluster(self, cluster: tuple[str, str]) -> None:
+        """Drop what is shown of one that is gone."""
+        for name in self._clusters.pop(cluster, set()):
+            self.condition.remove(*cluster, name)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""

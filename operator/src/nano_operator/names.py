@@ -10,18 +10,25 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "AUTOSCALED",
     "COMPONENT",
     "CONSUMED",
+    "HANDOVER",
     "INSTANCE",
     "INTENT",
     "MANAGED_BY",
     "MANAGER",
     "NAME",
     "PART_OF",
+    "RESTART",
+    "TEMPLATE",
     "cluster_labels",
     "config_name",
     "gate_name",
     "master_name",
+    "members_name",
+    "nodes_name",
+    "nodes_selector",
     "owned_selector",
     "role_name",
     "secret_name",
@@ -29,6 +36,9 @@ __all__ = [
 
 MANAGER: Final = "nanocluster-operator"
 """Field manager of every child, and the value of the label ``managed-by``."""
+
+HANDOVER: Final = f"{MANAGER}-handover"
+"""Field manager of what the operator has said once and will not say again."""
 
 NAME: Final = "app.kubernetes.io/name"
 INSTANCE: Final = "app.kubernetes.io/instance"
@@ -45,6 +55,15 @@ INTENT: Final = "nanocluster.io/intent"
 
 CONSUMED: Final = "nanocluster.io/consumed"
 """Annotation of a pod: digest of the part of the manifest that its role reads."""
+
+AUTOSCALED: Final = "nanocluster.io/autoscaled"
+"""Annotation of a Deployment: somebody else chooses its number of pods."""
+
+RESTART: Final = "nanocluster.io/restart"
+"""Annotation of a cluster; the pods get it too, so a new value replaces them all."""
+
+TEMPLATE: Final = "nanocluster.io/template"
+"""Annotation of a Deployment: digest of its pods' template as it should be."""
 
 MASTER: Final = "master"
 GATE: Final = "gate"
@@ -78,6 +97,11 @@ def role_selector(cluster: str, role: str, backend: str = "") -> dict[str, str]:
     return selector | {BACKEND: backend} if backend else selector
 
 
+def nodes_selector(cluster: str) -> dict[str, str]:
+    """Return the labels that tell the pods of *cluster* from all others."""
+    return {CLUSTER: cluster}
+
+
 def written(selector: dict[str, str]) -> str:
     """Return *selector* the way the API and HPAs want it: ``a=b,c=d``."""
     return ",".join(f"{key}={value}" for key, value in selector.items())
@@ -106,6 +130,16 @@ def master_name(cluster: str) -> str:
 def gate_name(cluster: str) -> str:
     """Return the name of the gates' Deployment and of the clients' Service."""
     return f"{cluster}-gate"
+
+
+def members_name(cluster: str) -> str:
+    """Return the name of the Service that lists all nodes."""
+    return f"{cluster}-members"
+
+
+def nodes_name(cluster: str) -> str:
+    """Return the name of the NetworkPolicy of all nodes."""
+    return f"{cluster}-nodes"
 
 
 def role_name(cluster: str, backend: str) -> str:

@@ -53,7 +53,25 @@ class Kind(Enum):
     CONFIG_MAP = ("ConfigMap", "v1", "", "configmaps")
     SECRET = ("Secret", "v1", "", "secrets")
     SERVICE = ("Service", "v1", "", "services")
+    NETWORK_POLICY = (
+        "NetworkPolicy",
+        "networking.k8s.io/v1",
+        "networking.k8s.io",
+        "networkpolicies",
+    )
+    DISRUPTION_BUDGET = (
+        "PodDisruptionBudget",
+        "policy/v1",
+        "policy",
+        "poddisruptionbudgets",
+    )
     DEPLOYMENT = ("Deployment", "apps/v1", "apps", "deployments")
+    AUTOSCALER = (
+        "HorizontalPodAutoscaler",
+        "autoscaling/v2",
+        "autoscaling",
+        "horizontalpodautoscalers",
+    )
 
     def __init__(self, title: str, api_version: str, group: str, plural: str) -> None:
         self.title = title
@@ -91,6 +109,7 @@ class Meta(_View, frozen=True, kw_only=True):
     name: str
     namespace: str = ""
     uid: str = ""
+    resource_version: str = ""
     generation: int = 0
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}

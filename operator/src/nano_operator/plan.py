@@ -12,6 +12,7 @@ Rules that are decided here and nowhere else:
 * An object of somebody else is never taken over.  An orphan of ours is.
 * Children of a deleted cluster of the same name are removed by UID, not adopted.
 * What is ours and no longer asked for is removed by UID.
+* New pods come in steps, each waiting for the one before (:mod:`.rollout`).
 * A plan removes, or writes, or reports; after either of the first two, one plans
   again.
 """
@@ -29,17 +30,28 @@ import msgspec
 from nano_manifest import KIND, ManifestError, NanoCluster, from_object
 from nano_operator.conditions import Obstacle, Reason
 from nano_operator.drift import Applied, has_drifted
-from nano_operator.names import CLUSTER, MANAGED_BY, MANAGER, secret_name
+from nano_operator.events import Event, events_between
+from nano_operator.names import (
+    AUTOSCALED,
+    CLUSTER,
+    MANAGED_BY,
+    MANAGER,
+    secret_name,
+)
 from nano_operator.objects import Child, Kind, Meta, Object, Ref, ref_of
 from nano_operator.resources import Context, children, missing_images
+from nano_operator.resources.pod import PodRole, autoscaling_of, deployment_name
+from nano_operator.rollout import held_back
 from nano_operator.status import same_status, status_of
 
 __all__ = [
     "Action",
     "Apply",
     "Delete",
+    "LetGo",
     "MakeSecret",
     "Requeue",
+    "Tell",
     "World",
     "WriteStatus",
     "expected",
@@ -56,6 +68,18 @@ class Apply:
 
     ref: Ref
     rendered: Object
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """Leave the number of pods of a Deployment to others, who begin with *replicas*.
+
+    Who stops mentioning a field that only he has set removes it, and Kubernetes would
+    put its default in place: one pod.  So somebody else has to set it first.
+    """
+
+    ref: Ref
+    replicas: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +106,20 @@ class WriteStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Add to the resource's history."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
 class Requeue:
     """Look again after so many seconds."""
 
     seconds: float
 
 
-Action = Apply | MakeSecret | Delete | WriteStatus | Requeue
+Action = Apply | LetGo | MakeSecret | Delete | WriteStatus | Tell | Requeue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +133,10 @@ class World:
         children: Every object that carries the cluster's labels, or one of the
             names in :func:`expected`.
         node_image: The operator's default image; may be empty.
+        operator_namespace: Where the operator's own pods are; may be empty.
         applied: What came back when children were last applied, as far as known.
         refused: What the API server said against children just now.
+        let_go: Deployments whose number of pods was left to others just now.
     """
 
     resource: Object
@@ -111,14 +144,17 @@ class World:
     invalid: str = ""
     children: Mapping[Ref, Child] = field(default_factory=dict)
     node_image: str = ""
+    operator_namespace: str = ""
     applied: Mapping[Ref, Applied] = field(default_factory=dict)
     refused: Mapping[Ref, str] = field(default_factory=dict)
+    let_go: frozenset[Ref] = frozenset()
 
     @classmethod
     def of(
         cls,
         resource: Object,
         node_image: str = "",
+        operator_namespace: str = "",
         applied: Mapping[Ref, Applied] | None = None,
     ) -> World:
         """Return a world in which nothing but *resource* has been seen yet."""
@@ -132,6 +168,7 @@ class World:
             cluster=cluster,
             invalid=invalid,
             node_image=node_image,
+            operator_namespace=operator_namespace,
             applied=applied or {},
         )
 
@@ -160,7 +197,7 @@ def expected(world: World) -> list[Ref]:
     """Return every child that the resource wants; nothing if it is invalid."""
     if world.cluster is None:
         return []
-    context = Context(world.cluster)
+    context = Context(world.cluster, world.node_image, world.operator_namespace)
     secret = Ref(Kind.SECRET, secret_name(context.name))
     return [secret, *(ref_of(rendered) for rendered in children(context))]
 
@@ -174,7 +211,7 @@ def make_plan(world: World, now: datetime) -> tuple[Action, ...]:
         return ()  # the garbage collector follows the owner references
     if world.cluster is None:
         return _status(world, now, Obstacle(Reason.INVALID_SPEC, world.invalid))
-    context = Context(world.cluster, world.node_image)
+    context = Context(world.cluster, world.node_image, world.operator_namespace)
     obstacle = _missing_image(context) or _taken_name(world, context)
     if obstacle is not None:
         return _status(world, now, obstacle)
@@ -191,10 +228,14 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     wanted = {*rendered, Ref(Kind.SECRET, secret_name(context.name))}
     claims = {ref: _claim(world.meta, child) for ref, child in world.children.items()}
     leaving = {ref for ref in wanted if claims.get(ref) is _Claim.LEAVING}
-    waits = leaving | set(world.refused)
+    held = held_back(context, rendered, world.children, world.status)
+    waits = leaving | set(world.refused) | held
     removals = _removals(world, wanted, claims)
     if removals:
         return tuple(removals)
+    releases = _releases(world, context, waits)
+    if releases:
+        return tuple(releases)
     writes = _writes(world, context, rendered, waits)
     if writes:
         return tuple(writes)
@@ -215,6 +256,25 @@ def _removals(
         if (claim is _Claim.PREDECESSOR and ref in wanted)
         or (claim is _Claim.OURS and ref not in wanted)
     ]
+
+
+def _releases(world: World, context: Context, waits: set[Ref]) -> list[LetGo]:
+    """Return the numbers of pods to let go: chosen by the operator until now.
+
+    The annotation says whether they were; it comes with the write that follows.
+    """
+    found: list[LetGo] = []
+    for pod in PodRole.all_of(context.cluster):
+        ref = Ref(Kind.DEPLOYMENT, deployment_name(context, pod))
+        observed, scaling = world.children.get(ref), autoscaling_of(pod)
+        if scaling is None or observed is None or ref in waits | world.let_go:
+            continue
+        if AUTOSCALED not in observed.meta.annotations:
+            # none at all would switch the autoscaler off
+            now = observed.deployment().spec.replicas
+            begin = min(max(now, scaling.min_replicas), scaling.max_replicas)
+            found.append(LetGo(ref, begin))
+    return found
 
 
 def _writes(
@@ -302,4 +362,7 @@ def _status(
         obstacle=obstacle,
         pending=pending,
     )
-    return () if same_status(wanted, world.status) else (WriteStatus(wanted),)
+    if same_status(wanted, world.status):
+        return ()
+    events = events_between(world.status, wanted)
+    return (WriteStatus(wanted), *(Tell(event) for event in events))

@@ -13,21 +13,30 @@ import contextlib
 import dataclasses
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from nano_operator.controller import Key
 from nano_operator.drift import Applied
-from nano_operator.errors import ConflictError, NotFoundError, RefusedError
-from nano_operator.names import owned_selector
+from nano_operator.errors import (
+    ApiError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+)
+from nano_operator.events import EVENTS, event_object
+from nano_operator.metrics import Metrics
+from nano_operator.names import HANDOVER, MANAGER, owned_selector
 from nano_operator.objects import CLUSTERS, Child, Kind, Object, Ref, Resource
 from nano_operator.plan import (
     Action,
     Apply,
     Delete,
+    LetGo,
     MakeSecret,
     Requeue,
+    Tell,
     World,
     WriteStatus,
     expected,
@@ -37,11 +46,17 @@ from nano_operator.resources.secret import TOKEN_BYTES, secret
 
 __all__ = ["Api", "Reconciler"]
 
-LISTED: Final = (Kind.CONFIG_MAP, Kind.SERVICE, Kind.DEPLOYMENT)
+LISTED: Final = tuple(kind for kind in Kind if kind is not Kind.SECRET)
 """Kinds that are listed.  Secrets are not: one is read by name, others never."""
 
-ROUNDS: Final = 4
-"""Removing, writing, reporting: three are enough; the next look does the rest."""
+ROUNDS: Final = 5
+"""Removing, letting go, writing, reporting: four are enough; the next look does the
+rest."""
+
+LAST: Final = (WriteStatus, Tell, Requeue)
+"""After these actions there is nothing left to plan."""
+
+UNIQUE_BYTES: Final = 8
 
 logger = logging.getLogger("nano_operator")
 
@@ -66,7 +81,9 @@ class Api(Protocol):
         """Make an object that is not there yet."""
         ...
 
-    async def apply(self, resource: Resource, body: Object) -> Object:
+    async def apply(
+        self, resource: Resource, body: Object, manager: str = MANAGER
+    ) -> Object:
         """Write the fields in *body* by server-side apply; return the object."""
         ...
 
@@ -91,10 +108,14 @@ class Reconciler:
         self,
         api: Api,
         node_image: str = "",
+        operator_namespace: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics or Metrics()
         self._api = api
         self._node_image = node_image
+        self._operator_namespace = operator_namespace
         self._clock = clock
         self._applied: dict[Key, dict[Ref, Applied]] = {}
 
@@ -108,6 +129,7 @@ class Reconciler:
         world = await self._look(key)
         if world is None:
             self._applied.pop(key, None)
+            self._metrics.forget_cluster((key.namespace, key.name))
             return None
         return await self._act(key, world)
 
@@ -116,7 +138,7 @@ class Reconciler:
         if not found:
             return None
         known = self._applied.get(key, {})
-        world = World.of(found[0], self._node_image, known)
+        world = World.of(found[0], self._node_image, self._operator_namespace, known)
         labels = owned_selector(key.name)
         children: dict[Ref, Child] = {}
         for kind in LISTED:
@@ -141,6 +163,7 @@ class Reconciler:
         return found[0] if found else None
 
     async def _act(self, key: Key, world: World) -> float | None:
+        self._metrics.note_conditions((key.namespace, key.name), _holding(world.status))
         refusal: RefusedError | None = None
         for _ in range(ROUNDS):
             actions = make_plan(world, self._clock())
@@ -148,29 +171,42 @@ class Reconciler:
                 try:
                     world = await self._carry_out(key, world, action)
                 except RefusedError as error:
-                    if not isinstance(action, Apply | MakeSecret):
+                    if not isinstance(action, Apply | LetGo | MakeSecret):
                         raise
                     refusal = error
                     refused = {**world.refused, action.ref: error.message}
                     world = dataclasses.replace(world, refused=refused)
-            if all(isinstance(action, WriteStatus | Requeue) for action in actions):
+            self._note(key, actions)
+            if all(isinstance(action, LAST) for action in actions):
                 break
         if refusal is not None:
             raise refusal
         pauses = (item.seconds for item in actions if isinstance(item, Requeue))
         return next(pauses, None)
 
+    def _note(self, key: Key, actions: Iterable[Action]) -> None:
+        """Show the conditions that are written now."""
+        for action in actions:
+            if isinstance(action, WriteStatus):
+                self._metrics.note_conditions(
+                    (key.namespace, key.name), _holding(action.status)
+                )
+
     async def _carry_out(self, key: Key, world: World, action: Action) -> World:
         """Do one thing, and return the world with its result in it."""
         match action:
             case Apply():
                 return await self._apply(key, world, action)
+            case LetGo():
+                return await self._let_go(key, world, action)
             case MakeSecret():
                 return await self._make_secret(key, world, action)
             case Delete():
                 return await self._delete(key, world, action)
             case WriteStatus():
                 await self._write_status(key, world, action)
+            case Tell():
+                await self._tell(key, world, action)
             case Requeue():
                 pass
         return world
@@ -183,6 +219,20 @@ class Reconciler:
         known[action.ref] = Applied.of(action.rendered, child)
         world = dataclasses.replace(world, applied=known)
         return _with(world, child)
+
+    async def _let_go(self, key: Key, world: World, action: LetGo) -> World:
+        kind = action.ref.kind
+        body: Object = {
+            "apiVersion": kind.api_version,
+            "kind": kind.title,
+            "metadata": {"name": action.ref.name, "namespace": key.namespace},
+            "spec": {"replicas": action.replicas},
+        }
+        raw = await self._api.apply(kind.resource, body, HANDOVER)
+        logger.info("%s: let go of the replicas of %s", key, action.ref)
+        let_go = world.let_go | {action.ref}
+        world = dataclasses.replace(world, let_go=let_go)
+        return _with(world, Child.parse(kind, raw))
 
     async def _make_secret(self, key: Key, world: World, action: MakeSecret) -> World:
         body = secret(action.context, secrets.token_urlsafe(TOKEN_BYTES))
@@ -216,6 +266,20 @@ class Reconciler:
         except (NotFoundError, ConflictError):
             return  # deleted, or made anew: its own event follows
         logger.debug("%s: wrote status", key)
+
+    async def _tell(self, key: Key, world: World, action: Tell) -> None:
+        unique = secrets.token_hex(UNIQUE_BYTES)
+        now, resource = self._clock(), world.resource
+        body = event_object(action.event, world.meta, resource, unique, now)
+        try:
+            await self._api.create(EVENTS, body)
+        except ApiError as error:  # history is worth no second try
+            logger.warning("%s: an event is lost: %s", key, error)
+
+
+def _holding(status: Object) -> dict[str, bool]:
+    entries = cast("list[Object]", status.get("conditions") or [])
+    return {str(entry["type"]): entry["status"] == "True" for entry in entries}
 
 
 def _with(world: World, child: Child) -> World:

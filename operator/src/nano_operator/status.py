@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import cast
 
-from nano_manifest import NanoCluster
+from nano_manifest import Backend, Gates, NanoCluster
 from nano_operator.conditions import Obstacle, RoleState, View, conditions
 from nano_operator.names import (
     BACKEND,
@@ -57,7 +57,9 @@ def status_of(
     view = View(
         master=roles.of(MASTER, master_name(meta.name), 1),
         gates=roles.of(
-            GATE, gate_name(meta.name), cluster.spec.gates.replicas if cluster else None
+            GATE,
+            gate_name(meta.name),
+            _wanted(cluster.spec.gates) if cluster else None,
         ),
         backends=tuple(roles.backends(cluster).values()),
         obstacle=obstacle,
@@ -66,6 +68,7 @@ def status_of(
     return {
         "observedGeneration": meta.generation,
         "conditions": conditions(view, meta.generation, _by_type(previous), now),
+        "step": view.step,
         "gates": {
             "replicas": view.gates.replicas,
             "readyReplicas": view.gates.ready,
@@ -111,7 +114,7 @@ class _Roles:
         ref = Ref(Kind.DEPLOYMENT, name)
         child = self._children.get(ref)
         deployment = child.deployment() if child else None
-        if desired is None:  # nobody knows: what runs is what was wanted last
+        if desired is None:  # not said here: it is what the Deployment was told last
             desired = deployment.spec.replicas if deployment else 0
         title = f"backend {backend}" if backend else role
         return RoleState.of(title, desired, deployment, ref in self._pending)
@@ -119,7 +122,7 @@ class _Roles:
     def backends(self, cluster: NanoCluster | None) -> dict[str, RoleState]:
         wanted: dict[str, int | None]
         if cluster is not None:
-            wanted = {kind.name: kind.replicas for kind in cluster.spec.backends}
+            wanted = {kind.name: _wanted(kind) for kind in cluster.spec.backends}
         else:
             labels = (child.meta.labels for child in self._children.values())
             wanted = dict.fromkeys(
@@ -133,6 +136,11 @@ class _Roles:
             name: self.of(BACKEND_ROLE, role_name(self._cluster, name), desired, name)
             for name, desired in wanted.items()
         }
+
+
+def _wanted(role: Gates | Backend) -> int | None:
+    """Return how many nodes the resource asks for; None if an autoscaler does."""
+    return role.replicas if role.autoscaling is None else None
 
 
 def _endpoints(cluster: NanoCluster, children: Children) -> list[Object]:

@@ -16,4 +16,5 @@ def progressing(view: View) -> Verdict:
         return Verdict(False, Reason.COMPLETE, "nothing left to change")
     if view.failure is not None:
         return Verdict(False, view.failure.reason, view.failure.message)
-    return Verdict(True, Reason.ROLLING_OUT, f"waiting for {view.lacking}")
+    turn = f"step {view.step}: " if view.step else ""
+    return Verdict(True, Reason.ROLLING_OUT, f"{turn}waiting for {view.lacking}")

@@ -109,6 +109,21 @@ class View:
         return (self.master, self.gates, *self.backends)
 
     @property
+    def step(self) -> str:
+        """Which nodes have their turn: master, backends or gates; empty if all is done.
+
+        In the order in which :mod:`nano_operator.rollout` lets them be replaced.
+        """
+        steps = (
+            ("master", (self.master,)),
+            ("backends", self.backends),
+            ("gates", (self.gates,)),
+        )
+        return next(
+            (name for name, roles in steps if not all(it.complete for it in roles)), ""
+        )
+
+    @property
     def failure(self) -> Obstacle | None:
         """What stands in the way: the resource itself, or else a role's pods."""
         failures = (role.failure for role in self.roles)

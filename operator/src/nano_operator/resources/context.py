@@ -18,10 +18,13 @@ class Context:
     Attributes:
         cluster: The resource.
         node_image: Image of roles for which the resource names none; may be empty.
+        operator_namespace: Where the operator's own pods are; empty when it runs
+            outside of Kubernetes.
     """
 
     cluster: NanoCluster
     node_image: str = ""
+    operator_namespace: str = ""
 
     @property
     def name(self) -> str:

@@ -6,7 +6,12 @@ from nano_manifest import Listener
 from nano_operator.names import GATE, gate_name, role_labels, role_selector
 from nano_operator.objects import Kind, Object
 from nano_operator.resources.context import Context, metadata
-from nano_operator.resources.pod import PodRole, pod_template
+from nano_operator.resources.pod import (
+    PodRole,
+    deployment_head,
+    pod_template,
+    replicas_of,
+)
 
 __all__ = ["deployment", "service"]
 
@@ -15,15 +20,16 @@ def deployment(context: Context, pod: PodRole) -> Object:
     """Return the gates' Deployment.
 
     A rollout first makes a whole new set of gates.  A client that has to leave its
-    gate then finds only new ones, and is not sent on a second time.
+    gate then finds only new ones, and is not sent on a second time.  Who has no room
+    for two sets can have one gate replaced at a time.
     """
-    labels = role_labels(context.name, GATE)
-    return metadata(context, Kind.DEPLOYMENT, gate_name(context.name), labels) | {
+    surge: str | int = "100%" if context.cluster.spec.gates.rollout == "surge" else 1
+    return deployment_head(context, pod) | {
         "spec": {
-            "replicas": context.cluster.spec.gates.replicas,
+            **replicas_of(pod),
             "strategy": {
                 "type": "RollingUpdate",
-                "rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0},
+                "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 0},
             },
             "selector": {"matchLabels": role_selector(context.name, GATE)},
             "template": pod_template(context, pod),

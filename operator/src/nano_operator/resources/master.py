@@ -9,18 +9,21 @@ from nano_manifest import CLUSTER_PORT
 from nano_operator.names import MASTER, master_name, role_labels, role_selector
 from nano_operator.objects import Kind, Object
 from nano_operator.resources.context import Context, metadata
-from nano_operator.resources.pod import PodRole, pod_template
+from nano_operator.resources.pod import (
+    PodRole,
+    deployment_head,
+    pod_template,
+    replicas_of,
+)
 
 __all__ = ["deployment", "service"]
 
 
 def deployment(context: Context, pod: PodRole) -> Object:
     """Return the master's Deployment: the old pod goes before the new one comes."""
-    name = master_name(context.name)
-    labels = role_labels(context.name, MASTER)
-    return metadata(context, Kind.DEPLOYMENT, name, labels) | {
+    return deployment_head(context, pod) | {
         "spec": {
-            "replicas": 1,
+            **replicas_of(pod),
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": role_selector(context.name, MASTER)},
             "template": pod_template(context, pod),

@@ -16,6 +16,8 @@ from nano_manifest import (
     CLUSTER_PORT,
     CONTROL_PORT,
     OBSERVE_PORT,
+    Autoscaling,
+    Backend,
     EnvVar,
     Gates,
     NanoCluster,
@@ -24,25 +26,34 @@ from nano_manifest import (
     cluster_ports,
 )
 from nano_operator.names import (
+    AUTOSCALED,
     BACKEND_ROLE,
     CONSUMED,
     GATE,
     MASTER,
+    RESTART,
     config_name,
+    gate_name,
     master_name,
     role_labels,
+    role_name,
     role_selector,
     secret_name,
 )
-from nano_operator.objects import Object
+from nano_operator.objects import Kind, Object
 from nano_operator.resources.config import CONFIG_KEY, consumed
-from nano_operator.resources.context import Context
+from nano_operator.resources.context import Context, metadata
 from nano_operator.resources.secret import TOKEN_KEY
 
 __all__ = [
     "PodRole",
+    "autoscaling_of",
+    "deployment_head",
+    "deployment_name",
     "image_of",
+    "least_replicas",
     "pod_template",
+    "replicas_of",
 ]
 
 USER_ID: Final = 10001  # of the image; any other non-root one would do
@@ -98,6 +109,39 @@ def image_of(context: Context, pod: PodRole) -> str:
     return pod.role.image or context.cluster.spec.image or context.node_image
 
 
+def deployment_name(context: Context, pod: PodRole) -> str:
+    """Return what a role's Deployment is called, and whatever goes with it."""
+    if pod.backend:
+        return role_name(context.name, pod.backend)
+    return (gate_name if pod.name == GATE else master_name)(context.name)
+
+
+def autoscaling_of(pod: PodRole) -> Autoscaling | None:
+    """Return who chooses the number of a role's pods; None if the resource does."""
+    return pod.role.autoscaling if isinstance(pod.role, Gates | Backend) else None
+
+
+def least_replicas(pod: PodRole) -> int:
+    """Return how many pods of a role there are at least."""
+    scaling = autoscaling_of(pod)
+    if scaling is not None:
+        return scaling.min_replicas
+    return pod.role.replicas if isinstance(pod.role, Gates | Backend) else 1
+
+
+def deployment_head(context: Context, pod: PodRole) -> Object:
+    """Return the head of a role's Deployment."""
+    name = deployment_name(context, pod)
+    labels = role_labels(context.name, pod.name, pod.backend)
+    scaled = {AUTOSCALED: "true"} if autoscaling_of(pod) else None
+    return metadata(context, Kind.DEPLOYMENT, name, labels, scaled)
+
+
+def replicas_of(pod: PodRole) -> Object:
+    """Return the number of pods as a Deployment has it; nothing if others choose it."""
+    return {} if autoscaling_of(pod) else {"replicas": least_replicas(pod)}
+
+
 def _grace(context: Context) -> int:
     """Return how long a pod may take to end: its drain, and its stop."""
     drain = context.cluster.spec.settings.drain_seconds
@@ -126,10 +170,17 @@ def pod_template(context: Context, pod: PodRole) -> Object:
         "metadata": {
             "labels": extra.labels | role_labels(context.name, pod.name, pod.backend),
             "annotations": extra.annotations
-            | {CONSUMED: consumed(context.cluster, pod.role)},
+            | {CONSUMED: consumed(context.cluster, pod.role)}
+            | _restart(context.cluster),
         },
         "spec": spec | _placement(extra),
     }
+
+
+def _restart(cluster: NanoCluster) -> dict[str, str]:
+    """Return the user's wish that pods be replaced although nothing has changed."""
+    wish = cluster.metadata.annotations.get(RESTART)
+    return {} if wish is None else {RESTART: wish}
 
 
 def _container(context: Context, pod: PodRole) -> Object:
