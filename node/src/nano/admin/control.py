@@ -1,4 +1,4 @@
-"""The control server: see what a node holds, and end a session.
+"""The control server: see what a node holds, end a session, reach users.
 
 Over TCP each request needs the token; over a unix socket the file's mode is the
 lock.  Who has no token learns nothing, not even which paths there are.
@@ -13,15 +13,22 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from nano.admin.answers import LARGEST_BODY, careful, error, json
-from nano.admin.subject import Subject
+from nano.admin.answers import (
+    LARGEST_BODY,
+    LONGEST_REASON,
+    audit,
+    careful,
+    error,
+    json,
+)
+from nano.admin.reach import reach_routes
+from nano.admin.subject import Reach, Subject
 
 __all__ = ["TOKEN_HEADER", "control_application"]
 
 TOKEN_HEADER: Final = "X-Nano-Token"
 DEFAULT_LIMIT: Final = 100
 LARGEST_LIMIT: Final = 10_000
-LONGEST_REASON: Final = 200  # it travels to the client in one small packet
 LARGEST_ID: Final = 2**63 - 1
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -33,13 +40,16 @@ class _Kick(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = "kicked"
 
 
-def control_application(subject: Subject, token: str | None) -> web.Application:
+def control_application(
+    subject: Subject, token: str | None, reach: Reach | None = None
+) -> web.Application:
     """Return the application that acts on *subject*.
 
     Args:
         subject: The node.
         token: What each request must carry; ``None`` lets everybody in, so it is
             for sockets that not everybody can reach.
+        reach: How it reaches users; ``None`` on a master, which has no links.
     """
     control = _Control(subject)
     application = web.Application(
@@ -50,6 +60,7 @@ def control_application(subject: Subject, token: str | None) -> web.Application:
             web.get("/status", control.status),
             web.get("/sessions", control.sessions),
             web.delete("/sessions/{id}", control.kick),
+            *(reach_routes(reach) if reach is not None else ()),
         ]
     )
     return application
@@ -84,6 +95,7 @@ class _Control:
         if number is None or not self._subject.kick(number, asked.reason):
             problem = f"there is no session {given} here; GET /sessions lists them"
             return error(404, problem)
+        audit(request, "kick session %d, %r", number, asked.reason)
         return json({"kicked": given})
 
 

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from nano.admin.control import control_application
 from nano.admin.observe import observe_application
-from nano.admin.subject import Subject
+from nano.admin.subject import Reach, Subject
 from nano.errors import UsageError
 
 __all__ = ["AdminServer"]
@@ -36,8 +36,9 @@ class AdminServer:
     Args:
         subject: The node they speak for.
         observe: Where ``/healthz``, ``/readyz`` and ``/metrics`` are.
-        control: Where ``/status`` and ``/sessions`` are.
+        control: Where ``/status``, ``/sessions``, ``/push`` and the like are.
         token: What control demands over TCP; a unix socket needs none.
+        reach: How it reaches users, if it does.
 
     Attributes:
         observe_address: What was bound; empty before :meth:`start` and if absent.
@@ -51,6 +52,7 @@ class AdminServer:
         observe: str | None = None,
         control: str | None = None,
         token: str | None = None,
+        reach: Reach | None = None,
     ) -> None:
         self.observe_address = ""
         self.control_address = ""
@@ -58,6 +60,7 @@ class AdminServer:
         self._observe = observe
         self._control = control
         self._token = token
+        self._reach = reach
         self._runners: list[web.AppRunner] = []
         self._socket_file: Path | None = None
 
@@ -92,7 +95,7 @@ class AdminServer:
             path = Path(address.removeprefix(_UNIX))
             listening = _listen_unix(path)
             self._socket_file = path
-            application = control_application(self._subject, None)
+            application = control_application(self._subject, None, self._reach)
             await self._serve(application, listening)
             self.control_address = address
             return
@@ -103,7 +106,7 @@ class AdminServer:
             )
             raise UsageError(message)
         listening = _listen_tcp(address, "control")
-        application = control_application(self._subject, self._token)
+        application = control_application(self._subject, self._token, self._reach)
         self.control_address = await self._serve(application, listening)
 
     async def _serve(
