@@ -33,13 +33,14 @@ test: $(VENV)/.dev ## run every test that needs no cluster of pods (TESTS=tests/
 e2e: $(VENV)/.dev ## test on a kind cluster made for it (E2E_CLUSTER=existing: on the one of KUBECONFIG)
 	$(BIN)/pytest -m e2e -o log_cli=true -o log_cli_level=INFO tests/e2e
 
-endurance: $(VENV)/.dev ## fuzz, soak, idle and stuck clients, and 500 storms in a cluster: 15 minutes
+endurance: $(VENV)/.dev ## fuzz, soak, idle and stuck clients, storms and outages of a cluster: 20 minutes
 	$(BIN)/python -m tests.endurance.feed
 	$(BIN)/python -m tests.endurance.fuzz
 	$(BIN)/python -m tests.endurance.soak
 	$(BIN)/python -m tests.endurance.idle
 	$(BIN)/python -m tests.endurance.stuck
 	$(BIN)/python -m tests.endurance.storm
+	$(BIN)/python -m tests.endurance.recovery
 
 bench: $(VENV)/.dev ## measure beside Go nano (ROWS='ws-*': only those)
 	$(BIN)/python -m bench --rows '$(ROWS)'

@@ -150,8 +150,8 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
     load, peer = programs("load", "peer")
     run = bench(options, load, folder)
     announce(run, options.rows, sides=2)
-    ours = Ours(folder, options.certificate)
-    results = run.compare(options.rows, ours, GoNano(peer, options.certificate))
+    go = GoNano(peer, options.certificate)
+    results = run.compare(options.rows, Ours(folder, options.certificate, go), go)
     run.progress.say("")
     describe(run)
     print(render(results))
@@ -166,11 +166,12 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
 
 def work(options: argparse.Namespace, folder: Path) -> int:
     """Measure our processor time, print it, and return the exit status."""
-    (load,) = programs("load")
+    load, peer = programs("load", "peer")
     run = bench(options, load, folder)
     rows = busy_rows(options.rows)
     announce(run, rows, sides=1)
-    outcomes = run.alone(rows, Ours(folder, options.certificate))
+    go = GoNano(peer, options.certificate)
+    outcomes = run.alone(rows, Ours(folder, options.certificate, go))
     run.progress.say("")
     describe(run)
     print(render_work(rows, outcomes))
@@ -180,9 +181,10 @@ def work(options: argparse.Namespace, folder: Path) -> int:
 def instructions(options: argparse.Namespace, folder: Path) -> int:
     """Count our instructions, print them, and return the exit status."""
     counter = Counter(folder)
-    (load,) = programs("load")
+    load, peer = programs("load", "peer")
     run = bench(options, load, folder)
-    ours = Ours(folder, options.certificate, prefix=counter.prefix)
+    go = GoNano(peer, options.certificate)
+    ours = Ours(folder, options.certificate, go, prefix=counter.prefix)
     counts = run.instructions(busy_rows(options.rows), ours, counter)
     run.progress.say("")
     for name, count in counts.items():
@@ -193,9 +195,10 @@ def instructions(options: argparse.Namespace, folder: Path) -> int:
 def calls(options: argparse.Namespace, folder: Path) -> int:
     """Count our calls, print them, and return the exit status."""
     counter = Calls(folder)
-    (load,) = programs("load")
+    load, peer = programs("load", "peer")
     run = bench(options, load, folder)
-    ours = Ours(folder, options.certificate, components=[counter.component])
+    go = GoNano(peer, options.certificate)
+    ours = Ours(folder, options.certificate, go, components=[counter.component])
     for row in busy_rows(options.rows):
         messages = run.calls(row, ours)
         run.progress.say("")

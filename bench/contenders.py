@@ -53,40 +53,62 @@ class GoNano:
 
     def start(self, setup: Setup, cores: Cores, servers: Servers) -> str:
         """Start a single node, or master, backend and gate."""
+        if setup.way is Way.ONE_NODE:
+            clients = free_address()
+            command = [self._program, "single", *_common(setup), *self._outer(setup)]
+            servers.start(
+                "single",
+                [*command, "--listen", clients],
+                core=cores.gate,
+                ready=lambda: accepts(clients),
+            )
+            return clients
+        master = free_address()
+        command = [self._program, "master", "--bench", "--listen", master]
+        servers.start(
+            "master", command, core=cores.backend, ready=lambda: accepts(master)
+        )
+        # Nodes of Go nano that register at the same time never learn of each other
+        self.backend(setup, cores, servers, master)
+        return self.gate(setup, cores, servers, master)
+
+    def backend(
+        self, setup: Setup, cores: Cores, servers: Servers, master: str
+    ) -> None:
+        """Start a backend in the cluster of *master*."""
+        member = [*_common(setup), "--master", master, "--listen", free_address()]
+        servers.start(
+            "backend",
+            [self._program, "backend", *member],
+            core=cores.backend,
+            ready=lambda: "AfterInit" in servers.log("backend").read_text(),
+        )
+
+    def gate(self, setup: Setup, cores: Cores, servers: Servers, master: str) -> str:
+        """Start a gate in the cluster of *master*; return where clients connect."""
         clients = free_address()
-        common = ["--bench", "--serializer", setup.format.value]
+        member = [*_common(setup), "--master", master, "--listen", free_address()]
+        servers.start(
+            "gate",
+            [self._program, "gate", *self._outer(setup), "--client", clients, *member],
+            core=cores.gate,
+            ready=lambda: accepts(clients),
+        )
+        return clients
+
+    def _outer(self, setup: Setup) -> list[str]:
+        """Return the options of who has clients."""
         outer: list[str] = []
         if setup.client is not Client.TCP:
             outer += ["--ws", "--ws-path", WS_PATH]
         if setup.client is Client.TLS:
             outer += ["--cert", str(self._certificate.chain)]
             outer += ["--key", str(self._certificate.key)]
-        if setup.way is Way.ONE_NODE:
-            command = [self._program, "single", *common, *outer, "--listen", clients]
-            servers.start(
-                "single", command, core=cores.gate, ready=lambda: accepts(clients)
-            )
-            return clients
-        master, gate = free_address(), free_address()
-        command = [self._program, "master", "--bench", "--listen", master]
-        servers.start(
-            "master", command, core=cores.backend, ready=lambda: accepts(master)
-        )
-        # Nodes of Go nano that register at the same time never learn of each other
-        member = [*common, "--master", master, "--listen"]
-        servers.start(
-            "backend",
-            [self._program, "backend", *member, free_address()],
-            core=cores.backend,
-            ready=lambda: "AfterInit" in servers.log("backend").read_text(),
-        )
-        servers.start(
-            "gate",
-            [self._program, "gate", *outer, "--client", clients, *member, gate],
-            core=cores.gate,
-            ready=lambda: accepts(clients),
-        )
-        return clients
+        return outer
+
+
+def _common(setup: Setup) -> list[str]:
+    return ["--bench", "--serializer", setup.format.value]
 
 
 class Ours:
@@ -95,6 +117,7 @@ class Ours:
     Args:
         folder: Where the manifest is written.
         certificate: What a listener with TLS shows.
+        go: Who starts the node of Go nano where one of them is part of the way.
         prefix: What stands before the commands of nodes that handle messages.
         components: What these nodes run beside what is measured.
     """
@@ -105,12 +128,14 @@ class Ours:
         self,
         folder: Path,
         certificate: Certificate,
+        go: GoNano,
         *,
         prefix: Sequence[str] = (),
         components: Sequence[str] = (),
     ) -> None:
         self._folder = folder
         self._certificate = certificate
+        self._go = go
         self._prefix = tuple(prefix)
         self._components = list(components)
         self._nanoctl = f"{sysconfig.get_path('scripts')}/nanoctl"
@@ -119,7 +144,7 @@ class Ours:
             raise BenchError(message)
 
     def start(self, setup: Setup, cores: Cores, servers: Servers) -> str:
-        """Start a master and a gate with the component, or a backend as well."""
+        """Start a master and what else is ours on the way, and what is Go nano's."""
         clients, master = free_address(), free_address()
         manifest = self._folder / f"{setup.title}.yaml"
         manifest.write_text(yaml.safe_dump(self._manifest(setup, clients)))
@@ -127,9 +152,13 @@ class Ours:
         node += ["--app-dir", str(ROOT / "bench" / "components")]
         member = [*self._prefix, *node, "--master", master]
         self._start(servers, "master", node, cores.backend, master)
-        if setup.way is Way.GATE_BACKEND:
+        if setup.way is Way.GO_BACKEND:
+            self._go.backend(setup, cores, servers, master)
+        elif setup.way is not Way.ONE_NODE:
             backend = [*member, "--backend", "echo"]
             self._start(servers, "backend", backend, cores.backend, free_address())
+        if setup.way is Way.GO_GATE:
+            return self._go.gate(setup, cores, servers, master)
         self._start(servers, "gate", member, cores.gate, free_address())
         return clients
 

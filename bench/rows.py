@@ -20,6 +20,8 @@ class Way(Enum):
 
     ONE_NODE = "one node"  # the handler runs where the client is connected
     GATE_BACKEND = "gate → backend"
+    GO_BACKEND = "our gate → Go backend"  # beside a cluster that is all Go
+    GO_GATE = "Go gate → our backend"
 
 
 class Client(Enum):
@@ -117,6 +119,8 @@ JSON: Final = Setup(format=Format.JSON)
 WEBSOCKET: Final = Setup(client=Client.WEBSOCKET)
 TLS: Final = Setup(client=Client.TLS)
 CLUSTER: Final = Setup(way=Way.GATE_BACKEND)
+GO_BACKEND: Final = Setup(way=Way.GO_BACKEND)
+GO_GATE: Final = Setup(way=Way.GO_GATE)
 UNUSED: Final = Setup(fresh=True)
 UNUSED_WEBSOCKET: Final = Setup(client=Client.WEBSOCKET, fresh=True)
 
@@ -153,6 +157,11 @@ ROWS: Final = (
     Row(name="cluster-50", setup=CLUSTER, must=6.0, aim=7.0),
     Row(name="cluster-1000", setup=CLUSTER, connections=1000, must=6.0, aim=7.0),
     Row(name="cluster-k16", setup=CLUSTER, in_flight=K16, must=25.0, aim=38.0),
+    # design asks nothing of these: nobody should lose by moving one service
+    Row(name="go-backend-50", setup=GO_BACKEND, must=1.0, aim=2.0),
+    Row(name="go-backend-k16", setup=GO_BACKEND, in_flight=K16, must=1.0, aim=2.0),
+    Row(name="go-gate-50", setup=GO_GATE, must=1.0, aim=2.0),
+    Row(name="go-gate-k16", setup=GO_GATE, in_flight=K16, must=1.0, aim=2.0),
     # KiB: the must of both is design's; the aims are what the prototypes needed
     Row(
         name="idle-tcp",

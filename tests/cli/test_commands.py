@@ -52,7 +52,7 @@ def test_the_version_is_the_distribution_s() -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [[], ["node"], ["up"], ["request"], ["check"], ["crd"]]
+    "args", [[], ["node"], ["up"], ["request"], ["control"], ["check"], ["crd"]]
 )
 def test_every_command_explains_itself(args: list[str]) -> None:
     result = run(*args, "--help")
@@ -60,7 +60,7 @@ def test_every_command_explains_itself(args: list[str]) -> None:
     assert "Usage:" in result.output
 
 
-@pytest.mark.parametrize("command", ["node", "up", "request"])
+@pytest.mark.parametrize("command", ["node", "up", "request", "control"])
 def test_a_command_with_much_to_say_shows_an_example(command: str) -> None:
     assert f"nanoctl {command} -" in run(command, "--help").output
 

@@ -95,8 +95,8 @@ async def test_what_is_bounded_is_bounded() -> None:
     [
         ("/clusterpb.Master/Nothing", b"", grpc.StatusCode.UNIMPLEMENTED),
         ("/nobody/home", b"x", grpc.StatusCode.UNIMPLEMENTED),
-        ("/clusterpb.Master/Register", b"\xff" * 50, grpc.StatusCode.UNKNOWN),
-        ("/clusterpb.Member/NewMember", b"\x0a\xff", grpc.StatusCode.UNKNOWN),
+        ("/clusterpb.Master/Register", b"\xff" * 50, grpc.StatusCode.INVALID_ARGUMENT),
+        ("/clusterpb.Member/NewMember", b"\x0a\xff", grpc.StatusCode.INVALID_ARGUMENT),
         (
             "/clusterpb.Master/Register",
             bytes(LINK_LIMIT + 1),
@@ -118,6 +118,20 @@ async def test_calls_that_make_no_sense_are_refused(
     assert caught.value.code() is status
     await channel.close(None)
     await unharmed(neighbourhood, master)
+
+
+async def test_messages_that_are_none_are_counted_and_do_not_fill_the_log(
+    master: Neighbour, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel = grpc.aio.insecure_channel(master.address)
+    call = channel.unary_unary("/clusterpb.Member/HandlePush", bytes, bytes)
+    for _ in range(20):
+        with pytest.raises(grpc.aio.AioRpcError, match="this is no message"):
+            await call(b"\xff", timeout=20)
+    await channel.close(None)
+    assert master.strangers.counts == {"unreadable": 20}
+    (line,) = caplog.messages
+    assert line.startswith("a call of clusterpb.Member.HandlePush from ipv4:127.0.0.1:")
 
 
 async def test_a_member_that_says_too_much_about_itself_is_refused(

@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import cast
 
 import pytest
 import yaml
 
-from .cluster import ROOT, SYSTEM, Cluster, CommandError, Object, until
+from nano.client import connect
+
+from .cluster import ROOT, SYSTEM, Cluster, CommandError, Object, run, until
 from .conftest import NAMESPACE, Echo
 from .gate import answer, echoed, shouted
 
@@ -45,6 +48,13 @@ def field(holder: Object, *path: str) -> Object:
     for name in path:
         holder = cast(Object, holder[name])
     return holder
+
+
+def nano(cluster: Cluster, *words: str) -> str:
+    """Run ``kubectl nano`` as kubectl finds it: a program on the PATH."""
+    scripts = sysconfig.get_path("scripts")
+    path = {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    return run("kubectl", "nano", *words, env={**cluster.environment, **path})
 
 
 def restarts(cluster: Cluster) -> dict[str, object]:
@@ -123,6 +133,32 @@ async def test_more_gates_come_by_kubectl_scale(cluster: Cluster, echo: Echo) ->
         text = f"number {number}"
         said = await answer(echo.websocket, text, seconds=10)
         assert said["text"] == text
+
+
+async def test_kubectl_nano_shows_nodes_members_sessions_and_routes(
+    cluster: Cluster, echo: Echo
+) -> None:
+    pods = cluster.objects("pods")
+    said = nano(cluster, "status")
+    assert said.startswith("NanoCluster echo\n  ")
+    assert "  Ready: True (AllReady)" in said
+    head, *rows = [line.split() for line in said.split("\n\n")[1].splitlines()]
+    assert head[:5] == ["POD", "ROLE", "READY", "SESSIONS", "LINKS"]
+    assert {row[0] for row in rows} == {
+        str(field(it, "metadata")["name"]) for it in pods
+    }
+    assert all(row[2] == "yes" for row in rows)
+    members = nano(cluster, "members", "echo")
+    assert all(str(field(pod, "status")["podIP"]) in members for pod in pods)
+    assert "EchoService.echo" in nano(cluster, "routes")
+    async with await connect(echo.tcp) as client:
+        await client.request("EchoService.echo", {"text": "here"})
+        shown = [line.split() for line in nano(cluster, "sessions").splitlines()]
+    assert shown[0] == ["SESSION", "UID", "ADDRESS", "GATE"]
+    assert len(shown) == 2
+    logs = nano(cluster, "logs", "--role", "gate", "--tail", "5")
+    assert "[pod/echo-gate-" in logs
+    assert "echo-master" not in logs
 
 
 async def test_clients_do_not_notice_when_the_operator_goes(

@@ -29,6 +29,7 @@ ROWS = {
     "ws-*,tls-*": ["ws-50", "ws-k16", "tls-50"],
     "broadcast-*,merged-*": ["broadcast-200", "broadcast-1000", "merged-200"],
     "cluster-*": ["cluster-50", "cluster-1000", "cluster-k16"],
+    "go-*": ["go-backend-50", "go-backend-k16", "go-gate-50", "go-gate-k16"],
     "idle-*": ["idle-tcp", "idle-ws"],
 }
 

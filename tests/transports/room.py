@@ -17,7 +17,7 @@ from nano import Component, RequestError, Session, handler
 from nano.metrics import ListenerCounts, Metrics
 from nano.protocol.client import Accepted, ClientConnection, ClientEvent
 from nano.protocol.messages import NOTIFY, Message, encode_message
-from nano.protocol.packets import PacketType, encode_packet
+from nano.protocol.packets import LARGEST_BODY, PacketType, encode_packet
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.greeting import Greeter
@@ -141,13 +141,16 @@ class Hall:
         rate_per_address: int = 0,
         greeter: Greeter | None = None,
         resume: float = 0,
+        largest: int = LARGEST_BODY,
     ) -> None:
         self.now = 100.0
         self.wall = 1795231205.9
         self.room = Room()
         self.metrics = Metrics()
         self.sessions = Sessions()
-        self.dispatcher = Dispatcher(by_name(serializer), self.metrics, PATIENCE)
+        self.dispatcher = Dispatcher(
+            by_name(serializer), self.metrics, PATIENCE, largest=largest
+        )
         self.dispatcher.add(collect_handlers([component or self.room]))
         self.front = Front(
             self.dispatcher,

@@ -171,6 +171,26 @@ def test_frames_may_come_byte_by_byte(wire: bytes) -> None:
     assert ours(octets) == ours(iter([wire]))
 
 
+@pytest.mark.parametrize(
+    "header",
+    [b"\x82\xfe\xff\xff", b"\x82\xff" + bytes(4) + b"\xff" * 4, b"\x89\xfe\x00\x7e"],
+)
+def test_a_header_says_enough_without_its_mask(header: bytes) -> None:
+    octets = (header[index : index + 1] for index in range(len(header)))
+    outcome = ours(octets, limit=100)
+    assert outcome[3] is not None
+    assert outcome == ours(iter([header]), limit=100)
+
+
+@given(any_frames(), st.integers(0, 400))
+def test_a_wire_that_ends_anywhere_is_read_alike_in_any_pieces(
+    wire: bytes, size: int
+) -> None:
+    wire = wire[:size]
+    octets = (wire[index : index + 1] for index in range(len(wire)))
+    assert ours(octets, limit=100) == ours(iter([wire]), limit=100)
+
+
 @given(st.lists(st.tuples(st.text(max_size=12), st.integers(0, 40)), max_size=4))
 def test_text_may_be_cut_anywhere_also_within_a_character(
     messages: list[tuple[str, int]],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from nano import Session
+from nano.errors import EncodeError
 from nano.protocol.client import ClientEvent, Kicked
 from nano.protocol.messages import Message
+from nano.protocol.packets import LARGEST_BODY
 from nano.transports.broadcast import broadcast
 from nano.transports.websocket import WebSocketTransport
 
@@ -19,13 +21,16 @@ BACKLOG = 100_000
 class Town:
     """A gate that lets sessions wait."""
 
-    def __init__(self, connections: int = 100, messages: int = 0) -> None:
+    def __init__(
+        self, connections: int = 100, messages: int = 0, largest: int = LARGEST_BODY
+    ) -> None:
         self.hall = Hall(
             resume=LIFE,
             backlog=BACKLOG,
             heartbeat=30.0,
             connections=connections,
             messages=messages,
+            largest=largest,
         )
         self.ended: list[str] = []
         self.hall.sessions.on_closed(lambda session: self.ended.append(session.closed))
@@ -197,6 +202,25 @@ async def test_what_is_kept_is_bounded() -> None:
         session.push("onNews", "x" * 1000)
     assert town.ended == ["slow-client"]
     assert town.hall.waiting() == 0
+
+
+async def test_what_no_client_may_be_sent_fails_at_once_and_not_when_it_is_back() -> (
+    None
+):
+    town = Town(largest=1000)
+    wire, session, token = town.arrive()
+    for away in (False, True):
+        if away:
+            wire.lose()
+            wire.writes.clear()
+        with pytest.raises(EncodeError, match="maxSendBytes is 1000"):
+            session.push("onNews", "x" * 1000)
+        session.push("onNews", "x" * 998)
+    again = Wire(town.hall)
+    again.shake(token)
+    assert messages(again.early) == [("onNews", b'"' + b"x" * 998 + b'"')]
+    assert not town.hall.metrics.dropped
+    assert not session.closed
 
 
 async def test_who_waits_can_be_kicked_held_and_changed() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import click
 
 from nano.cli.commands import check, crd, request, up
+from nano.cli.control import control
 from nano.cli.node import node
 from nano.version import __version__
 
@@ -32,5 +33,5 @@ def main() -> None:
     """Run a realtime message cluster, on this machine or as a node of one."""
 
 
-for command in (node, up, request, check, crd):
+for command in (node, up, request, control, check, crd):
     main.add_command(command)

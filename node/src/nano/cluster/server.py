@@ -17,7 +17,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 import grpc.aio
 
@@ -34,6 +34,7 @@ from nano.cluster.guard import HANDSHAKE_TIME, Connections, Guard
 from nano.cluster.members import MASTER, Member, new_incarnation
 from nano.cluster.pb import cluster_pb2_grpc as rpc
 from nano.cluster.peer import Peer, Peers
+from nano.cluster.readable import Readable
 from nano.cluster.registrar import Registrar
 from nano.cluster.roster import Roster
 from nano.cluster.services import MasterService, MemberCalls, MemberService
@@ -215,20 +216,21 @@ class ClusterServer:
     def _serve(self, server: grpc.aio.Server) -> Driver:
         """Put nano's services on the port, in front of the right driver."""
         clock = self._clock or asyncio.get_running_loop().time
+        # to the generated code a server is what takes its methods
+        port = cast("grpc.aio.Server", Readable(server, self._strangers))
         around = Surroundings(self.peers, clock, self._on_change, self.registered)
         driver: Driver
         if self._master is None:
             registrar = Registrar(self._me, epoch=self._me.incarnation)
             driver = master = MasterDriver(registrar, around)
-            rpc.add_MasterServicer_to_server(
-                MasterService(master.ask, self._strangers), server
-            )
+            service = MasterService(master.ask, self._strangers)
+            rpc.add_MasterServicer_to_server(service, port)
         else:
             driver = MemberDriver(
                 Roster(self._me, jitter=_jitter), self._master, around
             )
-        service = MemberService(self._calls, driver.hear)
-        rpc.add_MemberServicer_to_server(service, server)
+        member = MemberService(self._calls, driver.hear)
+        rpc.add_MemberServicer_to_server(member, port)
         return driver
 
     def _start_ticking(self) -> None:

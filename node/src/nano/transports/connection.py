@@ -28,7 +28,7 @@ from nano.protocol.messages import (
     encode_push,
     encode_response,
 )
-from nano.protocol.packets import HEARTBEAT_PACKET
+from nano.protocol.packets import HEARTBEAT_PACKET, LARGEST_BODY
 from nano.runtime.dispatch import answer_error, refusal_of
 from nano.runtime.greeting import Handshake, Verdict
 from nano.runtime.session import Delivery, Session, too_large
@@ -355,7 +355,11 @@ class ClientTransport(Arrival):
         if session is None or session.home is not self:
             return
         resumptions = front.resumptions if broken else None
-        if resumptions is None or not resumptions.wait(session, reason, front.time()):
+        # a pipeline may make a payload smaller or larger, once there is a client
+        most = LARGEST_BODY if self._outbound.stages else self._largest
+        if resumptions is None or not resumptions.wait(
+            session, most, reason, front.time()
+        ):
             front.sessions.close(session, reason)
 
     # ------------------------------------------------- the home of a session

@@ -193,7 +193,7 @@ class FrameReader:
             extra = 2 if size == 126 else 8
             start += extra
             if end < start - 4:
-                return start, start
+                return start - 4, start  # the size says enough, mask or not
             read = _u16 if extra == 2 else _u64
             (size,) = read.unpack_from(data, offset + 2)
         self._check(head, second, size)

@@ -22,7 +22,7 @@ from typing import Final
 from nano.errors import EncodeError
 from nano.metrics import Gauge, Metrics
 from nano.runtime.deadlines import Deadlines
-from nano.runtime.session import SPARE, Delivery, Home, Session
+from nano.runtime.session import SPARE, Delivery, Home, Session, too_large
 from nano.runtime.sessions import Sessions
 
 __all__ = ["Absent", "Resumptions"]
@@ -45,6 +45,7 @@ class Absent:
     Args:
         session: Whose home this is.
         backlog: Bytes that are kept at most.
+        largest: Bytes of the largest payload that its client is sent.
         metrics: Where what is dropped is counted.
         give_up: Ends the session, with the reason.
     """
@@ -53,11 +54,13 @@ class Absent:
         self,
         session: Session,
         backlog: int,
+        largest: int,
         metrics: Metrics,
         give_up: Callable[[Session, str], None],
     ) -> None:
         self._session = session
         self._backlog = backlog
+        self._largest = largest
         self._metrics = metrics
         self._give_up = give_up
         self._kept: dict[str | int, _Kept] = {}  # the latest by their route
@@ -65,24 +68,39 @@ class Absent:
         self._size = 0
 
     def respond(self, number: int, payload: bytes, failed: bool) -> None:
-        """Keep an answer; it is ``must``."""
+        """Keep an answer; it is ``must``.
+
+        Raises:
+            EncodeError: The client is not sent so much.
+        """
+        if not failed:
+            self._measure(payload)
         kept = _Kept(
             len(payload) + OVERHEAD, lambda home: home.respond(number, payload, failed)
         )
         self._keep(self._next(), kept, "must")
 
     def push(self, route: str, payload: bytes, delivery: Delivery = "must") -> None:
-        """Keep a push as its class says."""
+        """Keep a push as its class says.
+
+        Raises:
+            EncodeError: The client is not sent so much.
+        """
         self.deliver(route, payload, delivery)
 
     def deliver(self, route: str, payload: bytes, delivery: Delivery) -> bool:
         """Do as :meth:`push`; false if it is dropped."""
+        self._measure(payload)
         kept = _Kept(
             len(payload) + OVERHEAD,
             lambda home: home.push(route, payload, delivery),
         )
         key = route if delivery == "latest" else self._next()
         return self._keep(key, kept, delivery)
+
+    def _measure(self, payload: bytes) -> None:
+        if len(payload) > self._largest:
+            raise too_large(len(payload), self._largest)
 
     def _next(self) -> int:
         self._number += 1
@@ -179,11 +197,12 @@ class Resumptions:
         session.epoch += 1
         session.version += 1  # mirrors are to learn the new address
 
-    def wait(self, session: Session, reason: str, now: float) -> bool:
+    def wait(self, session: Session, largest: int, reason: str, now: float) -> bool:
         """Let *session* wait for its client; false if it has to end.
 
         Args:
             session: Whose connection has ended.
+            largest: Bytes of the largest payload that its client is sent.
             reason: Why; what the session ends with, if nobody comes.
             now: The time.
         """
@@ -192,7 +211,7 @@ class Resumptions:
         if len(self._waiting) >= self._most:
             return False
         session.home = Absent(
-            session, self._backlog, self._metrics, self._sessions.close
+            session, self._backlog, largest, self._metrics, self._sessions.close
         )
         self._waiting.add(session, now)
         self._reasons[session.id] = reason
