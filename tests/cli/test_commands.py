@@ -51,16 +51,16 @@ def test_the_version_is_the_distribution_s() -> None:
     assert run("--version").output == f"nanoctl, version {__version__}\n"
 
 
-@pytest.mark.parametrize(
-    "args", [[], ["node"], ["up"], ["request"], ["control"], ["check"], ["crd"]]
-)
+@pytest.mark.parametrize("args", [[], *([name] for name in sorted(main.commands))])
 def test_every_command_explains_itself(args: list[str]) -> None:
     result = run(*args, "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.output
 
 
-@pytest.mark.parametrize("command", ["node", "up", "request", "control"])
+@pytest.mark.parametrize(
+    "command", ["node", "up", "request", "notify", "repl", "load", "control"]
+)
 def test_a_command_with_much_to_say_shows_an_example(command: str) -> None:
     assert f"nanoctl {command} -" in run(command, "--help").output
 

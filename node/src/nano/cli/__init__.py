@@ -13,6 +13,7 @@ import click
 
 from nano.cli.commands import check, crd, request, up
 from nano.cli.control import control
+from nano.cli.load import load
 from nano.cli.node import node
 from nano.cli.repl import notify, repl
 from nano.version import __version__
@@ -34,5 +35,5 @@ def main() -> None:
     """Run a realtime message cluster, on this machine or as a node of one."""
 
 
-for command in (node, up, request, notify, repl, control, check, crd):
+for command in (node, up, request, notify, repl, load, control, check, crd):
     main.add_command(command)
