@@ -14,6 +14,7 @@ import click
 from nano.cli.commands import check, crd, request, up
 from nano.cli.control import control
 from nano.cli.load import load
+from nano.cli.new import new
 from nano.cli.node import node
 from nano.cli.repl import notify, repl
 from nano.version import __version__
@@ -25,6 +26,7 @@ __all__ = ["main"]
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
+  nanoctl new guestbook
   nanoctl check cluster.yaml
   nanoctl up -f cluster.yaml
   nanoctl request -s ws://127.0.0.1:3250 EchoService.echo '{"text": "hello"}'
@@ -35,5 +37,5 @@ def main() -> None:
     """Run a realtime message cluster, on this machine or as a node of one."""
 
 
-for command in (node, up, request, notify, repl, load, control, check, crd):
+for command in (node, up, request, notify, repl, load, new, control, check, crd):
     main.add_command(command)
