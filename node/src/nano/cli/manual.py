@@ -1,6 +1,6 @@
-"""The reference of all commands in Markdown: ``python -m nano.cli.manual > docs/cli.md``.
+"""The reference of all commands in Markdown: ``python -m nano.cli.manual``.
 
-It is what ``--help`` says, and a test holds the page to it.
+It is what ``--help`` says, and a test holds docs/cli.md to it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ WIDTH: Final = 88
 HEAD: Final = """\
 # Commands
 
-What `nanoctl --help` and `nanoctl COMMAND --help` say. This page is generated: `python -m nano.cli.manual > docs/cli.md`.
+What `nanoctl --help` and `nanoctl COMMAND --help` say. This page is
+generated: `python -m nano.cli.manual > docs/cli.md`.
 
-Exit codes: 0 done, or stopped by a signal; 1 failed at run time; 2 called wrongly, or the manifest is wrong.
+Exit codes: 0 done, or stopped by a signal; 1 failed at run time; 2 called wrongly, or
+the manifest is wrong.
 """
 
 
