@@ -24,8 +24,8 @@ help: ## list what there is
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
 	  printf '  make %-9s %s\n' "$$name" "$$text"; done
 
-run: $(VENV)/.node ## start examples/echo on this machine and send a first message
-	$(BIN)/nanoctl up -f examples/echo/cluster.yaml --try EchoService.echo '{"text":"hello"}'
+run: $(VENV)/.node ## start examples/chat on this machine; the last line says where its page is
+	$(BIN)/nanoctl up -f examples/chat/cluster.yaml --try PageService.Where null
 
 test: $(VENV)/.dev ## run every test that needs no cluster of pods (TESTS=tests/chart: only those)
 	$(BIN)/pytest $(TESTS)

@@ -106,7 +106,7 @@ class Servers:
             BenchError: It ended, or was not ready in time; with the end of its log.
         """
         # one core is one thread of Go code; our processes have one anyway
-        environment = {**os.environ, "GOMAXPROCS": "1"}
+        environment = {**os.environ, "GOMAXPROCS": "1", "NANO_DRAIN_SECONDS": "0"}
         with self.log(name).open("wb") as log, on_core(core):
             process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, cwd=self._folder

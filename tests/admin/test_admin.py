@@ -45,6 +45,12 @@ class Node:
         self.asked_for = limit
         return [{"id": str(SESSION)}]
 
+    def drain(self) -> str | None:
+        if self.reason not in (None, "draining"):
+            return f"it is {self.reason}"
+        self.reason = "draining"
+        return None
+
     def kick(self, session_id: int, reason: str) -> bool:
         if session_id != SESSION:
             return False
@@ -235,8 +241,8 @@ async def test_an_unknown_path_is_told_what_there_is() -> None:
         assert await ask(url, headers=HEADERS) == (
             404,
             {
-                "error": "there is no /metrics; there is /sessions, /sessions/{id}, "
-                "/status"
+                "error": "there is no /metrics; there is /drain, /sessions, "
+                "/sessions/{id}, /status"
             },
         )
 
@@ -406,3 +412,24 @@ async def test_stopping_does_not_wait_for_idle_clients() -> None:
     async with asyncio.timeout(5):
         await server.stop()
     writer.close()
+
+
+async def test_a_node_is_told_to_drain() -> None:
+    node = Node()
+    async with serving(node) as server:
+        url = f"http://{server.control_address}/drain"
+        assert (await ask(url, method="POST"))[0] == 401
+        for _ in range(2):  # again is harmless
+            answer = await ask(url, method="POST", headers=HEADERS)
+            assert answer == (200, {"role": "gate"})
+        assert node.reason == "draining"
+        assert (await ask(f"http://{server.observe_address}/readyz"))[0] == 503
+
+
+async def test_a_node_that_cannot_drain_says_why() -> None:
+    node = Node()
+    node.reason = "starting"
+    async with serving(node) as server:
+        url = f"http://{server.control_address}/drain"
+        answer = await ask(url, method="POST", headers=HEADERS)
+        assert answer == (409, {"error": "it is starting"})

@@ -152,6 +152,18 @@ def test_a_pod_satisfies_the_restricted_standard(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
+@pytest.mark.parametrize(
+    ("settings", "seconds"), [({}, 90), ({"drainSeconds": 10.2}, 41)]
+)
+def test_a_pod_has_time_to_drain_and_to_stop(
+    name: str, settings: Object, seconds: int
+) -> None:
+    made = deployment(name, settings=settings)
+    path = "spec.template.spec.terminationGracePeriodSeconds"
+    assert inner(made, path) == seconds
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_a_pod_gets_nothing_of_the_cluster_that_it_does_not_need(name: str) -> None:
     pod = cast("Object", inner(deployment(name), "spec.template.spec"))
     assert pod["automountServiceAccountToken"] is False

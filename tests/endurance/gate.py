@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -149,7 +150,7 @@ def _ready(observe: str) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+    process.send_signal(signal.SIGINT)  # it need not drain
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:

@@ -36,6 +36,7 @@ from nano.cluster.membership import (
     Registering,
     RegistrarEvent,
     RosterEvent,
+    SelfChanged,
     SendHeartbeat,
     Undelivered,
     Unregister,
@@ -100,6 +101,10 @@ class _Place:
     async def join(self) -> None:
         self.spawn(self._tick())
         await self._registered.wait()
+
+    def update(self, me: Member) -> None:
+        self.me = me
+        self.feed(SelfChanged(me))
 
     async def stop(self, grace: float) -> None:
         """Leave; whoever is lost says nothing."""

@@ -4,7 +4,8 @@
 run is a master, two gates and up to three backends in memory, with clients that send
 numbered requests and notifies and get numbered pushes, for half a minute of a manual
 clock: links are cut, frozen, delayed, lose batches or bring them twice, nodes freeze,
-stop, die and come back at their old addresses, and so does the master.  Then the
+stop, die and come back at their old addresses, and so does the master; sessions are
+moved from one backend to another all the time, with their last number.  Then the
 network is good again, grace passes, and this must hold:
 
 * each request had one answer, its own, or was told 503 or 504 (404 by a new gate);
@@ -69,6 +70,7 @@ def manifest() -> NanoCluster:
                 member_heartbeat_seconds=HEARTBEAT,
                 request_timeout_seconds=3,
                 peer_grace_seconds=GRACE,
+                drain_seconds=4,
             ),
             gates=Gates(
                 replicas=2,
@@ -104,6 +106,14 @@ class Ledger(Component):
         self.storm.expect(number not in self.storm.taken, f"{number} was taken twice")
         self.storm.taken[number] = session.id
         self.last[session.id] = number
+
+    async def handover(self, session: Session) -> bytes:
+        await asyncio.sleep(self.storm.random.uniform(0, 0.2))
+        return str(self.last.pop(session.id, -1)).encode()
+
+    async def takeover(self, session: Session, state: bytes) -> None:
+        await asyncio.sleep(self.storm.random.uniform(0, 0.2))
+        self.last[session.id] = int(state)
 
     def news(self, number: int) -> list[Any]:
         return [self.node.name, number]
@@ -235,6 +245,7 @@ class Storm:
         self.cluster: MemoryCluster
         self.network: MasteredNetwork
         self.clock: ManualClock
+        self._leaving: list[asyncio.Task[None]] = []
         self._wounds: dict[Callable[[], object], asyncio.TimerHandle] = {}
 
     def expect(self, holds: bool, trouble: str) -> None:
@@ -271,6 +282,7 @@ class Storm:
             await asyncio.sleep(self.random.uniform(0, 1))
             await self._go_wrong()
         self._calm_down()
+        await asyncio.gather(*self._leaving)
         await asyncio.sleep(CALM)
         self._check_data()
         for task in tasks[::2]:  # some stay, and say no more
@@ -299,12 +311,14 @@ class Storm:
             *[self._cut] * 3,
             *[self._freeze_line] * 3,
             *[self._freeze_node] * 2,
+            *[self._move] * 4,
             self._lose_batches,
             self._repeat_batches,
             self._disturb,
             self._partition,
             self._kill_backend,
             self._stop_backend,
+            *[self._drain_backend] * 2,
             self._start_backend,
             self._start_backend,
             self._replace_gate,
@@ -369,6 +383,18 @@ class Storm:
             line.cut()
             self._later(seconds, partial(Line.thaw, line))
 
+    def _move(self) -> None:
+        """Bind everybody of a gate anew, and some of them again while they move."""
+        gate = self.random.choice(self.cluster.gates)
+        moved = 0
+        for session in gate._sessions:
+            for _ in range(self.random.randrange(1, 3)):
+                members = session.router.members("Ledger")
+                if members:
+                    session.router.bind("Ledger", self.random.choice(members))
+                    moved += 1
+        self._note(f"move {moved} at {gate.address}")
+
     def _lose_batches(self) -> None:
         name, line = self._line()
         number = self.random.randrange(1, 4)
@@ -415,6 +441,20 @@ class Storm:
             node = self.random.choice(self.backends)
             self._note(f"stop {node.address}")
             await node.stop()
+
+    def _drain_backend(self) -> None:
+        """One leaves well, or as well as the weather lets it."""
+        if len(self.backends) > 1:
+            node = self.random.choice(self.backends)
+            self._note(f"drain {node.address}")
+            leaving = asyncio.create_task(self._leave(node))
+            self._leaving.append(leaving)
+
+    async def _leave(self, node: Node) -> None:
+        node.drain()
+        await node.drained()
+        self._note(f"stop {node.address}, drained")
+        await node.stop()
 
     async def _start_backend(self) -> None:
         if len(self.backends) < MOST_BACKENDS:

@@ -118,12 +118,13 @@ class Tab:
 
 
 @asynccontextmanager
-async def browser(path: str, folder: Path) -> AsyncIterator[Browser]:
-    """Run the Chromium at *path*, with its files in *folder*."""
+async def browser(path: str, folder: Path, *flags: str) -> AsyncIterator[Browser]:
+    """Run the Chromium at *path*, with its files in *folder*, and more *flags*."""
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     process = await asyncio.create_subprocess_exec(
         path,
         *FLAGS,
+        *flags,
         *sandbox,
         f"--user-data-dir={folder}",
         "about:blank",

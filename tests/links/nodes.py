@@ -11,13 +11,16 @@ from nano.cluster.calls import CallLinks
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.mirrors import Mirrors
+from nano.cluster.mover import Mover
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import Forwarder
+from nano.cluster.takeovers import Takeovers
 from nano.metrics import Metrics
 from nano.runtime.answers import Deferred
 from nano.runtime.calls import Calls
 from nano.runtime.component import collect_handlers
 from nano.runtime.dispatch import Dispatcher
+from nano.runtime.handovers import Handovers
 from nano.runtime.sessions import Sessions
 from nano.serializers import JsonSerializer
 from tests.runtime.clients import Client
@@ -125,8 +128,14 @@ class Node:
             network.clock,
         )
         Mirrors(self.dispatcher, self.sessions, self.links)
-        CallLinks(self.calls, self.dispatcher, self.sessions, self.links)
-        Bindings(self.sessions, self.links, self.metrics)
+        self.takeovers = Takeovers(
+            Handovers(components, self.dispatcher),
+            self.dispatcher,
+            self.sessions,
+            self.links,
+        )
+        self.called = CallLinks(self.calls, self.dispatcher, self.sessions, self.links)
+        self.bindings = Bindings(self.sessions, self.links, self.metrics)
         network.add(address, self.links)
 
 
@@ -137,6 +146,9 @@ class Gate(Node):
         super().__init__(network, address, *components)
         self.forwarder = Forwarder(self.dispatcher, self.sessions, self.links, TIMEOUT)
         self.forwarder.tick(network.clock.now)
+        self.mover = Mover(self.dispatcher, self.sessions, self.links, self.forwarder)
+        self.mover.tick(network.clock.now)
+        self.called.mover = self.bindings.mover = self.mover
 
     def client(self) -> Client:
         client = Client(self.dispatcher)

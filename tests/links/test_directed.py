@@ -241,6 +241,7 @@ async def test_of_a_kind_the_member_that_the_session_is_bound_to_is_asked(
     session = town.client.session
     for bank in (ONE, TWO, SHOP):
         session.router.bind("Bank", bank)
+        await until(lambda: not town.gate.mover.find(session, "Bank"))
         for kind in ("bank", "shop"):
             answer = await town.client.request("Till.ask_kind", kind)
             expected = {bank} if KINDS[bank] == kind else set(KINDS)

@@ -17,7 +17,7 @@ from nano.local.parent import PARENT_FD, stop_with_parent
 def clean(*_):
     os.write(1, b"clean stop\\n")  # print may be at work below this handler
     sys.exit(0)
-signal.signal(signal.SIGTERM, clean)
+signal.signal(signal.SIGINT, clean)
 descriptor = int(os.environ[PARENT_FD])
 assert stop_with_parent()
 assert PARENT_FD not in os.environ

@@ -73,7 +73,9 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, output
 
 
-async def test_nodes_serve_and_go_cleanly_on_sigterm(processes: Processes) -> None:
+async def test_nodes_serve_and_go_at_once_where_they_do_not_drain(
+    processes: Processes,
+) -> None:
     ports = free_ports(8)
     processes.write(manifest(ws=ports[6], tcp=ports[7]))
     master, gate, backend = (f"127.0.0.1:{port}" for port in ports[:3])
@@ -84,11 +86,11 @@ async def test_nodes_serve_and_go_cleanly_on_sigterm(processes: Processes) -> No
         ),
         processes.start(
             *("--role", "backend", "--backend", "talk", "--master", master),
-            *("--address", backend, "--observe", observe[1]),
+            *("--address", backend, "--observe", observe[1], "--drain-seconds", "0"),
         ),
         processes.start(
             *("--role", "gate", "--master", master),
-            *("--address", gate, "--observe", observe[2]),
+            *("--address", gate, "--observe", observe[2], "--drain-seconds", "0"),
         ),
     ]
     async with asyncio.timeout(30):

@@ -9,6 +9,7 @@ import pytest
 
 from nano.errors import UsageError
 from nano.protocol.client import Kicked
+from nano.runtime.session import Session
 from nano.transports.context import CLOSING_TIME, Doorway
 from nano.transports.listener import Listener
 
@@ -17,6 +18,8 @@ from .room import Hall, Wire, turns, until
 
 class Guest:
     """A client that does nothing but note what happens to it."""
+
+    session: Session | None = None
 
     def __init__(self) -> None:
         self.happened: list[str] = []

@@ -54,6 +54,13 @@ class RouteCounts:
         else:
             self.notifies += 1
 
+    def deferred(self, number: int) -> None:
+        """Take a message back that waits: it is counted when it goes on."""
+        if number:
+            self.requests -= 1
+        else:
+            self.notifies -= 1
+
 
 class ListenerCounts:
     """What one listener has seen."""
@@ -84,6 +91,8 @@ class Metrics:
         link: Traffic on links, by (unit, direction).
         cluster_certificates: New ones of the cluster port, by what became of them.
         refusals: Who was refused at the cluster port, or by us as no node, by reason.
+        moves: Sessions that went from one member to another, by what came of it.
+        handovers: Their states, given away or taken over here, by outcome.
         group_publishes: What this node has published to groups.
         group_deliveries: Pushes to this node's clients that came of publishes.
         gauges: Functions that yield ``(name, help, labels, value)`` when asked.
@@ -98,6 +107,8 @@ class Metrics:
         self.link: Counter[tuple[str, str]] = Counter()
         self.cluster_certificates: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.moves: Counter[str] = Counter()
+        self.handovers: Counter[tuple[str, str]] = Counter()
         self.group_publishes = 0
         self.group_deliveries = 0
         self.gauges: list[Callable[[], Iterable[Gauge]]] = []
@@ -158,6 +169,7 @@ class _NodeCollector(Collector):
         yield self._calls()
         yield from self._link()
         yield self._refusals()
+        yield from self._moves()
         yield from self._groups()
         yield from self._gauges()
 
@@ -262,6 +274,23 @@ class _NodeCollector(Collector):
         for reason, number in self._metrics.refusals.items():
             family.add_metric([reason], number)
         return family
+
+    def _moves(self) -> Iterator[Metric]:
+        moves = CounterMetricFamily(
+            "nano_session_moves",
+            "Sessions of this gate that moved to another member, by what came of it.",
+            labels=["outcome"],
+        )
+        for outcome, number in self._metrics.moves.items():
+            moves.add_metric([outcome], number)
+        handovers = CounterMetricFamily(
+            "nano_handovers",
+            "States of sessions that components gave away or took over, by outcome.",
+            labels=["direction", "outcome"],
+        )
+        for (direction, outcome), number in self._metrics.handovers.items():
+            handovers.add_metric([direction, outcome], number)
+        yield from (moves, handovers)
 
     def _groups(self) -> Iterator[Metric]:
         metrics = self._metrics

@@ -50,6 +50,34 @@ class Settings(Object, frozen=True, kw_only=True):
             "one that it has no link with; after that, the other is gone.",
         ),
     ] = 10.0
+    drain_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="How long a node that is told to leave by SIGTERM may take to "
+            "send its clients or sessions elsewhere and to finish what it has in hand; "
+            "0: it leaves at once, as by SIGINT.",
+        ),
+    ] = 60.0
+    settle_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=300,
+            description="How long a gate that drains still lets clients in: load "
+            "balancers take a while to notice that it is not ready.",
+        ),
+    ] = 3.0
+    moves_per_second: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="How many clients a second a gate that drains tells to come "
+            "back elsewhere; more if drainSeconds would be over before the last.",
+        ),
+    ] = 200
     request_timeout_seconds: Annotated[
         float,
         Meta(

@@ -1,4 +1,6 @@
-"""The control server: see what a node holds, end a session, reach users.
+"""The control server: see what a node holds, end a session, have the node drain.
+
+On gates and backends users are reached by it, too: see :mod:`nano.admin.reach`.
 
 Over TCP each request needs the token; over a unix socket the file's mode is the
 lock.  Who has no token learns nothing, not even which paths there are.
@@ -60,6 +62,7 @@ def control_application(
             web.get("/status", control.status),
             web.get("/sessions", control.sessions),
             web.delete("/sessions/{id}", control.kick),
+            web.post("/drain", control.drain),
             *(reach_routes(reach) if reach is not None else ()),
         ]
     )
@@ -81,6 +84,12 @@ class _Control:
         if not limit:
             return error(400, f"limit must be 1 to {LARGEST_LIMIT}, is {given!r}")
         return json({"sessions": self._subject.sessions(limit)})
+
+    async def drain(self, _: web.Request) -> web.Response:
+        problem = self._subject.drain()
+        if problem is not None:
+            return error(409, problem)
+        return json(self._subject.status())
 
     async def kick(self, request: web.Request) -> web.Response:
         body = await request.read()

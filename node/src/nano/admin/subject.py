@@ -26,6 +26,9 @@ class Subject(Protocol):
     def sessions(self, limit: int) -> list[dict[str, object]]:
         """Return at most *limit* of the sessions that live here, JSON-able."""
 
+    def drain(self) -> str | None:
+        """Begin to drain, unless it does already; say why not if it cannot."""
+
     def kick(self, session_id: int, reason: str) -> bool:
         """End a session; ``False`` if there is none of that id."""
 

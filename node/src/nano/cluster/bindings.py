@@ -1,6 +1,7 @@
 """Bindings that handlers change: checked, and kept at the session's home.
 
-The home, a gate, applies a binding at once.  On a backend the change is checked by
+The home, a gate, applies a binding at once; a session that another member has served
+is moved (:mod:`nano.cluster.mover`).  On a backend the change is checked by
 what this node knows of the members, applied to the mirror and sent home, where it is
 checked again: a mirror whose gate knows better is told so in front of its next message.
 """
@@ -14,6 +15,7 @@ from typing import Final
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.mirrors import MirrorHome
+from nano.cluster.mover import Mover
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import UNKNOWN_VERSION
 from nano.errors import UsageError
@@ -38,6 +40,9 @@ class Bindings:
         links: The way to other nodes.
         metrics: Where what is refused is counted.
         others: Returns the addresses of the Go nodes that offer a service.
+
+    Attributes:
+        mover: Moves the sessions that are at home here, if any can be.
     """
 
     def __init__(
@@ -51,16 +56,27 @@ class Bindings:
         self._links = links
         self._metrics = metrics
         self._others = others
+        self.mover: Mover | None = None
         sessions.routing = self
         links.act(pb.BIND, self._on_bind)
 
     def members(self, session: Session, service: str) -> list[str]:
-        """Return the addresses of members that *session* can be bound to."""
-        hellos = [link.peer for link in self._links.open]
+        """Return the addresses of members that *session* can be bound to.
+
+        Who drains is none of them.
+        """
+        hellos = [link.peer for link in self._links.open if not link.draining]
         if isinstance(session.home, MirrorHome):
             hellos.append(self._links.hello)
         ours = [hello.address for hello in hellos if _serves(hello, service)]
         return [*ours, *self._others(service)]
+
+    def find(self, session: Session, service: str) -> str | None:
+        """Return whom *session* is bound to, or moves to."""
+        move = self.mover.find(session, service) if self.mover is not None else None
+        if move is not None:
+            return move.target or None
+        return session.bindings.get(service)
 
     def bind(self, session: Session, service: str, member: str | None) -> None:
         """Bind *session*, at its home, to *member*; ``None``: to nobody.
@@ -94,8 +110,9 @@ class Bindings:
             message = f"no member {member!r} serves {service!r} now{those}"
             raise UsageError(message)
 
-    @staticmethod
-    def _apply(session: Session, service: str, member: str | None) -> None:
+    def _apply(self, session: Session, service: str, member: str | None) -> None:
+        if self.mover is not None and self.mover.bind(session, service, member):
+            return
         _write(session, service, member)
         session.home.changed(session)  # mirrors are to know
 

@@ -15,6 +15,7 @@ from typing import Final
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.mirrors import MirrorHome
+from nano.cluster.mover import Mover
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import choose, introduce, pick
 from nano.errors import NOT_FOUND, UNAVAILABLE, RequestError
@@ -46,6 +47,9 @@ class CallLinks:
         dispatcher: Whose serializer writes errors; it hides internal routes.
         sessions: The sessions that this node holds.
         links: The way to other nodes.
+
+    Attributes:
+        mover: Which of the sessions at home here are moving, if any can.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class CallLinks:
         self._dispatcher = dispatcher
         self._sessions = sessions
         self._links = links
+        self.mover: Mover | None = None
         # By route, then address; a route stays, without members: it is known.
         self._serving: dict[str, dict[str, Link]] = {}
         self._away: dict[str, pb.Hello] = {}  # members whose link has ended
@@ -113,7 +118,7 @@ class CallLinks:
         }
         here = self._calls.serves(route) and _is(me, kind)
         if session is not None:
-            bound = session.bindings.get(route.rpartition(".")[0], "")
+            bound = self._bound(session, route.rpartition(".")[0])
             if bound in able:
                 return bound
             if here and bound == me.address:
@@ -246,11 +251,18 @@ class CallLinks:
             chosen = pick(links)
         else:
             service = route.rpartition(".")[0]
-            bound = links.get(session.bindings.get(service, ""))
+            bound = links.get(self._bound(session, service))
             chosen = bound or choose(session, service, links)
         if chosen is None:
             raise unserved()
         return chosen
+
+    def _bound(self, session: Session, service: str) -> str:
+        """Return whom calls for *session* go to: until it has moved, where it was."""
+        move = self.mover.find(session, service) if self.mover is not None else None
+        if move is not None:
+            return move.source.address
+        return session.bindings.get(service, "")
 
     def _unserved(self, route: str) -> RequestError:
         return unserved() if route in self._serving else unknown()

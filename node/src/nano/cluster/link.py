@@ -124,6 +124,7 @@ class Link:
         round_trip: Seconds that the last ping took; 0 before the first.
         silent: Seconds without a word of the peer, as of the last tick.
         suspect: It has been silent for so long that nobody new should go there.
+        draining: The peer is leaving, and nobody new should go there either.
         reason: Why the link ended.
         left: The peer has said that it stops and will not come back.
     """
@@ -143,6 +144,7 @@ class Link:
         self.round_trip = 0.0
         self.silent = 0.0
         self.suspect = False
+        self.draining = False
         self.reason = ""
         self.left = False
         self._stream = stream

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -29,6 +29,9 @@ from nano.protocol.messages import REQUEST, Message
 from nano.runtime.dispatch import Dispatcher, answer_error
 from nano.runtime.session import LARGEST_DATA, Session
 from nano.runtime.sessions import Sessions
+
+if TYPE_CHECKING:
+    from nano.cluster.mover import Mover
 
 __all__ = ["Forwarder", "RemoteRoute", "choose", "introduce", "pick"]
 
@@ -73,6 +76,9 @@ class RemoteRoute:
         link = self.links.get(session.bindings.get(self.service, ""))
         forwarder = self._forwarder
         if link is None:
+            mover = forwarder.mover
+            if mover is not None and mover.park(self, session, message):
+                return
             go, others = forwarder.go, len(self.links)
             if go and go.share(session, self.service, message, self.counts, others):
                 return
@@ -98,11 +104,12 @@ def choose(session: Session, service: str, links: dict[str, Link]) -> Link | Non
 
 
 def pick(links: dict[str, Link]) -> Link | None:
-    """Return any of those that are heard, else any; none if there are none."""
+    """Return any of those that are heard and stay, else any; none if there are none."""
     if not links:
         return None
     return random.choice(
-        [link for link in links.values() if not link.suspect] or list(links.values())
+        [link for link in links.values() if not (link.suspect or link.draining)]
+        or list(links.values())
     )
 
 
@@ -131,6 +138,7 @@ class Forwarder:
     Attributes:
         pending: Forwarded requests by number, in the order of their deadlines.
         go: The services of Go nodes, which may share routes with ours.
+        mover: Has the messages of sessions wait that are moving.
     """
 
     def __init__(
@@ -144,6 +152,7 @@ class Forwarder:
         self._last = 0
         self.pending: dict[int, Pending] = {}
         self.go: GoBackends | None = None
+        self.mover: Mover | None = None
         self._remote: dict[str, RemoteRoute] = {}
         links.observe(self)
         links.keep(self)
@@ -167,6 +176,20 @@ class Forwarder:
         due = self._now + self._timeout
         self.pending[key] = Pending(due, session, number, route, link)
         return key
+
+    def asking(self) -> set[int]:
+        """Return the ids of the sessions that wait for an answer, or for their move."""
+        asking = {entry.session.id for entry in self.pending.values()}
+        return asking | self.mover.parked() if self.mover is not None else asking
+
+    def serving(self, service: str) -> dict[str, Link]:
+        """Return those who serve *service* to clients, by address."""
+        return {
+            address: link
+            for route in self._remote.values()
+            if route.service == service
+            for address, link in route.links.items()
+        }
 
     def refuse(
         self, route: RemoteRoute, session: Session, message: Message, link: Link | None

@@ -26,6 +26,7 @@ from nano_manifest import RESERVED_ENV
 
 __all__ = ["Child"]
 
+STOP: Final = signal.SIGINT  # at once: all stop, and nobody is there to move to
 SECONDS_BETWEEN_PROBES: Final = 0.05
 SECONDS_OF_LAST_WORDS: Final = 1.0  # output that is still in the pipe at the end
 LAST_LINES: Final = 6
@@ -89,7 +90,7 @@ class Child:
         if action is Action.SPAWN:
             self._group.create_task(self._run(), name=f"run {self.spec.name}")
         elif action is Action.TERMINATE:
-            self._signal(signal.SIGTERM)
+            self._signal(STOP)
         elif action is Action.KILL:
             self._console.say(f"{self.spec.name} does not stop; it is killed")
             self.kill()
@@ -114,7 +115,7 @@ class Child:
             return
         self._process = process
         if self.life.phase is Phase.STOPPING:  # told so while it was made
-            self._signal(signal.SIGTERM)
+            self._signal(STOP)
         tasks = [
             asyncio.create_task(self._pump(process), name=f"read {self.spec.name}"),
             asyncio.create_task(self._probe(), name=f"probe {self.spec.name}"),

@@ -20,7 +20,7 @@ FIRST_TRIES: Final = 3  # starts that may fail before the process was ever ready
 SHORTEST_PAUSE: Final = 0.2  # seconds before the first restart; doubled each time
 LONGEST_PAUSE: Final = 5.0  # somebody is watching and has just mended the cause
 STEADY_AFTER: Final = 10.0  # seconds of being ready that wipe out earlier deaths
-STOP_GRACE: Final = 8.0  # seconds from SIGTERM to SIGKILL
+STOP_GRACE: Final = 8.0  # seconds from SIGINT to SIGKILL
 
 
 class Phase(Enum):

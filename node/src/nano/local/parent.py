@@ -24,8 +24,8 @@ def stop_with_parent() -> bool:
     """Stop this process when the pipe named in ``NANO_PARENT_FD`` ends.
 
     Does nothing where there is no such variable, and returns whether there is.
-    The stop is the same clean one as by SIGTERM, and a hard one if that takes too
-    long.
+    The stop is the same clean one as by SIGINT, for all nodes stop at once and there is
+    nobody to move clients to; and a hard one if that takes too long.
     """
     number = os.environ.pop(PARENT_FD, "")
     if not number:
@@ -40,6 +40,6 @@ def stop_with_parent() -> bool:
 
 def _wait(descriptor: int) -> None:
     os.read(descriptor, 1)  # nobody ever writes: this returns at the end only
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
     time.sleep(SECONDS_TO_STOP)
     os.kill(os.getpid(), signal.SIGKILL)

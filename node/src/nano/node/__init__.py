@@ -24,18 +24,22 @@ from nano.admin import AdminServer
 from nano.cluster.bindings import Bindings
 from nano.cluster.calls import CallLinks
 from nano.cluster.claims import ClaimLinks
+from nano.cluster.drains import Drains
 from nano.cluster.gonodes import GoNodes
 from nano.cluster.groups import GroupLinks
 from nano.cluster.link import make_hello
 from nano.cluster.links import Links
-from nano.cluster.members import Member
+from nano.cluster.members import Member, MemberState
 from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.mirrors import Mirrors
+from nano.cluster.mover import Mover
 from nano.cluster.refusals import NoMessages
 from nano.cluster.routes import Forwarder
+from nano.cluster.takeovers import Takeovers
 from nano.cluster.users import UserLinks
 from nano.errors import UsageError
 from nano.metrics import Metrics
+from nano.node.departure import Departure
 from nano.node.gate import (
     client_addresses,
     limits,
@@ -54,6 +58,7 @@ from nano.runtime.dispatch import Dispatcher
 from nano.runtime.filters import Filters
 from nano.runtime.greeting import Greeter
 from nano.runtime.groups import Groups
+from nano.runtime.handovers import Handovers
 from nano.runtime.inbox import Inbox
 from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipelines
@@ -150,7 +155,10 @@ class Node:
         self._ticker = Ticker()
         self._ticker.add(self._dispatcher.tick)
         self._ticker.add(self._calls.tick)
+        self._settings = settings
         self._stop_wanted = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._draining: asyncio.Task[None] | None = None
         self._undo = AsyncExitStack()
         self._build_cluster()
         self._build_front()
@@ -166,6 +174,16 @@ class Node:
             dispatcher=self._dispatcher,
             sessions=self._sessions,
             listeners={item.name: listener for item, listener in self._listeners},
+            drain=self.drain,
+        )
+        self._departure = self._report.departure = Departure(
+            options.role,
+            settings,
+            time=world.time,
+            drains=self._drains,
+            dispatcher=self._dispatcher,
+            listeners=[listener for _, listener in self._listeners],
+            forwarder=self._forwarder,
         )
         self._admin = AdminServer(
             self._report,
@@ -227,9 +245,18 @@ class Node:
             self._world.time,
             settings.peer_grace_seconds,
         )
+        self._drains = Drains(self._links)
+        self._forwarder: Forwarder | None = None
         Mirrors(self._dispatcher, self._sessions, self._links)
         GroupLinks(self._groups, self._sessions, self._links, self._metrics)
-        CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
+        takeovers = Takeovers(
+            Handovers(self._components, self._dispatcher),
+            self._dispatcher,
+            self._sessions,
+            self._links,
+        )
+        self._ticker.add(takeovers.tick)
+        calls = CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
         cluster = self._cluster
         UserLinks(self._users, self._links, lambda: cluster.members, self._metrics)
         if options.role is Role.GATE and settings.one_session_per_uid:
@@ -238,14 +265,17 @@ class Node:
             Bindings(self._sessions, self._links, self._metrics)
         else:
             others = self._go.backends.serving
-            Bindings(self._sessions, self._links, self._metrics, others)
+            bindings = Bindings(self._sessions, self._links, self._metrics, others)
             # Clients of Go gates are at home at backends, as far as ours can tell.
             timeout = settings.request_timeout_seconds
-            forwarder = Forwarder(
+            self._forwarder = forwarder = Forwarder(
                 self._dispatcher, self._sessions, self._links, timeout
             )
             forwarder.go = self._go.backends
+            mover = Mover(self._dispatcher, self._sessions, self._links, forwarder)
+            calls.mover = bindings.mover = mover
             self._ticker.add(forwarder.tick)
+            self._ticker.add(mover.tick)
             self._ticker.add(self._go.tick)
         self._ticker.add(self._links.tick)
 
@@ -321,6 +351,34 @@ class Node:
         for component in self._components:
             component.node = dataclasses.replace(component.node, name=address)
 
+    def drain(self) -> str | None:
+        """Begin to leave: send clients and sessions elsewhere, finish what is in hand.
+
+        The node is not ready from now on, goes on serving whoever is left, and does not
+        stop: see :meth:`drained`.  Takes no longer than the setting ``drainSeconds``.
+        Again is harmless.
+
+        Returns:
+            Why it cannot; ``None`` if it does.
+        """
+        if self._draining is None:
+            if self._options.role is Role.MASTER:
+                return "a master has nothing to hand on; stop it"
+            if not self._settings.drain_seconds:
+                return "drainSeconds is 0, so this node does not drain; stop it"
+            if self._report.reason is not None:
+                return f"the node is not ready ({self._report.reason}); stop it instead"
+            self._report.reason = "draining"
+            me = dataclasses.replace(self._cluster.me, state=MemberState.DRAINING)
+            self._cluster.update(me)
+            self._draining = asyncio.create_task(self._departure.run(), name="drain")
+        return None
+
+    async def drained(self) -> None:
+        """Wait until the drain has ended, if there is one."""
+        if self._draining is not None:
+            await asyncio.shield(self._draining)
+
     async def stop(self) -> None:
         """Leave in order: clients first, then the cluster, then the components.
 
@@ -328,6 +386,9 @@ class Node:
         from being stopped.  A second time is harmless.
         """
         self._report.reason = "stopping"
+        if self._draining is not None:
+            self._draining.cancel()
+            await asyncio.gather(self._draining, return_exceptions=True)
         await self._undo.aclose()
 
     async def _stop_listeners(self) -> None:
@@ -341,10 +402,13 @@ class Node:
             await self._go.stop()
 
     async def run(self) -> None:
-        """Start, serve until SIGTERM or SIGINT, and stop."""
+        """Start, serve until SIGTERM or SIGINT, and stop.
+
+        By SIGTERM the node drains first; a second signal, or SIGINT, ends that.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop_wanted.set)
+            loop.add_signal_handler(number, self._told_to_stop, number)
         stopping = asyncio.create_task(self._stop_wanted.wait(), name="stop wanted")
         starting = asyncio.create_task(self.start(), name="start")
         try:
@@ -355,11 +419,31 @@ class Node:
                 await starting
                 _settle_memory()
                 await stopping
+                await self._drain_unless_hurried()
         finally:
             starting.cancel()
             stopping.cancel()
             await asyncio.gather(starting, stopping, return_exceptions=True)
             await self.stop()
+
+    def _told_to_stop(self, number: signal.Signals) -> None:
+        if number == signal.SIGINT or self._stop_wanted.is_set():
+            self._hurry.set()
+        self._stop_wanted.set()
+
+    async def _drain_unless_hurried(self) -> None:
+        if self._hurry.is_set() or not self._settings.drain_seconds:
+            return
+        self.drain()
+        hurry = asyncio.create_task(self._hurry.wait(), name="hurry")
+        drained = asyncio.create_task(self.drained(), name="drained")
+        both = {hurry, drained}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
 
     # ------------------------------------------------------------------ members
 

@@ -15,7 +15,7 @@ from nano.protocol.dictionary import RouteDictionary
 from nano.runtime.pipeline import Pipelines
 from nano.transports.addresses import Proxies
 from nano.transports.certificate import Certificate
-from nano.transports.context import Front, Limits, Terms
+from nano.transports.context import Arriving, Front, Limits, Terms
 from nano.transports.listener import Listener
 from nano_manifest import Listener as ListenerSpec
 from nano_manifest import Settings
@@ -66,6 +66,13 @@ class Entrance(Protocol):
 
     def tick(self, now: float) -> None:
         """Look at what has a time."""
+
+    @property
+    def clients(self) -> list[Arriving]:
+        """The connections that there are."""
+
+    def shut(self) -> None:
+        """Let nobody in any more; who is connected stays."""
 
     async def stop(self) -> None:
         """Let nobody in any more, and wait until everybody has gone."""

@@ -1,17 +1,19 @@
 """What a node tells of itself: status, sessions, counts and gauges.
 
 This is the :class:`nano.admin.Subject` that the node's HTTP servers ask.  It reads the
-node's parts and changes none of them, but for a session that it sends away.
+node's parts and changes none of them, but for a session that it sends away, and a
+drain that it has begin.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nano.cluster.gonodes import at_home
 from nano.cluster.links import Links
 from nano.metrics import Gauge, Metrics
+from nano.node.departure import Departure
 from nano.node.gate import Entrance
 from nano.node.world import Cluster
 from nano.runtime.dispatch import Dispatcher
@@ -31,9 +33,11 @@ class Report:
         dispatcher: The routes, and through it the counts.
         sessions: Those that the node holds.
         listeners: Where clients are let in, by name.
+        drain: Has the node drain, or says why it cannot.
 
     Attributes:
         reason: Why the node takes no clients or messages; ``None`` if it does.
+        departure: The node's drain.
     """
 
     def __init__(
@@ -45,14 +49,17 @@ class Report:
         dispatcher: Dispatcher,
         sessions: Sessions,
         listeners: Mapping[str, Entrance],
+        drain: Callable[[], str | None],
     ) -> None:
         self.reason: str | None = "starting"
+        self.departure: Departure | None = None
         self._identity = identity
         self._cluster = cluster
         self._links = links
         self._dispatcher = dispatcher
         self._sessions = sessions
         self._listeners = listeners
+        self._drain = drain
         self._metrics: Metrics = dispatcher.metrics
         self._metrics.gauges.append(self._gauges)
 
@@ -71,6 +78,7 @@ class Report:
             "address": self._cluster.address,
             "version": __version__,
             "notReady": self.reason,
+            "draining": self._stage(),
             "listeners": self.listeners(),
             "members": [
                 {
@@ -86,6 +94,11 @@ class Report:
             "routes": sorted(self._dispatcher.routes),
             "sessions": len(self._sessions),
         }
+
+    def _stage(self) -> str | None:
+        """Return where the node's drain stands; ``None``: it does not drain."""
+        stage = self.departure.stage if self.departure is not None else None
+        return stage.value if stage is not None else None
 
     def listeners(self) -> dict[str, str]:
         """Return where clients are let in, ``host:port`` by listener."""
@@ -103,6 +116,10 @@ class Report:
             for session, _ in zip(self._sessions, range(limit), strict=False)
         ]
 
+    def drain(self) -> str | None:
+        """Begin to drain, unless it does already; say why not if it cannot."""
+        return self._drain()
+
     def kick(self, session_id: int, reason: str) -> bool:
         """Send a client away; false if it is not known here."""
         session = self._sessions.get(session_id)
@@ -117,10 +134,12 @@ class Report:
         mirrors = len(self._sessions) - homes
         members = "Members of the cluster as this node sees them, by role."
         held = "Sessions that this node holds: its own clients', or mirrors."
+        draining = "1 when this node drains, or has."
         ready = "1 when clients and messages are taken."
         return [
             *(("nano_members", members, {"role": r}, n) for r, n in roles.items()),
             ("nano_sessions", held, {"place": "home"}, homes),
             ("nano_sessions", held, {"place": "mirror"}, mirrors),
             ("nano_ready", ready, {}, float(self.reason is None)),
+            ("nano_draining", draining, {}, float(self._stage() is not None)),
         ]

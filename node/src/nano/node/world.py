@@ -73,6 +73,9 @@ class Cluster(Protocol):
     async def join(self) -> None:
         """Become a member."""
 
+    def update(self, me: Member) -> None:
+        """Say something new about this node: that it drains."""
+
     async def stop(self, grace: float) -> None:
         """Leave; calls of others get *grace* seconds to end."""
 

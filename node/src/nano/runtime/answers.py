@@ -71,6 +71,15 @@ class Answers:
     def __contains__(self, deferred: object) -> bool:
         return deferred in self._open
 
+    def __len__(self) -> int:
+        """Return how many promises are open."""
+        return len(self._open)
+
+    def holders(self) -> set[int]:
+        """Return the ids of the sessions that wait for an answer that was promised."""
+        sessions = (deferred.session for deferred in self._open)
+        return {session.id for session in sessions if not session.closed}
+
     def twice(self, session: Session, route: str, error: BaseException | None) -> None:
         """Note that *route* has tried to answer what it had answered before."""
         self.metrics.dropped["answer", "second"] += 1

@@ -34,6 +34,7 @@ __all__ = [
     "Component",
     "collect_handlers",
     "handler",
+    "hands_over",
     "overrides",
 ]
 
@@ -50,6 +51,8 @@ HOOKS: Final = (
 HANDSHAKE: Final = "handshake"  # a hook that may be a coroutine function
 
 LIFE: Final = ("start", "started", "stopping", "stop")  # coroutine functions
+
+HANDING: Final = ("handover", "takeover")  # the same, and both or none
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,9 +125,44 @@ class Component:
         """A session of this node has ended; ``session.closed`` says why.
 
         Its uid, data and ``local`` can be read, and it has left its groups.  On a
-        backend this is the end of the client, or of the link to its gate.
+        backend this is the end of the client, or of the link to its gate; or, with the
+        reason ``moved``, of its stay here: another member serves it.
 
         What these two raise is logged and changes nothing.
+        """
+
+    async def handover(self, session: Session) -> bytes:
+        """Give away what this component keeps for *session*, which is about to move.
+
+        Awaited on the member that the session leaves, in its turn: everything that
+        came before has been handled, and nothing of the session is handled meanwhile.
+        Forget here what was kept, and stop what was started for the session.  What
+        another member needs is returned, and handed to :meth:`takeover` there.
+        Whoever defines one of the two defines the other.
+
+        Answers that were promised by ``session.defer()`` can still be given, and
+        pushes still arrive.  ``session_closed`` follows, with ``moved`` as the reason,
+        if nothing else of the session is served here.
+
+        Whatever this raises is logged, and the session goes on elsewhere without the
+        state; so it does if this takes longer than three seconds.
+
+        Returns:
+            At most 256 KiB, in any form; empty: there is nothing to take over.
+        """
+        return b""
+
+    async def takeover(self, session: Session, state: bytes) -> None:
+        """Go on with *session* as another member has left it.
+
+        Awaited on the member that the session moves to, before the first message that
+        it gets there.  What this raises is logged, and the session goes on all the
+        same; so it does if this takes longer than three seconds.
+
+        Args:
+            session: What moves; uid and data have come along.
+            state: What :meth:`handover` has returned, on a member that may run an older
+                or newer version of this class.
         """
 
     def before_handler(self, session: Session, message: Message) -> None:
@@ -189,6 +227,7 @@ def collect_handlers(components: Iterable[Component]) -> list[Handler]:
     found: dict[str, Handler] = {}
     for component in components:
         service = component.service or type(component).__name__
+        hands_over(component)
         handlers = list(_handlers_of(component, service))
         hooked = any(overrides(component, name) for name in HOOKS)
         hooked = hooked or overrides(component, HANDSHAKE, may_wait=True)
@@ -226,6 +265,31 @@ def overrides(component: Component, name: str, *, may_wait: bool = False) -> boo
     if inspect.iscoroutinefunction(method) and not may_wait:
         raise UsageError(f"{where} is called and not awaited; make it a plain def")
     return True
+
+
+def hands_over(component: Component) -> bool:
+    """Whether *component* hands sessions over, and takes them over.
+
+    Raises:
+        UsageError: It does one of the two, or one is a handler or a plain function.
+    """
+    defined = [name for name in HANDING if _defines(component, name)]
+    for name in defined:
+        where = f"{type(component).__name__}.{name}"
+        method = getattr(type(component), name)
+        if hasattr(method, MARK):
+            raise UsageError(
+                f"{where} cannot be a handler: nano itself calls it; rename it"
+            )
+        if not inspect.iscoroutinefunction(method):
+            raise UsageError(f"{where} is awaited; make it an async def")
+    if len(defined) == 1:
+        message = (
+            f"{type(component).__name__} defines {defined[0]} alone; handover and "
+            "takeover belong together"
+        )
+        raise UsageError(message)
+    return bool(defined)
 
 
 def _defines(component: Component, name: str) -> bool:

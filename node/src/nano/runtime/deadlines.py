@@ -6,6 +6,7 @@ dict does it, with no timer and no heap.  The clock is the caller's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 __all__ = ["Deadlines"]
@@ -48,6 +49,9 @@ class Deadlines(Generic[K]):
 
     def __len__(self) -> int:
         return len(self._due)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._due)
 
     def __contains__(self, key: object) -> bool:
         return key in self._due

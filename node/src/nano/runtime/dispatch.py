@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Protocol
 
 from nano.errors import (
@@ -25,7 +25,7 @@ from nano.errors import (
     UsageError,
 )
 from nano.metrics import UNKNOWN, Metrics, RouteCounts
-from nano.protocol.messages import Message
+from nano.protocol.messages import NOTIFY, Message
 from nano.protocol.packets import LARGEST_BODY
 from nano.runtime.answers import ANSWERED, Answers, Deferred
 from nano.runtime.filters import Filters
@@ -38,6 +38,7 @@ __all__ = [
     "Dispatcher",
     "LocalRoute",
     "Route",
+    "Turn",
     "answer_error",
     "make_route",
     "refusal_of",
@@ -52,6 +53,7 @@ MOST_WAITING: Final = 4096  # what may still be under way when the pause takes e
 
 
 NO_FILTERS: Final = Filters()
+NO_MESSAGE: Final = Message(NOTIFY, 0, "", b"")
 
 
 class Route(Protocol):
@@ -389,6 +391,57 @@ class _FilteredAsyncRoute(_FilteredRoute, _AsyncRoute):
 
     def _ended(self, session: Session, message: Message) -> None:
         self._filters.ended(session, message)
+
+
+class Turn:
+    """Work of the node itself for a session, in its turn among the messages.
+
+    Args:
+        name: For the log.
+        dispatcher: Whose task it is.
+        work: What is done; what it raises is logged.
+    """
+
+    __slots__ = ("_dispatcher", "_name", "_work")
+
+    def __init__(
+        self, name: str, dispatcher: Dispatcher, work: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._name = name
+        self._dispatcher = dispatcher
+        self._work = work
+
+    def take(self, session: Session) -> None:
+        """Begin at once, or behind what waits; what comes meanwhile waits in turn."""
+        self.deliver(session, NO_MESSAGE)
+
+    def deliver(self, session: Session, message: Message) -> None:
+        """Begin, or wait; *message* is none, and for the queue alone."""
+        if session.busy:
+            if session.waiting is None:
+                session.waiting = deque()
+            session.waiting.append((self, message))
+            return
+        session.busy = True
+        task = asyncio.get_running_loop().create_task(
+            self._do(session), name=f"{self._name} {session.id}"
+        )
+        self._dispatcher.tasks.add(task)
+        task.add_done_callback(self._dispatcher.tasks.discard)
+
+    async def _do(self, session: Session) -> None:
+        try:
+            await self._work()
+        except asyncio.CancelledError:
+            if self._dispatcher.stopping:
+                raise
+            logger.exception("%s failed for %r", self._name, session)
+        except Exception:
+            logger.exception("%s failed for %r", self._name, session)
+        finally:
+            if not self._dispatcher.stopping:
+                session.busy = False
+                _go_on(session)
 
 
 def make_route(

@@ -24,6 +24,9 @@ class Routing(Protocol):
     def members(self, session: Session, service: str) -> list[str]:
         """Return the addresses of members that *session* can be bound to."""
 
+    def find(self, session: Session, service: str) -> str | None:
+        """Return whom *session* is bound to, or moves to."""
+
     def bind(self, session: Session, service: str, member: str | None) -> None:
         """Bind *session*, at its home, to *member*; ``None``: to nobody.
 
@@ -47,7 +50,7 @@ class Router:
         On a backend this is as old as what its gate has last told of the session, or
         as what was changed here.
         """
-        return self._session.bindings.get(service)
+        return self._routing.find(self._session, service)
 
     def members(self, service: str) -> list[str]:
         """Return the addresses of the members that serve *service*, sorted.
@@ -59,7 +62,12 @@ class Router:
     def bind(self, service: str, member: str) -> None:
         """Have *member* serve the session's messages to *service* from the next on.
 
-        What *member*'s predecessor has in hand it still answers.
+        The member that has served it so far finishes what it has got, answers and all,
+        and hands over what it keeps for the session
+        (:meth:`Component.handover <nano.runtime.component.Component.handover>`); what
+        the client sends meanwhile waits at its gate, for five seconds at most.  Nothing
+        is lost, and nothing overtakes.  This returns at once: a handler that waited for
+        the move of its own session would wait for its own end.
 
         Args:
             service: The part of a route before the last dot.
@@ -71,7 +79,10 @@ class Router:
         self._routing.bind(self._session, service, member)
 
     def unbind(self, service: str) -> None:
-        """Have the session's next message to *service* choose a member again."""
+        """Have the session's next message to *service* choose a member again.
+
+        Nobody is asked to finish or to hand anything over; see :meth:`bind` for that.
+        """
         self._routing.bind(self._session, service, None)
 
     def __repr__(self) -> str:
@@ -84,6 +95,10 @@ class _Nowhere:
     def members(self, session: Session, service: str) -> list[str]:
         """Nobody serves anything."""
         return []
+
+    def find(self, session: Session, service: str) -> str | None:
+        """Nobody serves anything, unless that is known already."""
+        return session.bindings.get(service)
 
     def bind(self, session: Session, service: str, member: str | None) -> None:
         """Nobody is there to be bound to."""

@@ -22,7 +22,7 @@ from nano.cluster.gopeers import MessagePeer
 from nano.cluster.link import Stream
 from nano.cluster.links import Dial
 from nano.cluster.members import Member
-from nano.cluster.membership import MemberAdded, MemberRemoved
+from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.services import MemberCalls
 from nano.cluster.strangers import Strangers
 from nano.errors import ClusterError, ConnectionClosed
@@ -37,7 +37,7 @@ from nano.testing.faults import Line
 from nano.testing.memory import MemoryStream, stream_pair
 from nano.testing.pipes import connect
 from nano.transports.connection import TcpTransport
-from nano.transports.context import Doorway, Front, Terms
+from nano.transports.context import Arriving, Doorway, Front, Terms
 from nano_manifest import Listener as ListenerSpec
 
 __all__ = ["MemoryListener", "MemoryWorld", "Network", "Part"]
@@ -97,6 +97,16 @@ class MemoryListener:
         self._lines[self._port] = line
         return connect(TcpTransport(self._door), line, (host, self._port))
 
+    @property
+    def clients(self) -> list[Arriving]:
+        """The connections that there are."""
+        return list(self._door.open)
+
+    def shut(self) -> None:
+        """Let nobody in any more; who is connected stays."""
+        self._open = False
+        self._door.shut = True
+
     def lose(self) -> None:
         """Let nobody in any more, and cut everybody off without a word."""
         self._open = False
@@ -105,11 +115,8 @@ class MemoryListener:
 
     async def stop(self) -> None:
         """Let nobody in any more, and wait until everybody has gone."""
-        if not self._open:
-            return
-        self._open = False
-        self._door.shut = True
-        for client in list(self._door.open):
+        self.shut()
+        for client in self.clients:
             client.stop()
         await self._door.deserted.wait()
 
@@ -145,6 +152,9 @@ class _Place:
 
     async def join(self) -> None:
         self._network.join(self)
+
+    def update(self, me: Member) -> None:
+        self._network.update(self, me)
 
     async def stop(self, grace: float) -> None:
         del grace
@@ -199,6 +209,14 @@ class Network:
             place.on_change(MemberAdded(self._members[address]))
             self._places[address].on_change(MemberAdded(place.me))
         self._members[place.address] = place.me
+
+    def update(self, place: _Place, me: Member) -> None:
+        """Let *place* say something new about itself; the others are told."""
+        before, place.me = place.me, me
+        if place.address in self._members:
+            self._members[place.address] = me
+            for address in self._members:
+                self._places[address].on_change(MemberChanged(before, me))
 
     def leave(self, place: _Place) -> None:
         """Take *place* out; the others are told."""

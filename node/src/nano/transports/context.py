@@ -15,6 +15,7 @@ from nano.runtime.deadlines import Deadlines
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.greeting import Greeter
 from nano.runtime.pipeline import Pipeline
+from nano.runtime.session import Session
 from nano.runtime.sessions import Sessions
 from nano.transports.addresses import Proxies
 from nano.transports.admission import Admission, Bucket
@@ -93,6 +94,10 @@ class Flushing(Protocol):
 
 class Arriving(Protocol):
     """A connection that may not have become a client's yet."""
+
+    @property
+    def session(self) -> Session | None:
+        """The client's session, once it has one."""
 
     def late_greeting(self) -> None:
         """The handshake has not ended in time."""

@@ -62,6 +62,10 @@ class Entry(asyncio.Protocol):
         self._securing: asyncio.Task[None] | None = None
         self._reason = ""  # why it is over, once it is
 
+    @property
+    def session(self) -> None:
+        """There is none yet."""
+
     # ------------------------------------------------------------ the socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from nano.errors import UsageError
 from nano.transports.certificate import Certificate
 from nano.transports.connection import ClientTransport, TcpTransport
-from nano.transports.context import Doorway, Front, Terms
+from nano.transports.context import Arriving, Doorway, Front, Terms
 from nano.transports.entry import Entry
 from nano.transports.files import SocketFile
 from nano.transports.websocket import WebSocketTransport
@@ -138,6 +138,17 @@ class Listener:
         if self._certificate is not None:
             self._certificate.tick(now)
 
+    @property
+    def clients(self) -> list[Arriving]:
+        """The connections that there are."""
+        return list(self._door.open)
+
+    def shut(self) -> None:
+        """Accept nobody any more; who is connected stays.  Twice is harmless."""
+        if self._server is not None:
+            self._server.close()
+        self._door.shut = True
+
     async def stop(self) -> None:
         """Accept nobody any more, tell everyone to go and wait until they have.
 
@@ -146,9 +157,8 @@ class Listener:
         """
         if self._server is None:
             return
-        self._server.close()
-        self._door.shut = True
-        for client in list(self._door.open):
+        self.shut()
+        for client in self.clients:
             client.stop()
         if self._file is not None:
             self._file.remove()

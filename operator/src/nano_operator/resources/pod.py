@@ -8,6 +8,7 @@ operator decides cannot be replaced, because the manifest reserves those names.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,8 +45,8 @@ __all__ = [
 ]
 
 USER_ID: Final = 10001  # of the image; any other non-root one would do
-GRACE_SECONDS: Final = 30
-"""Time to stop, Kubernetes' own default: a node without drain needs one or two."""
+STOP_SECONDS: Final = 30
+"""Time to stop once drained: Kubernetes' own default; a node needs one or two."""
 
 CONFIG_FOLDER: Final = "/etc/nano"
 CONTROL_FOLDER: Final = "/etc/nano-control"
@@ -96,13 +97,19 @@ def image_of(context: Context, pod: PodRole) -> str:
     return pod.role.image or context.cluster.spec.image or context.node_image
 
 
+def _grace(context: Context) -> int:
+    """Return how long a pod may take to end: its drain, and its stop."""
+    drain = context.cluster.spec.settings.drain_seconds
+    return math.ceil(drain) + STOP_SECONDS
+
+
 def pod_template(context: Context, pod: PodRole) -> Object:
     """Return the ``spec.template`` of the Deployment of one role."""
     extra = pod.role.template
     spec: Object = {
         "automountServiceAccountToken": False,  # a node has no business with the API
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": _grace(context),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER_ID,

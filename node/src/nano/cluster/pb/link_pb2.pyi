@@ -53,7 +53,9 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     UNSUPPORTED: _Kind.ValueType  # 5
     """id: the number of the kind that was not acted upon"""
     DRAIN: _Kind.ValueType  # 6
-    """the sender is leaving: give it no new sessions"""
+    """the sender is leaving: give it nothing new, move what it has"""
+    DRAINED: _Kind.ValueType  # 7
+    """to who drains: everything of yours that I could move has moved"""
     REQUEST: _Kind.ValueType  # 10
     """session, id, route, payload: to be answered with RESPONSE"""
     NOTIFY: _Kind.ValueType  # 11
@@ -105,16 +107,18 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """id, group, question: answered with GROUP_ANSWER"""
     GROUP_ANSWER: _Kind.ValueType  # 37
     """id, answer"""
-    PARK: _Kind.ValueType  # 40
-    """session: hold its messages back, it is about to move"""
     QUIESCE: _Kind.ValueType  # 41
-    """session: finish what you have of it, then say QUIET"""
+    """A session moves to another member: its gate holds its messages to a service back
+    and sends QUIESCE to the member that it was bound to; once that is QUIET, HANDOVER
+    goes to the other one, in front of the messages.
+    session, service, id: finish what came before this
+    """
     QUIET: _Kind.ValueType  # 42
-    """session, payload: done; the state to hand over"""
+    """id (of the QUIESCE), payload: the state; FAILED: there is none"""
     HANDOVER: _Kind.ValueType  # 43
-    """session, payload: take over with this state"""
+    """session, service, payload: go on with this state"""
     MOVED: _Kind.ValueType  # 44
-    """session, member: it is bound to that member from now on"""
+    """session, member: nothing of it is bound to you any more"""
     CALL_TO: _Kind.ValueType  # 50
     """A CALL for a session that is to reach one member, whoever the session is bound to:
     said to the session's home, which sends that member a CALL.
@@ -150,7 +154,9 @@ PONG: Kind.ValueType  # 4
 UNSUPPORTED: Kind.ValueType  # 5
 """id: the number of the kind that was not acted upon"""
 DRAIN: Kind.ValueType  # 6
-"""the sender is leaving: give it no new sessions"""
+"""the sender is leaving: give it nothing new, move what it has"""
+DRAINED: Kind.ValueType  # 7
+"""to who drains: everything of yours that I could move has moved"""
 REQUEST: Kind.ValueType  # 10
 """session, id, route, payload: to be answered with RESPONSE"""
 NOTIFY: Kind.ValueType  # 11
@@ -202,16 +208,18 @@ GROUP_QUESTION: Kind.ValueType  # 36
 """id, group, question: answered with GROUP_ANSWER"""
 GROUP_ANSWER: Kind.ValueType  # 37
 """id, answer"""
-PARK: Kind.ValueType  # 40
-"""session: hold its messages back, it is about to move"""
 QUIESCE: Kind.ValueType  # 41
-"""session: finish what you have of it, then say QUIET"""
+"""A session moves to another member: its gate holds its messages to a service back
+and sends QUIESCE to the member that it was bound to; once that is QUIET, HANDOVER
+goes to the other one, in front of the messages.
+session, service, id: finish what came before this
+"""
 QUIET: Kind.ValueType  # 42
-"""session, payload: done; the state to hand over"""
+"""id (of the QUIESCE), payload: the state; FAILED: there is none"""
 HANDOVER: Kind.ValueType  # 43
-"""session, payload: take over with this state"""
+"""session, service, payload: go on with this state"""
 MOVED: Kind.ValueType  # 44
-"""session, member: it is bound to that member from now on"""
+"""session, member: nothing of it is bound to you any more"""
 CALL_TO: Kind.ValueType  # 50
 """A CALL for a session that is to reach one member, whoever the session is bound to:
 said to the session's home, which sends that member a CALL.
@@ -266,7 +274,7 @@ class _FlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Flag.ValueType],
     DESCRIPTOR: _descriptor.EnumDescriptor
     FLAG_NONE: _Flag.ValueType  # 0
     FAILED: _Flag.ValueType  # 1
-    """a RESPONSE or RESULT whose payload is an error body"""
+    """a RESPONSE or RESULT whose payload is an error body; a QUIET without state"""
     RECONNECT: _Flag.ValueType  # 4
     """a CLOSE_SESSION whose client may come back at once"""
     LEAVING: _Flag.ValueType  # 64
@@ -277,7 +285,7 @@ class Flag(_Flag, metaclass=_FlagEnumTypeWrapper):
 
 FLAG_NONE: Flag.ValueType  # 0
 FAILED: Flag.ValueType  # 1
-"""a RESPONSE or RESULT whose payload is an error body"""
+"""a RESPONSE or RESULT whose payload is an error body; a QUIET without state"""
 RECONNECT: Flag.ValueType  # 4
 """a CLOSE_SESSION whose client may come back at once"""
 LEAVING: Flag.ValueType  # 64

@@ -1,0 +1,1 @@
+"""A chat: the cluster example of Go nano, grown up."""

@@ -1,0 +1,1 @@
+"""Four in a row: a game whose matches outlive connections and backends."""

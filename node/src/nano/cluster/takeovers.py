@@ -1,0 +1,100 @@
+"""Sessions that leave this node for another one, or come from there.
+
+The gate of a session says when: QUIESCE has this node finish and hand over, HANDOVER
+take over, and MOVED end the mirror of a session of which nothing is served here.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from nano.cluster.link import Link
+from nano.cluster.links import Links
+from nano.cluster.mirrors import MirrorHome
+from nano.cluster.pb import link_pb2 as pb
+from nano.runtime.dispatch import Dispatcher
+from nano.runtime.handovers import Handovers
+from nano.runtime.session import Session
+from nano.runtime.sessions import Sessions
+
+__all__ = ["Takeovers"]
+
+
+class Takeovers:
+    """What a node does for sessions on the move.
+
+    Args:
+        handovers: What components give away and take.
+        dispatcher: Which answers have been promised; mirrors wait for them.
+        sessions: Where mirrors are kept.
+        links: The way to the gates.
+    """
+
+    def __init__(
+        self,
+        handovers: Handovers,
+        dispatcher: Dispatcher,
+        sessions: Sessions,
+        links: Links,
+    ) -> None:
+        self._handovers = handovers
+        self._answers = dispatcher.answers
+        self._metrics = dispatcher.metrics
+        self._sessions = sessions
+        # By session: its bindings as it left; whatever its gate tells replaces them.
+        self._moved: dict[int, dict[str, str]] = {}
+        links.act(pb.QUIESCE, self._on_quiesce)
+        links.act(pb.HANDOVER, self._on_handover)
+        links.act(pb.MOVED, self._on_moved)
+
+    def _mirror(self, envelope: pb.Envelope) -> Session | None:
+        session = self._sessions.get(envelope.session)
+        if session is not None and isinstance(session.home, MirrorHome):
+            return session
+        return None
+
+    def _on_quiesce(self, link: Link, envelope: pb.Envelope) -> None:
+        given = partial(self._given, link, envelope.id)
+        session = self._mirror(envelope)
+        if session is None:
+            given(b"")
+        else:
+            self._handovers.give(session, envelope.service, given)
+
+    @staticmethod
+    def _given(link: Link, number: int, state: bytes | None) -> None:
+        if link.reason:
+            return  # the gate waits no more
+        flags = pb.FAILED if state is None else pb.FLAG_NONE
+        link.send(
+            pb.Envelope(kind=pb.QUIET, id=number, payload=state or b"", flags=flags)
+        )
+
+    def _on_handover(self, _: Link, envelope: pb.Envelope) -> None:
+        session = self._mirror(envelope)
+        if session is None:
+            self._metrics.dropped["link", "no-session"] += 1
+        else:
+            self._handovers.take(session, envelope.service, envelope.payload)
+
+    def _on_moved(self, _: Link, envelope: pb.Envelope) -> None:
+        session = self._mirror(envelope)
+        if session is None:
+            return
+        if session.busy or session.waiting or len(self._answers):
+            self._moved[session.id] = session.bindings
+        else:
+            self._sessions.close(session, "moved")
+
+    def tick(self, now: float) -> None:
+        """End the mirrors that have moved, once nothing of theirs is in hand."""
+        if not self._moved:
+            return
+        promised = self._answers.holders()
+        for number, bindings in list(self._moved.items()):
+            session = self._sessions.get(number)
+            if session is None or session.bindings is not bindings:
+                del self._moved[number]  # it has ended, or it is served here again
+            elif not (session.busy or session.waiting or number in promised):
+                del self._moved[number]
+                self._sessions.close(session, "moved")
