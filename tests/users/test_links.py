@@ -252,3 +252,19 @@ async def test_open_questions_are_bounded_and_freed(
     await asyncio.gather(asking, asking2, return_exceptions=True)
     assert b"nano_open_questions 0.0" in village.backend.metrics.render()
     assert (await info.online("ann", timeout=0.05)).silent == (RAW,)
+
+
+async def test_everybody_is_pushed_to_bound_or_not(village: Village) -> None:
+    here, there = village.gate.named("ann"), village.other.client()
+    for node in village.nodes.values():
+        counts = await node.users.push_to_all("onNews", "hello", "drop", 5.0)
+        assert counts == SessionCounts({GATE: 1, OTHER_GATE: 1})
+    for client in (here, there):
+        assert client.pushes == [("onNews", "hello")] * 3
+        assert client.deliveries == ["drop"] * 3
+
+
+async def test_a_question_about_nobody_pushes_to_nobody(village: Village) -> None:
+    ann = village.other.named("ann")
+    assert await village.backend.info.push([], "onNews", 1) == Reached()
+    assert ann.pushes == []

@@ -47,6 +47,16 @@ class Talk(Component):
         return "never"
 
 
+class Hall(Component):
+    """Lets users in, each into the lobby."""
+
+    @handler
+    def enter(self, session: Session, name: str) -> bool:
+        session.bind(name)
+        self.node.group("lobby").add(session)
+        return True
+
+
 class Local(Component):
     """Served by the gates themselves."""
 

@@ -14,11 +14,20 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-__all__ = ["LARGEST_BODY", "SECONDS_PER_REQUEST", "careful", "error", "json"]
+__all__ = [
+    "LARGEST_BODY",
+    "LONGEST_REASON",
+    "SECONDS_PER_REQUEST",
+    "audit",
+    "careful",
+    "error",
+    "json",
+]
 
 logger = logging.getLogger(__name__)
 
 LARGEST_BODY: Final = 64 * 1024
+LONGEST_REASON: Final = 200  # it travels to the client in one small packet
 SECONDS_PER_REQUEST: Final = 10.0  # reading its body included; answers need none
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,6 +45,12 @@ def json(value: object, status: int = 200) -> web.Response:
 def error(status: int, problem: str) -> web.Response:
     """Answer with an error; *problem* says what is wrong and what to do."""
     return json({"error": problem}, status)
+
+
+def audit(request: web.Request, text: str, *values: object) -> None:
+    """Log who has had what done; never what was said, which is the users' own."""
+    who = request.remote or "unix socket"
+    logger.info("control, %s: %s", who, text % values)
 
 
 @web.middleware

@@ -1,5 +1,7 @@
 """The control server: see what a node holds, end a session, have the node drain.
 
+On gates and backends users are reached by it, too: see :mod:`nano.admin.reach`.
+
 Over TCP each request needs the token; over a unix socket the file's mode is the
 lock.  Who has no token learns nothing, not even which paths there are.
 """
@@ -13,16 +15,23 @@ from typing import Final, Literal
 import msgspec
 from aiohttp import web
 
-from nano.admin.answers import LARGEST_BODY, careful, error, json
+from nano.admin.answers import (
+    LARGEST_BODY,
+    LONGEST_REASON,
+    audit,
+    careful,
+    error,
+    json,
+)
 from nano.admin.levels import LEVELS, level, set_level
-from nano.admin.subject import Subject
+from nano.admin.reach import reach_routes
+from nano.admin.subject import Reach, Subject
 
 __all__ = ["DEFAULT_LIMIT", "TOKEN_HEADER", "control_application", "locked"]
 
 TOKEN_HEADER: Final = "X-Nano-Token"
 DEFAULT_LIMIT: Final = 100
 LARGEST_LIMIT: Final = 10_000
-LONGEST_REASON: Final = 200  # it travels to the client in one small packet
 LARGEST_ID: Final = 2**63 - 1
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -34,13 +43,16 @@ class _Kick(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = "kicked"
 
 
-def control_application(subject: Subject, token: str | None) -> web.Application:
+def control_application(
+    subject: Subject, token: str | None, reach: Reach | None = None
+) -> web.Application:
     """Return the application that acts on *subject*.
 
     Args:
         subject: The node.
         token: What each request must carry; ``None`` lets everybody in, so it is
             for sockets that not everybody can reach.
+        reach: How it reaches users; ``None`` on a master, which has no links.
     """
     control = _Control(subject)
     application = web.Application(
@@ -54,6 +66,7 @@ def control_application(subject: Subject, token: str | None) -> web.Application:
             web.get("/log-level", control.log_level),
             web.put("/log-level", control.set_log_level),
             web.post("/drain", control.drain),
+            *(reach_routes(reach) if reach is not None else ()),
         ]
     )
     return application
@@ -113,6 +126,7 @@ class _Control:
         if number is None or not self._subject.kick(number, asked.reason):
             problem = f"there is no session {given} here; GET /sessions lists them"
             return error(404, problem)
+        audit(request, "kick session %d, %r", number, asked.reason)
         return json({"kicked": given})
 
 

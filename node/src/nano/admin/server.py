@@ -18,7 +18,7 @@ from aiohttp import web
 from nano.admin.control import control_application
 from nano.admin.observe import observe_application
 from nano.admin.processes import Processes, control_processes, observe_processes
-from nano.admin.subject import Subject
+from nano.admin.subject import Reach, Subject
 from nano.errors import UsageError
 
 __all__ = ["AdminServer"]
@@ -37,8 +37,9 @@ class AdminServer:
     Args:
         subject: The node they speak for, or the processes of one.
         observe: Where ``/healthz``, ``/readyz`` and ``/metrics`` are.
-        control: Where ``/status`` and ``/sessions`` are.
+        control: Where ``/status``, ``/sessions``, ``/push`` and the like are.
         token: What control demands over TCP; a unix socket needs none.
+        reach: How it reaches users, if it does.
 
     Attributes:
         observe_address: What was bound; empty before :meth:`start` and if absent.
@@ -52,6 +53,7 @@ class AdminServer:
         observe: str | None = None,
         control: str | None = None,
         token: str | None = None,
+        reach: Reach | None = None,
     ) -> None:
         self.observe_address = ""
         self.control_address = ""
@@ -59,6 +61,7 @@ class AdminServer:
         self._observe = observe
         self._control = control
         self._token = token
+        self._reach = reach
         self._runners: list[web.AppRunner] = []
         self._socket_files: list[Path] = []
 
@@ -107,7 +110,7 @@ class AdminServer:
     def _control_application(self, token: str | None) -> web.Application:
         if isinstance(self._subject, Processes):
             return control_processes(self._subject, token)
-        return control_application(self._subject, token)
+        return control_application(self._subject, token, self._reach)
 
     def _listen(self, address: str, name: str) -> socket.socket:
         if not address.startswith(_UNIX):

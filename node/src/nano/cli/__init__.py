@@ -13,8 +13,11 @@ import click
 
 from nano.cli.commands import check, crd, request, up
 from nano.cli.control import control
+from nano.cli.load import load
 from nano.cli.local import down, logs, reload, status
+from nano.cli.new import new
 from nano.cli.node import node
+from nano.cli.repl import notify, repl
 from nano.version import __version__
 
 __all__ = ["main"]
@@ -24,6 +27,7 @@ __all__ = ["main"]
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
+  nanoctl new guestbook
   nanoctl check cluster.yaml
   nanoctl up -f cluster.yaml
   nanoctl request -s ws://127.0.0.1:3250 EchoService.echo '{"text": "hello"}'
@@ -34,7 +38,8 @@ def main() -> None:
     """Run a realtime message cluster, on this machine or as a node of one."""
 
 
-_COMMANDS = (node, up, status, logs, reload, down, request, control, check, crd)
+_LOCAL = (node, up, status, logs, reload, down)
+_CLIENT = (request, notify, repl, load)
 
-for command in _COMMANDS:
+for command in (*_LOCAL, *_CLIENT, new, control, check, crd):
     main.add_command(command)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nano.cli.errors import Failed, Wrong, as_sentences
+from nano.cli.server import Server, server_options
 
 __all__ = ["check", "crd", "request", "up"]
 
@@ -117,59 +118,30 @@ Examples:
   nanoctl request -s 127.0.0.1:3251 EchoService.echo '{"text": "hello"}'
 """
 )
-@click.option(
-    "-s",
-    "--server",
-    metavar="URL|HOST:PORT",
-    required=True,
-    envvar="NANO_SERVER",
-    show_envvar=True,
-    help="A listener: ws://host:port/, tcp://host:port, wss:// or tls:// with TLS, "
-    "unix:///path, or host:port for TCP.",
-)
-@click.option(
-    "--ca",
-    type=_FILE,
-    help="The authorities to believe under TLS, in PEM; by default the system's.",
-)
-@click.option("--ws", is_flag=True, help="host:port is a WebSocket listener.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.01, 3600),
-    default=10.0,
-    show_default=True,
-    help="Seconds to wait, for the connection and for the answer.",
-)
+@server_options()
 @click.argument("route")
 @click.argument("payload", metavar="[JSON]", default="{}")
-def request(
-    server: str, ca: Path | None, ws: bool, timeout: float, route: str, payload: str
-) -> None:
+def request(server: Server, route: str, payload: str) -> None:
     """Send one request as a client, and print the answer as JSON."""
     import asyncio
 
-    url = server if "://" in server else f"{'ws' if ws else 'tcp'}://{server}"
     with as_sentences():
         from nano.cli.values import read_json
 
         body = read_json(payload)
         try:
-            answer = asyncio.run(_ask(url, ca, route, body, timeout))
+            answer = asyncio.run(_ask(server, route, body))
         except TimeoutError:
-            message = f"no answer from {url} in {timeout:g} s"
+            message = f"no answer from {server.url} in {server.timeout:g} s"
             raise Failed(message) from None
     import msgspec
 
     click.echo(msgspec.json.encode(answer))
 
 
-async def _ask(
-    url: str, ca: Path | None, route: str, body: object, timeout: float
-) -> object:
-    from nano.client import connect
-
-    async with await connect(url, timeout=timeout, ca=ca) as client:
-        answer: object = await client.request(route, body, timeout=timeout)
+async def _ask(server: Server, route: str, body: object) -> object:
+    async with await server.client().open() as client:
+        answer: object = await client.request(route, body)
         return answer
 
 

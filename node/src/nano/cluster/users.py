@@ -183,7 +183,7 @@ def _settle(future: asyncio.Future[Answer | None], answer: Answer | None) -> Non
 
 
 def _encode(question: Question) -> pb.GateQuestion:
-    wanted = pb.GateQuestion(uids=question.uids)
+    wanted = pb.GateQuestion(uids=question.uids, everyone=question.everyone)
     if question.push is not None:
         route, payload, delivery = question.push
         wanted.push.route = route
@@ -201,4 +201,4 @@ def _decode(wanted: pb.GateQuestion) -> Question:
         push = Push(it.route, it.payload, delivery_of(it))
     if wanted.HasField("kick"):
         kick = Kick(wanted.kick.reason, wanted.kick.reconnect)
-    return Question(list(wanted.uids), push, kick)
+    return Question(list(wanted.uids), push, kick, wanted.everyone)

@@ -48,6 +48,7 @@ from nano.node.gate import (
 )
 from nano.node.malloc import keep_memory
 from nano.node.options import NodeOptions, Role, backend_of
+from nano.node.reach import ByLinks
 from nano.node.report import Report
 from nano.node.routing import make_policies
 from nano.node.world import World
@@ -198,6 +199,9 @@ class Node:
             observe=options.observe,
             control=options.control,
             token=options.token,
+            reach=None
+            if options.role is Role.MASTER  # it has no links
+            else ByLinks(self._users, self._groups, settings.serializer),
         )
 
     def _build_cluster(self) -> None:

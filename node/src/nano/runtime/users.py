@@ -132,11 +132,13 @@ class Question(NamedTuple):
         uids: Whom it is about; nobody: how many there are.
         push: Sent to them.
         kick: They are sent away.
+        everyone: The push is for all clients, bound to a uid or not.
     """
 
     uids: Sequence[str] = ()
     push: Push | None = None
     kick: Kick | None = None
+    everyone: bool = False
 
 
 class Answer(NamedTuple):
@@ -144,7 +146,7 @@ class Answer(NamedTuple):
 
     Attributes:
         uids: Those that were found, and have taken what was to be done.
-        sessions: How many it was about.
+        sessions: How many it was about; of a push to everyone, how many took it.
     """
 
     uids: Sequence[str] = ()
@@ -242,13 +244,34 @@ class Users:
         self, whom: Whom, route: str, value: Any, delivery: Delivery, timeout: float
     ) -> Reached:
         """Send *value* to every session of *whom*; see :meth:`NodeInfo.push`."""
+        push = self._encoded(route, value, delivery)
+        return await self._reach(Question(_names(whom), push=push), timeout)
+
+    async def push_to_all(
+        self, route: str, value: Any, delivery: Delivery, timeout: float
+    ) -> SessionCounts:
+        """Send *value* to every client of the cluster, bound to a uid or not.
+
+        Returns:
+            How many took it, by gate.
+
+        Raises:
+            RequestError: 503: 10,000 questions wait already.
+            TypeError: *value* cannot be encoded.
+            EncodeError: It, or *route*, is too long for a client.
+            ValueError: There is no such *delivery*.
+            UsageError: *timeout* is not positive.
+        """
+        push = self._encoded(route, value, delivery)
+        return await self._count(Question(push=push, everyone=True), timeout)
+
+    def _encoded(self, route: str, value: Any, delivery: Delivery) -> Push:
         if delivery not in DELIVERIES:
             raise ValueError(unknown_delivery(delivery))
         payload = self._serializer.encode(value)
         if len(payload) > self._largest:
             raise too_large(len(payload), self._largest)
-        push = Push(route, payload, delivery)
-        return await self._reach(Question(_names(whom), push=push), timeout)
+        return Push(route, payload, delivery)
 
     async def kick(
         self, whom: Whom, reason: str, reconnect: bool, timeout: float
@@ -276,7 +299,10 @@ class Users:
 
     async def counts(self, timeout: float) -> SessionCounts:
         """Tell how many clients there are; see :meth:`NodeInfo.count_sessions`."""
-        answers, silent = await self._ask(Question(), timeout)
+        return await self._count(Question(), timeout)
+
+    async def _count(self, question: Question, timeout: float) -> SessionCounts:
+        answers, silent = await self._ask(question, timeout)
         here = self.elsewhere.address
         gates = {it: answer.sessions for it, answer in answers.items()}
         if not gates[here] and all(it.member != here for it in self.elsewhere.gates()):
@@ -297,6 +323,8 @@ class Users:
 
     def answer(self, question: Question) -> Answer:
         """Do what is asked to the clients that are at home here."""
+        if question.everyone:
+            return Answer(sessions=self._tell_all(question.push))
         if not question.uids:
             return Answer(sessions=self._clients)
         found: list[str] = []
@@ -312,6 +340,14 @@ class Users:
         """Return the sessions of *uid* that are at home here."""
         is_at_home = self.elsewhere.is_at_home
         return [it for it in self._uids.of(uid) if is_at_home(it)]
+
+    def _tell_all(self, push: Push | None) -> int:
+        """Push to all clients that are at home here; return how many took it."""
+        if push is None:
+            return 0
+        is_at_home = self.elsewhere.is_at_home
+        everyone = [it for it in self._sessions if is_at_home(it)]
+        return self._deliver(everyone, push.route, push.payload, push.delivery)
 
     def _do(self, question: Question, sessions: list[Session]) -> bool:
         """Do what is asked; false if none of *sessions* has taken it."""

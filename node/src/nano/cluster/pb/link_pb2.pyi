@@ -501,6 +501,9 @@ class GateQuestion(_message.Message):
     UIDS_FIELD_NUMBER: _builtins.int
     PUSH_FIELD_NUMBER: _builtins.int
     KICK_FIELD_NUMBER: _builtins.int
+    EVERYONE_FIELD_NUMBER: _builtins.int
+    everyone: _builtins.bool
+    """it is about all clients, and `uids` is empty"""
     @_builtins.property
     def uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """whom it is about; nobody: how many clients there are"""
@@ -519,10 +522,11 @@ class GateQuestion(_message.Message):
         uids: _abc.Iterable[_builtins.str] | None = ...,
         push: Global___UidPush | None = ...,
         kick: Global___UidKick | None = ...,
+        everyone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["kick", b"kick", "push", b"push"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kick", b"kick", "push", b"push", "uids", b"uids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["everyone", b"everyone", "kick", b"kick", "push", b"push", "uids", b"uids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -582,7 +586,7 @@ class GateAnswer(_message.Message):
     UIDS_FIELD_NUMBER: _builtins.int
     SESSIONS_FIELD_NUMBER: _builtins.int
     sessions: _builtins.int
-    """how many it was about"""
+    """how many it was about; of everyone: how many took it"""
     @_builtins.property
     def uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """those that were found, and taken or sent away if asked"""

@@ -1,0 +1,113 @@
+"""The options of every command that is a client of some server, as one value."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from nano.client import Client
+
+__all__ = ["Server", "server_options"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a command connects, and how.
+
+    Attributes:
+        url: The listener; empty if none is named.
+        ca: The authorities to believe; ``None``: the system's.
+        timeout: Seconds for the connection, and for each answer.
+        user: What the handshake tells the server of who this is.
+    """
+
+    url: str
+    ca: Path | None
+    timeout: float
+    user: object
+
+    def client(self, kind: type[Client] | None = None) -> Client:
+        """Return a client that has yet to be opened."""
+        from nano.client import Client
+
+        return (kind or Client)(
+            self.url,
+            user=self.user,
+            timeout=self.timeout,
+            request_timeout=self.timeout,
+            ca=self.ca,
+        )
+
+
+def server_options(*, required: bool = True) -> Callable[[_Command], Any]:
+    """Return a decorator that gives a command the argument ``server``.
+
+    Args:
+        required: A server has to be named.
+    """
+    options = (
+        click.option(
+            "-s",
+            "--server",
+            metavar="URL|HOST:PORT",
+            required=required,
+            envvar="NANO_SERVER",
+            show_envvar=True,
+            help="A listener: ws://host:port/, tcp://host:port, wss:// or tls:// with "
+            "TLS, unix:///path, or host:port for TCP.",
+        ),
+        click.option(
+            "--ca",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="The authorities to believe under TLS, in PEM; by default the "
+            "system's.",
+        ),
+        click.option("--ws", is_flag=True, help="host:port is a WebSocket listener."),
+        click.option(
+            "--user",
+            metavar="JSON",
+            help="What the handshake tells the server of who this is.",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0.01, 3600),
+            default=10.0,
+            show_default=True,
+            help="Seconds to wait, for the connection and for an answer.",
+        ),
+    )
+
+    def decorate(command: _Command) -> Any:
+        @functools.wraps(command)
+        def called(
+            *,
+            server: str | None,
+            ca: Path | None,
+            ws: bool,
+            user: str | None,
+            timeout: float,
+            **more: Any,
+        ) -> Any:
+            from nano.cli.errors import as_sentences
+            from nano.cli.values import read_json
+
+            url = server or ""
+            if url and "://" not in url:
+                url = f"{'ws' if ws else 'tcp'}://{url}"
+            with as_sentences():
+                known = read_json(user) if user is not None else None
+            return command(server=Server(url, ca, timeout, known), **more)
+
+        for option in reversed(options):
+            option(called)
+        return called
+
+    return decorate

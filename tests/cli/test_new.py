@@ -1,0 +1,146 @@
+"""`nanoctl new`: what it makes runs, as its README says."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nano.cli import main
+from nano.local.ports import free_ports
+from nano_manifest import load
+
+SECONDS = 60.0
+
+
+def made(folder: Path, name: str = "guest-book") -> Path:
+    result = CliRunner().invoke(main, ["new", "--in", str(folder), name])
+    assert result.exit_code == 0, result.output
+    assert f"Try: nanoctl up -f {folder / name / 'cluster.yaml'}" in result.output
+    return folder / name
+
+
+def test_a_project_has_what_one_needs(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    assert sorted(it.name for it in project.iterdir()) == [
+        "Dockerfile",
+        "README.md",
+        "cluster.yaml",
+        "guest_book.py",
+        "pyproject.toml",
+        "test_guest_book.py",
+    ]
+    (backend,) = load(project / "cluster.yaml").spec.backends
+    assert backend.components == ["guest_book:GuestBookService"]
+    dockerfile = (project / "Dockerfile").read_text()
+    assert "FROM ${BASE_IMAGE}\nCOPY guest_book.py /app/\n" in dockerfile
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("Guests", "is no name: small letters"),
+        ("a" * 41, "is no name"),
+        ("-a", "No such option"),
+        ("1st", "is no name"),
+        ("class", "a word of Python's"),
+        ("asyncio", "there is a Python module 'asyncio'"),
+        ("nano", "there is a Python module 'nano'"),
+        ("taken", "exists; take another name"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(
+    tmp_path: Path, name: str, problem: str
+) -> None:
+    (tmp_path / "taken").mkdir()
+    result = CliRunner().invoke(main, ["new", "--in", str(tmp_path), name])
+    assert result.exit_code == 2
+    assert problem in result.output
+    assert [it.name for it in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.process
+def test_the_projects_own_test_passes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error"],
+        cwd=made(tmp_path),
+        env={**os.environ, "PYTEST_ADDOPTS": "-p no:cacheprovider"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.process
+def test_the_project_is_clean_for_its_owners_tools(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    for command in (["ruff", "check"], ["ruff", "format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "--isolated", "."],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.process
+def test_the_cluster_comes_up_and_answers(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    manifest = project / "cluster.yaml"
+    (port,) = free_ports(1)
+    manifest.write_text(manifest.read_text().replace("3250", str(port)))
+    up = subprocess.Popen(
+        [sys.executable, "-m", "nano.cli", "up", "-f", str(manifest)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        process_group=0,
+    )
+    try:
+        wait_until_ready(up)
+        asked = subprocess.run(
+            [
+                *(sys.executable, "-m", "nano.cli"),
+                *("request", "-s", f"ws://127.0.0.1:{port}"),
+                *("GuestBookService.join", '{"name": "ann"}'),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert asked.returncode == 0, asked.stderr
+        assert json.loads(asked.stdout) == {"members": ["ann"]}
+        up.send_signal(signal.SIGINT)
+        up.communicate(timeout=SECONDS)
+        assert up.returncode == 0
+    finally:
+        up.kill()
+        up.communicate()
+
+
+def wait_until_ready(up: subprocess.Popen[bytes]) -> None:
+    """Read what the supervisor says until it is done."""
+    assert up.stdout is not None
+    deadline = time.monotonic() + SECONDS
+    said = b""
+    while b"Ctrl-C stops all of it" not in said:
+        left = max(0.0, deadline - time.monotonic())
+        readable, _, _ = select.select([up.stdout], [], [], left)
+        assert readable, said.decode()
+        some = os.read(up.stdout.fileno(), 65_536)
+        assert some, said.decode()
+        said += some
