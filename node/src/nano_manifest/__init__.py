@@ -28,9 +28,11 @@ from nano_manifest.model import (
     Metadata,
     NanoCluster,
     RoleFields,
+    Routing,
     Spec,
     Template,
     Tls,
+    cluster_ports,
 )
 from nano_manifest.parse import dumps, from_object, load, loads, to_object
 from nano_manifest.problems import ManifestError
@@ -61,11 +63,13 @@ __all__ = [
     "Metadata",
     "NanoCluster",
     "RoleFields",
+    "Routing",
     "Setting",
     "Settings",
     "Spec",
     "Template",
     "Tls",
+    "cluster_ports",
     "crd",
     "dumps",
     "from_object",

@@ -17,7 +17,7 @@ from nano.admin.answers import LARGEST_BODY, careful, error, json
 from nano.admin.levels import LEVELS, level, set_level
 from nano.admin.subject import Subject
 
-__all__ = ["TOKEN_HEADER", "control_application"]
+__all__ = ["DEFAULT_LIMIT", "TOKEN_HEADER", "control_application", "locked"]
 
 TOKEN_HEADER: Final = "X-Nano-Token"
 DEFAULT_LIMIT: Final = 100
@@ -44,7 +44,7 @@ def control_application(subject: Subject, token: str | None) -> web.Application:
     """
     control = _Control(subject)
     application = web.Application(
-        middlewares=[careful, _locked(token)], client_max_size=LARGEST_BODY
+        middlewares=[careful, locked(token)], client_max_size=LARGEST_BODY
     )
     application.add_routes(
         [
@@ -124,12 +124,12 @@ def _number(text: str, most: int) -> int | None:
     return number if number <= most else None
 
 
-def _locked(token: str | None) -> Callable[..., Awaitable[web.StreamResponse]]:
+def locked(token: str | None) -> Callable[..., Awaitable[web.StreamResponse]]:
     """Return the middleware that lets in only requests with *token*."""
     key = token.encode() if token is not None else None
 
     @web.middleware
-    async def locked(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def lock(request: web.Request, handler: _Handler) -> web.StreamResponse:
         if key is not None:
             shown = request.headers.get(TOKEN_HEADER, "")
             # surrogateescape: aiohttp's way to hold bytes that are no text
@@ -138,4 +138,4 @@ def _locked(token: str | None) -> Callable[..., Awaitable[web.StreamResponse]]:
                 return error(401, f"{problem}; send it in the header {TOKEN_HEADER}")
         return await handler(request)
 
-    return locked
+    return lock

@@ -70,6 +70,7 @@ def make_hello(
         incarnation=me.incarnation,
         role=me.role,
         backend=me.kind,
+        app_version=me.app_version,
         handlers=[
             *(pb.Handler(route=route) for route in routes),
             *(pb.Handler(route=route, internal=True) for route in internal),
@@ -164,6 +165,16 @@ class Link:
         self._ticked = time()
         self._pinged = time()
         self._ping = 0
+
+    @property
+    def kind(self) -> str:
+        """Which entry of ``spec.backends`` the peer is, or its role."""
+        return self.peer.backend or self.peer.role
+
+    @property
+    def version(self) -> str:
+        """Which version of the application the peer runs; empty: it does not say."""
+        return self.peer.app_version
 
     def step(self, happened: LinkInput) -> None:
         """Take one step in the life of the link.

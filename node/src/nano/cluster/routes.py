@@ -12,13 +12,14 @@ nothing, and no answer reaches the wrong request, whatever ids a client uses.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from nano.cluster.choosing import bind, dissolve, place, select
 from nano.cluster.gobackends import GoBackends
+from nano.cluster.gopeers import GoPeer
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.outbox import delivery_of
@@ -34,7 +35,7 @@ from nano.runtime.sessions import Sessions
 if TYPE_CHECKING:
     from nano.cluster.mover import Mover
 
-__all__ = ["Forwarder", "RemoteRoute", "choose", "introduce", "pick"]
+__all__ = ["Forwarder", "RemoteRoute", "choose", "introduce"]
 
 logger = logging.getLogger(__name__)
 
@@ -84,10 +85,15 @@ class RemoteRoute:
             mover = forwarder.mover
             if mover is not None and mover.park(self, session, message):
                 return
-            go, others = forwarder.go, len(self.links)
-            if go and go.share(session, self.service, message, self.counts, others):
+            try:
+                chosen = forwarder.place(self, session)
+            except RequestError as error:
+                forwarder.answer(session, message, error)
                 return
-            link = choose(session, self.service, self.links)
+            if isinstance(chosen, GoPeer):
+                forwarder.hand_to(chosen, self, session, message)
+                return
+            link = chosen
         if link is None or link.outbox.full or len(forwarder.pending) >= MOST_PENDING:
             forwarder.refuse(self, session, message, link)
             return
@@ -110,21 +116,11 @@ class RemoteRoute:
 
 
 def choose(session: Session, service: str, links: dict[str, Link]) -> Link | None:
-    """Bind *session* to any of those that serve *service*; none if there are none."""
-    link = pick(links)
-    if link is not None:
-        session.bindings[service] = link.address
-    return link
-
-
-def pick(links: dict[str, Link]) -> Link | None:
-    """Return any of those that are heard and stay, else any; none if there are none."""
-    if not links:
-        return None
-    return random.choice(
-        [link for link in links.values() if not (link.suspect or link.draining)]
-        or list(links.values())
-    )
+    """Bind *session* to one of those that serve *service*; none if nobody can be."""
+    try:
+        return place(session, service, links.values())
+    except RequestError:
+        return None  # of a function, which was logged and counted
 
 
 def introduce(session: Session, link: Link) -> None:
@@ -206,6 +202,35 @@ class Forwarder:
             for address, link in route.links.items()
         }
 
+    def place(self, route: RemoteRoute, session: Session) -> Link | GoPeer | None:
+        """Return a node, ours or Go, that serves *route*; bind *session* to ours.
+
+        Raises:
+            RequestError: A function of the application chooses nobody, or has failed.
+        """
+        service, ours, go = route.service, route.links.values(), self.go
+        if go is None:
+            return place(session, service, ours)
+        bound = go.bound(session, service)
+        if bound is not None:
+            return bound
+        members: list[Link | GoPeer] = [*ours, *go.peers(service)]
+        chosen = select(session.routing.policies, session, service, members)
+        if isinstance(chosen, Link):
+            bind(session, service, chosen.address)
+        return chosen
+
+    def hand_to(
+        self, peer: GoPeer, route: RemoteRoute, session: Session, message: Message
+    ) -> None:
+        """Forward a message to a Go node."""
+        if self.go is not None:
+            self.go.forward(session, route.service, message, route.counts, peer)
+
+    def answer(self, session: Session, message: Message, error: RequestError) -> None:
+        """Answer what nobody is to have."""
+        answer_error(self._dispatcher, session, message, error)
+
     def refuse(
         self, route: RemoteRoute, session: Session, message: Message, link: Link | None
     ) -> None:
@@ -259,9 +284,7 @@ class Forwarder:
         address = life.address
         for session in self._sessions:
             session.mirrors.pop(address, None)
-            for service, member in list(session.bindings.items()):
-                if member == address:
-                    del session.bindings[service]
+        dissolve(self._sessions, address)
 
     def tick(self, now: float) -> None:
         """Answer the requests whose time is over."""

@@ -49,6 +49,7 @@ from nano.node.gate import (
 from nano.node.malloc import keep_memory
 from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
+from nano.node.routing import make_policies
 from nano.node.world import World
 from nano.runtime.calls import Calls
 from nano.runtime.claims import Claims
@@ -103,6 +104,7 @@ class Node:
             raise UsageError("a gate or backend needs to know its master: --master")
         self._cluster_name = f"{manifest.metadata.namespace}/{manifest.metadata.name}"
         self._kind = backend.name if backend else ""
+        self._app_version = backend.version if backend else ""
         names = {
             Role.MASTER: (),
             Role.GATE: spec.gates.components,
@@ -138,6 +140,7 @@ class Node:
             serializer, self._metrics, timeout, settings.max_send_bytes
         )
         self._calls = Calls(self._dispatcher)
+        self._policies = make_policies(options, self._metrics)
         info = NodeInfo(
             options.address,
             options.role.value,
@@ -150,6 +153,7 @@ class Node:
             inbox=self._inbox,
             calls=self._calls,
             users=self._users,
+            policies=self._policies,
         )
         self._components = world.components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
@@ -224,6 +228,7 @@ class Node:
                 link=options.role is not Role.MASTER,
                 version=__version__,
                 client_addresses=client_addresses(options),
+                app_version=self._app_version,
             ),
             master=options.master,
             heartbeat=settings.member_heartbeat_seconds,
@@ -258,6 +263,7 @@ class Node:
         )
         self._ticker.add(takeovers.tick)
         calls = CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
+        calls.takeovers = takeovers
         cluster = self._cluster
         UserLinks(self._users, self._links, lambda: cluster.members, self._metrics)
         if options.role is Role.GATE and settings.one_session_per_uid:
@@ -266,7 +272,11 @@ class Node:
             Bindings(self._sessions, self._links, self._metrics)
         else:
             others = self._go.backends.serving
-            bindings = Bindings(self._sessions, self._links, self._metrics, others)
+            policies = self._policies
+            bindings = Bindings(
+                self._sessions, self._links, self._metrics, others, policies
+            )
+            self._ticker.add(bindings.tick)
             # Clients of Go gates are at home at backends, as far as ours can tell.
             timeout = settings.request_timeout_seconds
             self._forwarder = forwarder = Forwarder(
