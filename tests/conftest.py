@@ -30,6 +30,16 @@ TIERS = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _traces_stay_in_the_tests_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Generator[None]:
+    """Give ``nanoctl up`` a place for its state that is not the developer's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

@@ -36,6 +36,7 @@ PUBLIC = [
 
 def test_an_application_finds_what_it_needs_in_nano() -> None:
     assert nano.__all__ == [
+        "Candidate",
         "Component",
         "Deferred",
         "Delivery",

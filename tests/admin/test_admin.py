@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -193,6 +194,33 @@ async def test_a_session_is_kicked_with_a_reason_or_without() -> None:
     assert node.kicked == [(SESSION, "kicked"), (SESSION, "spam")]
 
 
+@pytest.fixture
+def _level() -> Iterator[None]:
+    before = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(before)
+    for name in ("aiohttp", "asyncio", "grpc", "websockets"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("_level")
+async def test_the_level_of_logging_is_changed_while_the_node_runs() -> None:
+    async with serving(Node()) as server:
+        url = f"http://{server.control_address}/log-level"
+        for level in ("debug", "error"):
+            body = f'{{"level":"{level}"}}'.encode()
+            assert await ask(url, "PUT", HEADERS, body) == (200, {"level": level})
+            assert await ask(url, "GET", HEADERS) == (200, {"level": level})
+        assert logging.getLogger().level == logging.ERROR
+        status, _ = await ask(url, "PUT", body=b'{"level":"debug"}')
+        assert status == 401
+        for wrong in (b"", b'{"level":"loud"}', b'{"level":"info","more":1}', b"[]"):
+            status, answer = await ask(url, "PUT", HEADERS, wrong)
+            assert status == 400
+            assert "debug, info, warning, error" in str(answer)
+        assert logging.getLogger().level == logging.ERROR
+
+
 @pytest.mark.parametrize("number", ["1", "x", "-1", str(2**63), "9" * 400])
 async def test_an_unknown_session_is_not_found(number: str) -> None:
     async with serving(Node()) as server:
@@ -241,8 +269,8 @@ async def test_an_unknown_path_is_told_what_there_is() -> None:
         assert await ask(url, headers=HEADERS) == (
             404,
             {
-                "error": "there is no /metrics; there is /drain, /sessions, "
-                "/sessions/{id}, /status"
+                "error": "there is no /metrics; there is /drain, /log-level, "
+                "/sessions, /sessions/{id}, /status"
             },
         )
 

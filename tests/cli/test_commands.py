@@ -51,16 +51,17 @@ def test_the_version_is_the_distribution_s() -> None:
     assert run("--version").output == f"nanoctl, version {__version__}\n"
 
 
-@pytest.mark.parametrize(
-    "args", [[], ["node"], ["up"], ["request"], ["control"], ["check"], ["crd"]]
-)
+@pytest.mark.parametrize("args", [[], *([name] for name in main.commands)])
 def test_every_command_explains_itself(args: list[str]) -> None:
     result = run(*args, "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.output
 
 
-@pytest.mark.parametrize("command", ["node", "up", "request", "control"])
+@pytest.mark.parametrize(
+    "command",
+    ["node", "up", "request", "status", "logs", "reload", "down", "control"],
+)
 def test_a_command_with_much_to_say_shows_an_example(command: str) -> None:
     assert f"nanoctl {command} -" in run(command, "--help").output
 
@@ -85,6 +86,15 @@ def test_a_good_manifest_is_summed_up() -> None:
         "  gates: 2, listening as ws on 3250, tcp on 3251\n"
         "  backend echo: 2, running echo:EchoService\n"
     )
+
+
+def test_the_processes_of_a_gate_are_summed_up_where_there_are_several(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(ECHO.read_text().replace("gates:", "gates:\n    processes: 4"))
+    said = run("check", str(path)).output
+    assert "  gates: 2 of 4 processes each, listening as ws on 3250" in said
 
 
 def test_a_bad_manifest_is_told_line_by_line(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ MEMBERS = st.builds(
     version=st.text(),
     client_addresses=TEXTS,
     heartbeat=st.integers(0, 2**32 - 1).map(lambda millis: millis / 1000),
+    app_version=st.text(),
 )
 
 

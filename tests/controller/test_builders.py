@@ -279,6 +279,33 @@ def test_a_gate_opens_its_listeners_and_others_do_not() -> None:
     }
 
 
+def test_a_gate_of_several_processes_opens_a_cluster_port_for_each() -> None:
+    gates = {"processes": 3}
+    assert env("arena-gate", gates=gates)["NANO_PROCESSES"]["value"] == "3"
+    assert "NANO_PROCESSES" not in env("arena-room", gates=gates)
+    ports = cast("list[Object]", container("arena-gate", gates=gates)["ports"])
+    opened = [(entry.get("name"), entry["containerPort"]) for entry in ports]
+    own = [("cluster", 7650), ("observe", 7651), ("control", 7652), ("ws", 3250)]
+    assert opened == [*own, (None, 7653), (None, 7654)]
+
+
+def test_a_gate_of_one_process_is_as_ever() -> None:
+    assert deployment("arena-gate", gates={"processes": 1}) == deployment("arena-gate")
+    assert "NANO_PROCESSES" not in env("arena-gate")
+
+
+def test_another_number_of_processes_replaces_the_gates_alone() -> None:
+    def templates(**gates: object) -> dict[str, object]:
+        return {
+            name: inner(deployment(name, gates=gates), "spec.template")
+            for name in DEPLOYMENTS
+        }
+
+    before, after = templates(), templates(processes=2)
+    changed = [name for name in DEPLOYMENTS if before[name] != after[name]]
+    assert changed == ["arena-gate"]
+
+
 def test_what_a_template_says_is_added_to_the_pod() -> None:
     template = {
         "labels": {"team": "red"},
@@ -547,6 +574,22 @@ ROLES = {"arena-master", "arena-room", "arena-gate"}
         ),
         ({"gates": {"components": ["a:B"]}}, {"arena-gate"}),
         ({"backends": [{"name": "room", "components": ["a:B"]}]}, {"arena-room"}),
+        (
+            {
+                "backends": [
+                    {
+                        "name": "room",
+                        "components": ["rooms:RoomService"],
+                        "version": "2",
+                    }
+                ]
+            },
+            {"arena-room"},
+        ),
+        (
+            {"routing": [{"service": "RoomService", "strategy": "hash"}]},
+            {"arena-gate", "arena-room"},
+        ),
         (
             {
                 "backends": [

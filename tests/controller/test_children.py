@@ -126,6 +126,12 @@ def test_the_nodes_own_ports_are_for_those_who_need_them() -> None:
     assert sources(made) == {7650: [OWN], 7651: None, 7652: [operator]}
 
 
+def test_every_process_of_a_gate_has_its_cluster_port_open() -> None:
+    made = nodes(gates={"processes": 3})
+    ports = cast("list[Object]", inner(made, "spec.ingress.0.ports"))
+    assert [entry["port"] for entry in ports] == [7650, 7653, 7654]
+
+
 def test_an_operator_outside_of_kubernetes_opens_no_control_port() -> None:
     assert sources(nodes("")) == {7650: [OWN], 7651: None}
 

@@ -43,7 +43,7 @@ from nano.cluster.membership import (
     Unregistering,
 )
 from nano.cluster.registrar import Registrar
-from nano.cluster.roster import Roster
+from nano.cluster.roster import Roster, Standing
 from nano.errors import ClusterError
 from nano.node.world import Cluster
 from nano.testing.clock import ManualClock
@@ -91,6 +91,14 @@ class _Place:
     @property
     def members(self) -> Mapping[str, Member]:
         return self.roster.members
+
+    @property
+    def list_version(self) -> int:
+        return self.roster.version
+
+    @property
+    def is_master_reachable(self) -> bool:
+        return self.roster.standing is Standing.JOINED
 
     def peer(self, address: str) -> MessagePeer:
         raise ClusterError(f"{address} cannot be a Go node: it would have no socket")

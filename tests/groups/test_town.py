@@ -67,7 +67,7 @@ def served(node: Node) -> dict[str, float]:
     """Return the samples of *node* about groups."""
     lines = node.metrics().decode().splitlines()
     pairs = (line.rsplit(" ", 1) for line in lines if line.startswith("nano_group"))
-    return {name: float(value) for name, value in pairs}
+    return {name.partition("{")[0]: float(value) for name, value in pairs}
 
 
 @pytest.fixture

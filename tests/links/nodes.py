@@ -135,6 +135,7 @@ class Node:
             self.links,
         )
         self.called = CallLinks(self.calls, self.dispatcher, self.sessions, self.links)
+        self.called.takeovers = self.takeovers
         self.bindings = Bindings(self.sessions, self.links, self.metrics)
         network.add(address, self.links)
 

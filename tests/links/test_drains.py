@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from nano.cluster import mover
+from nano.cluster.choosing import fittest
 from nano.cluster.drains import Drains
 from nano.cluster.link import Link
 from nano.cluster.pb import link_pb2 as pb
-from nano.cluster.routes import pick
 from nano.errors import UsageError
 from tests.runtime.clients import Client
 
@@ -138,7 +138,7 @@ async def test_a_target_that_begins_to_drain_is_left_out(house: House) -> None:
 def test_who_drains_is_better_than_nobody() -> None:
     link = Link.__new__(Link)
     link.suspect, link.draining = False, True
-    assert pick({ONE: link}) is link
+    assert fittest([link]) == [link]
 
 
 async def test_with_nobody_else_the_sessions_stay_and_are_served(house: House) -> None:

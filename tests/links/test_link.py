@@ -208,18 +208,16 @@ async def test_batches_and_envelopes_are_counted_both_ways() -> None:
     link = Link(ours, hello("10.0.0.1:1"), metrics, Clock())
     await asyncio.gather(link.greet(), raw.greet(hello("10.0.0.2:1")))
     running = Running(link)
-    metrics.link.clear()
+    counts = metrics.peer("10.0.0.2:1")
+    assert counts.batches_in == counts.batches_out == 0  # greetings do not count
     for number in range(3):
         link.message(pb.PUSH, 1, number, "r", b"")
     await raw.batch()
     await raw.send(pb.Envelope(kind=pb.PING), pb.Envelope(kind=pb.PING))
     await until(lambda: len(running.received) == 2)
-    assert metrics.link == {
-        ("batches", "out"): 1,
-        ("envelopes", "out"): 3,
-        ("batches", "in"): 1,
-        ("envelopes", "in"): 2,
-    }
+    assert (counts.batches_out, counts.envelopes_out) == (1, 3)
+    assert (counts.batches_in, counts.envelopes_in) == (1, 2)
+    assert counts.bytes_out > 0
     link.end("enough")
     await raw.stream.close()
     await running.over()

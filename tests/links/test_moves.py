@@ -22,7 +22,7 @@ from nano.cluster.moves import (
 )
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import RemoteRoute
-from nano.errors import ClusterError, UsageError
+from nano.errors import ClusterError, RequestError, UsageError
 from nano.protocol.messages import NOTIFY, Message
 from nano.runtime.component import collect_handlers
 from nano.runtime.handovers import LARGEST_STATE
@@ -69,6 +69,10 @@ class Desk(Component):
     @handler
     def later(self, session: Session, payload: None) -> None:
         self.promises.append(session.defer())
+
+    @handler(internal=True)
+    def hear(self, session: Session, number: int) -> None:
+        self.seen.append(number)
 
     @handler(internal=True)
     def ask(self, session: Session | None, payload: None) -> str:
@@ -330,6 +334,63 @@ async def test_a_mirror_stays_while_another_service_needs_it() -> None:
     for both in (gate, *nodes.values()):
         await both.dispatcher.stop()
     await network.stop()
+
+
+async def test_a_call_that_crosses_the_handover_is_told_to_try_again(
+    office: Office,
+) -> None:
+    """It would find nothing of what it asks for, and might begin it anew."""
+    link = office.gate.links.get(office.old)
+    assert link is not None
+    quiet = office.gate.links._acts[pb.QUIET]
+    kept: list[pb.Envelope] = []
+    office.gate.links.act(pb.QUIET, lambda _, envelope: kept.append(envelope))
+    office.move()
+    await until(lambda: kept)
+    call = office.gate.info.call("Desk.ask", None, session=office.session)
+    with pytest.raises(RequestError, match="moves to another node") as caught:
+        await call
+    assert caught.value.status == 503
+    office.session.router.bind("Desk", office.old)  # it comes back, and is at home
+    quiet(link, kept[0])
+    assert await office.ask("Desk.count", 1) == [office.old, 8]
+    call = office.gate.info.call("Desk.ask", None, session=office.session)
+    assert await call == office.old
+
+
+async def test_what_nodes_tell_the_session_waits_in_its_place(office: Office) -> None:
+    old = office.desks[office.old]
+    old.handing.clear()
+    office.move()
+    office.client.notify("Desk.note", 1)
+    office.gate.info.notify("Desk.hear", 2, session=office.session)
+    office.client.notify("Desk.note", 3)
+    await asyncio.sleep(0)
+    old.handing.set()
+    new = office.desks[office.new]
+    await until(lambda: len(new.seen) == 3)
+    assert (new.seen, old.seen) == ([1, 2, 3], [])
+
+
+async def test_of_what_nodes_tell_no_more_waits_than_may(office: Office) -> None:
+    old = office.desks[office.old]
+    old.handing.clear()
+    office.move()
+    for number in range(MOST_PARKED + 2):
+        office.gate.info.notify("Desk.hear", number, session=office.session)
+    assert office.gate.metrics.dropped["notify", "503"] == 2
+    old.handing.set()
+    await until(lambda: len(office.desks[office.new].seen) == MOST_PARKED)
+
+
+async def test_what_nodes_tell_is_lost_with_all_members(office: Office) -> None:
+    office.desks[office.old].handing.clear()
+    office.move()
+    office.gate.info.notify("Desk.hear", 1, session=office.session)
+    await office.lose(office.new)
+    await office.lose(office.old)
+    await until(lambda: office.gate.metrics.dropped["notify", "503"] == 1)
+    office.desks[office.old].handing.set()
 
 
 # ---------------------------------------------------------------- what can go wrong

@@ -72,6 +72,15 @@ def test_there_is_a_process_for_each_replica() -> None:
     ]
 
 
+def test_there_is_one_for_each_process_of_each_gate() -> None:
+    gates = Gates(replicas=2, processes=2)
+    cluster = NanoCluster(metadata=Metadata(name="a"), spec=Spec(gates=gates))
+    specs = planned(cluster)
+    assert list(specs) == ["master", "gate-1.1", "gate-1.2", "gate-2.1", "gate-2.2"]
+    addresses = {spec.address for spec in specs.values()}
+    assert len(addresses) == len(specs)
+
+
 def test_the_master_knows_itself_alone() -> None:
     assert flags(planned()["master"]) == {
         "--role": "master",
@@ -155,6 +164,26 @@ def test_a_port_that_another_run_has_claimed_is_in_use() -> None:
             Doors(listening_on(port), "127.0.0.1", Path(), stack)
     with ExitStack() as stack:
         Doors(listening_on(port), "127.0.0.1", Path(), stack)
+
+
+def test_doors_may_change_while_what_both_have_stays() -> None:
+    first, second, third = free_ports(3)
+    with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as stack:
+        doors = Doors(listening_on(first), "127.0.0.1", Path(), stack)
+        listening = stack.enter_context(doors.open()["ws"])
+        listening.listen()
+        doors.change(listening_on(first))
+        doors.change(listening_on(second))
+        assert stack.enter_context(doors.open()["ws"]).getsockname()[1] == second
+        with pytest.raises(UsageError, match="already in use"):
+            doors.change(listening_on(taken.getsockname()[1]))
+        assert stack.enter_context(doors.open()["ws"]).getsockname()[1] == second
+        doors.tidy()
+        listening.close()
+        Doors(listening_on(first), "127.0.0.1", Path(), stack)  # it was given up
+        with pytest.raises(UsageError):
+            Doors(listening_on(second), "127.0.0.1", Path(), stack)
+        doors.change(listening_on(third))
 
 
 def test_every_gate_has_sockets_of_its_own_on_the_same_port() -> None:

@@ -211,7 +211,7 @@ def clients_of(up: Up, gate: str) -> int:
     assert url is not None
     with urllib.request.urlopen(url[1], timeout=10) as answer:
         text = answer.read().decode()
-    count = re.search(r'^nano_sessions\{place="home"\} (\d+)', text, re.MULTILINE)
+    count = re.search(r'^nano_sessions\{.*place="home"\} (\d+)', text, re.MULTILINE)
     assert count is not None, text
     return int(count[1])
 

@@ -20,6 +20,7 @@ from nano_manifest import (
 )
 
 APP_DIR = str(Path(__file__).parent / "app")
+CLUSTER = {"namespace", "nanocluster"}  # labels of every sample
 PATIENCE = 10.0  # seconds for anything that is waited for; the machine may be busy
 
 
@@ -85,10 +86,12 @@ async def until(condition: Callable[[], object], patience: float = PATIENCE) -> 
 
 
 def sample(node: Node, name: str, **labels: str) -> float | None:
-    """Return one sample of a node's metrics."""
+    """Return one sample of a node's metrics; all have the labels of the cluster."""
     text = node.metrics().decode()
     for family in text_string_to_metric_families(text):
         for found in family.samples:
-            if (found.name, found.labels) == (name, labels):
+            if found.name != name or not found.labels.keys() >= CLUSTER:
+                continue
+            if {k: v for k, v in found.labels.items() if k not in CLUSTER} == labels:
                 return found.value
     return None

@@ -13,7 +13,7 @@ from nano import RequestError
 from nano.testing import LocalCluster
 from nano_manifest import Backend, Gates, Listener, Metadata, NanoCluster, Spec
 
-from .clusters import PATIENCE, until
+from .clusters import PATIENCE, sample, until
 
 PAGE = (Path(__file__).parents[2] / "docs" / "components.md").read_text()
 
@@ -50,6 +50,6 @@ async def test_the_pages_component_finds_two_players_for_a_duel(tmp_path: Path) 
         assert await bob.request("DuelService.login", "bob") == "welcome"
         waits = asyncio.create_task(ann.request("DuelService.find", None))
         (gate,) = cluster.gates
-        await until(lambda: b"nano_pending_requests 1.0" in gate.metrics())
+        await until(lambda: sample(gate, "nano_pending_requests") == 1)
         assert await bob.request("DuelService.find", None) == {"against": "ann"}
         assert await waits == {"against": "bob"}

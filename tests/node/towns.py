@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from nano_manifest import (
     Listener,
     Metadata,
     NanoCluster,
+    Routing,
     Settings,
     Spec,
     dumps,
@@ -54,7 +55,13 @@ class Town(Component):
 class Town:
     """A master, a gate and backends, each a process."""
 
-    def __init__(self, folder: Path, backends: int, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        backends: int,
+        routing: Iterable[Routing] = (),
+        **settings: Any,
+    ) -> None:
         ports = free_ports(1 + 2 * (3 + backends))
         self.port, *self._ports = ports
         (folder / "town.py").write_text(TOWN)
@@ -79,6 +86,7 @@ class Town:
                                 components=["town:Town"],
                             )
                         ],
+                        routing=list(routing),
                     ),
                 )
             )

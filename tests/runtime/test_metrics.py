@@ -81,12 +81,14 @@ async def test_clients_cannot_add_labels() -> None:
 def test_push_routes_beyond_500_are_counted_as_other() -> None:
     metrics = Metrics()
     for number in range(700):
-        metrics.pushed(f"onNews{number}")
-    metrics.pushed("onNews0")
+        metrics.pushed(f"onNews{number}", 10)
+    metrics.pushed("onNews0", 7)
     assert len(metrics.pushes) == 501
     assert metrics.pushes["onNews0"] == 2
     labels = {"direction": "out", "type": "push", "route": "other"}
     assert read(metrics, "nano_messages_total", **labels) == 200
+    assert read(metrics, "nano_message_bytes_total", **labels) == 2000
+    assert metrics.push_bytes["onNews0"] == 17
 
 
 def test_listeners_are_counted_by_reason_and_outcome() -> None:
@@ -106,12 +108,15 @@ def test_listeners_are_counted_by_reason_and_outcome() -> None:
 
 def test_links_drops_and_gauges_become_samples() -> None:
     metrics = Metrics()
-    metrics.link["batches", "in"] += 2
+    metrics.peer("10.0.0.7:7650").received(envelopes=9)
+    metrics.peer("10.0.0.7:7650").sent(envelopes=1, size=80)
     metrics.dropped["push", "link-full"] += 1
     metrics.gauges.append(lambda: [("nano_x", "An x.", {"kind": "a"}, 4)])
     metrics.gauges.append(lambda: [("nano_x", "An x.", {"kind": "b"}, 5)])
-    assert read(metrics, "nano_link_batches_total", direction="in") == 2
-    assert read(metrics, "nano_link_envelopes_total", direction="out") == 0
+    peer = "10.0.0.7:7650"
+    assert read(metrics, "nano_link_batches_total", peer=peer, direction="in") == 1
+    assert read(metrics, "nano_link_envelopes_total", peer=peer, direction="in") == 9
+    assert read(metrics, "nano_link_bytes_total", peer=peer) == 80
     assert read(metrics, "nano_dropped_total", stage="push", reason="link-full") == 1
     assert read(metrics, "nano_x", kind="a") == 4
     assert read(metrics, "nano_x", kind="b") == 5
@@ -127,13 +132,13 @@ def test_build_and_process_are_described() -> None:
 def test_labels_with_odd_characters_survive() -> None:
     metrics = Metrics()
     route = 'a"b\\c\nd'
-    metrics.pushed(route)
+    metrics.pushed(route, 1)
     labels = {"direction": "out", "type": "push", "route": route}
     assert read(metrics, "nano_messages_total", **labels) == 1
 
 
 def test_two_nodes_of_one_process_count_apart() -> None:
     one, two = Metrics(), Metrics()
-    one.pushed("onNews")
+    one.pushed("onNews", 1)
     labels = {"direction": "out", "type": "push", "route": "onNews"}
     assert read(two, "nano_messages_total", **labels) is None

@@ -139,9 +139,10 @@ async def test_an_old_client_under_protobuf_gets_answers_and_no_errors() -> None
             client.ask(2, "Words.upper", said)
             assert await client.packet(PacketType.DATA) == b"\x04\x02\x0a\x03ANN"
         (gate,), (backend,) = cluster.gates, cluster.backends["words"]
-        silent = 'nano_dropped_total{reason="errors-not-announced",stage="answer"}'
-        assert count(gate, silent) == 1
-        assert count(backend, 'nano_failures_total{status="403"}') == 1
+        of = 'namespace="default",nanocluster="strings"'
+        silent = 'reason="errors-not-announced",stage="answer"'
+        assert count(gate, f"nano_dropped_total{{{of},{silent}}}") == 1
+        assert count(backend, f'nano_failures_total{{{of},status="403"}}') == 1
         client.writer.close()
         await client.writer.wait_closed()
 

@@ -19,6 +19,7 @@ from .room import Hall, Wire, turns, until
 class Guest:
     """A client that does nothing but note what happens to it."""
 
+    behind = 0
     session: Session | None = None
 
     def __init__(self) -> None:

@@ -48,6 +48,29 @@ annotations:
 {{- end }}
 {{- end -}}
 
+{{/* The same with labels by which somebody finds the object; takes the root and them. */}}
+{{- define "nanocluster.monitored" -}}
+{{- $root := index . 0 -}}
+labels:
+  {{- include "nanocluster.labels" $root | nindent 2 }}
+  {{- with index . 1 }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $root.Values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* For a Prometheus that finds pods by annotations, unless a monitor does it. */}}
+{{- define "nanocluster.scrape" -}}
+{{- if and .Values.monitoring.annotations (not .Values.monitoring.serviceMonitor.enabled) -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: "8080"
+prometheus.io/path: /metrics
+{{- end -}}
+{{- end -}}
+
 {{/* Where NanoClusters are served, for people. */}}
 {{- define "nanocluster.exampleNamespace" -}}
 {{ first (append .Values.watchNamespaces "default") }}

@@ -16,12 +16,14 @@ from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipeline
 from nano.runtime.routing import Router
 from nano.runtime.session import Delivery, Session
+from nano.runtime.strategies import Candidate
 from nano.runtime.target import Replies
 from nano.runtime.timers import Timer
 from nano.runtime.users import GateAddress, Online, Reached, SessionCounts
 from nano.version import __version__
 
 __all__ = [
+    "Candidate",
     "Component",
     "Deferred",
     "Delivery",

@@ -30,9 +30,11 @@ from nano_manifest.model import (
     NanoCluster,
     NetworkPolicy,
     RoleFields,
+    Routing,
     Spec,
     Template,
     Tls,
+    cluster_ports,
 )
 from nano_manifest.parse import dumps, from_object, load, loads, to_object
 from nano_manifest.problems import ManifestError
@@ -65,11 +67,13 @@ __all__ = [
     "NanoCluster",
     "NetworkPolicy",
     "RoleFields",
+    "Routing",
     "Setting",
     "Settings",
     "Spec",
     "Template",
     "Tls",
+    "cluster_ports",
     "crd",
     "dumps",
     "from_object",

@@ -21,7 +21,9 @@ __all__ = [
     "MAX_ITEMS",
     "AddressRange",
     "Component",
+    "DataKey",
     "FilePath",
+    "Function",
     "Image",
     "ListenerName",
     "Name",
@@ -30,10 +32,12 @@ __all__ = [
     "Passed",
     "RouteCode",
     "SecretName",
+    "Service",
     "SocketPath",
     "StringMap",
     "UrlPath",
     "VariableName",
+    "Version",
 ]
 
 MAX_ITEMS: Final = 64  # of any list whose length is nobody's real concern
@@ -82,6 +86,37 @@ Component = Annotated[
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$",
         max_length=253,
         extra={"says": "a module and a class, as in 'chat.rooms:RoomService'"},
+    ),
+]
+
+Function = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*)?$",
+        max_length=253,
+        extra={"says": "a module and a function, as in 'chat.routes:by_room'"},
+    ),
+]
+
+# What routes begin with; a Go service, or one that was named, need be no identifier.
+Service = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\s]+$",
+        min_length=1,
+        max_length=200,
+        extra={"says": "what routes begin with, as in 'RoomService'; no spaces"},
+    ),
+]
+
+DataKey = Annotated[str, Meta(max_length=256)]
+
+Version = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9]([A-Za-z0-9._+-]*[A-Za-z0-9])?)?$",
+        max_length=63,
+        extra={"says": "letters, digits, '.', '_', '+' and '-', as in '1.4.2'"},
     ),
 ]
 

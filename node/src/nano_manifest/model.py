@@ -19,7 +19,9 @@ from nano_manifest._base import (
     MAX_ITEMS,
     AddressRange,
     Component,
+    DataKey,
     FilePath,
+    Function,
     Image,
     ListenerName,
     Name,
@@ -28,10 +30,12 @@ from nano_manifest._base import (
     Passed,
     RouteCode,
     SecretName,
+    Service,
     SocketPath,
     StringMap,
     UrlPath,
     VariableName,
+    Version,
 )
 from nano_manifest.settings import Settings
 
@@ -58,9 +62,11 @@ __all__ = [
     "NanoCluster",
     "NetworkPolicy",
     "RoleFields",
+    "Routing",
     "Spec",
     "Template",
     "Tls",
+    "cluster_ports",
 ]
 
 GROUP: Final = "nanocluster.io"
@@ -75,6 +81,15 @@ OBSERVE_PORT: Final = 7651
 CONTROL_PORT: Final = 7652
 
 MAX_BACKENDS: Final = 32
+
+
+def cluster_ports(processes: int) -> list[int]:
+    """Return the cluster ports of the processes of one pod, in their order.
+
+    The first has the port of a node that is alone; the others follow behind the ports
+    that the pod has once.
+    """
+    return [CLUSTER_PORT, *range(CONTROL_PORT + 1, CONTROL_PORT + processes)]
 
 
 class Metadata(Object, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -459,6 +474,16 @@ class Gates(RoleFields, frozen=True, kw_only=True):
             "where the machines have no room for twice as many.",
         ),
     ] = "surge"
+    processes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Processes of each gate, one for each core that it shall use. "
+            "They share its listeners; each is a member of the cluster, and the second "
+            "and those behind it have the cluster ports 7653, 7654 ….",
+        ),
+    ] = 1
     listeners: Annotated[
         list[Listener],
         Meta(
@@ -506,6 +531,45 @@ class Backend(RoleFields, frozen=True, kw_only=True):
             extra={"set": True},
         ),
     ]
+    version: Annotated[
+        Version,
+        Meta(
+            description="Which version of the application it runs; for people, and for "
+            "the functions of spec.routing.",
+        ),
+    ] = ""
+
+
+class Routing(Object, frozen=True, kw_only=True):
+    """How a member is chosen for a session's first message to one service."""
+
+    service: Annotated[
+        Service,
+        Meta(description="What its routes begin with: the part before the last dot."),
+    ]
+    strategy: Annotated[
+        Literal["random", "roundRobin", "leastLoaded", "hash", "function"],
+        Meta(
+            description="random: any; roundRobin: each in its turn; leastLoaded: the "
+            "one to which the fewest sessions of the gate are bound; hash: the one "
+            "that the session's key belongs to, at every gate; function: the one that "
+            "a function of the application returns.",
+        ),
+    ] = "random"
+    data_key: Annotated[
+        DataKey,
+        Meta(
+            description="The key of session.data whose value is hashed; empty: the "
+            "uid is. Only with strategy hash.",
+        ),
+    ] = ""
+    function: Annotated[
+        Function,
+        Meta(
+            description="The function that chooses, as module.path:function; gates "
+            "load it. With strategy function.",
+        ),
+    ] = ""
 
 
 class NetworkPolicy(Object, frozen=True, kw_only=True):
@@ -578,6 +642,15 @@ class Spec(Object, frozen=True, kw_only=True):
             max_length=MAX_BACKENDS,
             description="The kinds of nodes that run components.",
             extra={"key": "name"},
+        ),
+    ] = field(default_factory=list)
+    routing: Annotated[
+        list[Routing],
+        Meta(
+            max_length=MAX_ITEMS,
+            description="How members are chosen, by service; at random where nothing "
+            "is said. A session stays with the member that was chosen for it.",
+            extra={"key": "service"},
         ),
     ] = field(default_factory=list)
 

@@ -30,9 +30,11 @@ from nano_manifest.model import (
     Listener,
     NanoCluster,
     RoleFields,
+    Routing,
     Spec,
     Template,
     Tls,
+    cluster_ports,
 )
 from nano_manifest.problems import Path, Problem
 
@@ -60,6 +62,7 @@ RESERVED_ENV: Final = (
     "NANO_MANIFEST",
     "NANO_MASTER",
     "NANO_OBSERVE",
+    "NANO_PROCESSES",
     "NANO_ROLE",
     "NANO_TLS_DIR",
     "NANO_TOKEN_FILE",
@@ -143,6 +146,14 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             "(has(self.service) && self.service.type != 'ClusterIP') || "
             "self.listeners.all(a, !has(a.nodePort))",
             "a nodePort needs service.type NodePort or LoadBalancer",
+            ".listeners",
+        ),
+        CelRule(
+            "!has(self.processes) || !has(self.listeners) || "
+            f"self.listeners.all(a, !has(a.port) || a.port <= {CONTROL_PORT} || "
+            f"a.port >= {CONTROL_PORT} + self.processes)",
+            "7653 and those behind it are cluster ports of the gate's other processes; "
+            "choose another port",
             ".listeners",
         ),
     ),
@@ -270,6 +281,19 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             ".name",
         ),
     ),
+    Routing: (
+        CelRule(
+            "!has(self.dataKey) || self.dataKey == '' || "
+            "(has(self.strategy) && self.strategy == 'hash')",
+            "dataKey is for strategy hash",
+            ".dataKey",
+        ),
+        CelRule(
+            "(has(self.function) && self.function != '') == "
+            "(has(self.strategy) && self.strategy == 'function')",
+            "strategy function and the function that chooses go together",
+        ),
+    ),
     EnvVar: (
         CelRule(
             f"!(self.name in {_one_of(RESERVED_ENV)})",
@@ -307,6 +331,10 @@ def violations(cluster: NanoCluster) -> Iterator[Problem]:
     yield from _repeated((b.name for b in spec.backends), at, "name")
     for index, backend in enumerate(spec.backends):
         yield from _backend(backend, (*at, index))
+    at = ("spec", "routing")
+    yield from _repeated((item.service for item in spec.routing), at, "service")
+    for index, item in enumerate(spec.routing):
+        yield from _routing(item, (*at, index))
 
 
 def _repeated(
@@ -361,6 +389,9 @@ def _listener(listener: Listener, gates: Gates, at: Path) -> Iterator[Problem]:
     if listener.port in _PORTS:
         whose = _PORTS[listener.port]
         yield (*at, "port"), f"{listener.port} is {whose}; choose another"
+    elif listener.port in cluster_ports(gates.processes):
+        text = f"{listener.port} is the cluster port of another process of the gate"
+        yield (*at, "port"), f"{text}; choose another"
     if listener.name in _PORT_NAMES:
         text = f"{listener.name} is a port of the node itself; choose another name"
         yield (*at, "name"), text
@@ -451,6 +482,16 @@ def _backend(backend: Backend, at: Path) -> Iterator[Problem]:
     if backend.name in _BACKEND_NAMES:
         yield (*at, "name"), f"{backend.name} is a role; choose another name"
     yield from _repeated(backend.components, (*at, "components"))
+
+
+def _routing(routing: Routing, at: Path) -> Iterator[Problem]:
+    if routing.data_key and routing.strategy != "hash":
+        yield (*at, "dataKey"), "is for strategy hash"
+    if routing.function and routing.strategy != "function":
+        yield (*at, "function"), "is for strategy function"
+    if routing.strategy == "function" and not routing.function:
+        text = "is required with strategy function: the function that chooses"
+        yield (*at, "function"), text
 
 
 def _role(role: RoleFields, at: Path) -> Iterator[Problem]:

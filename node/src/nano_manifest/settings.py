@@ -213,6 +213,13 @@ class Settings(Object, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"],
         Meta(description="The least important messages that are logged."),
     ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "human"],
+        Meta(
+            description="How log lines look: a JSON object each, or for people; auto "
+            "is for people on a terminal and under nanoctl up, and JSON elsewhere.",
+        ),
+    ] = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from aiohttp import web
 
 from nano.admin.answers import LARGEST_BODY, careful, error, json
+from nano.admin.levels import LEVELS, level, set_level
 from nano.admin.subject import Subject
 
-__all__ = ["TOKEN_HEADER", "control_application"]
+__all__ = ["DEFAULT_LIMIT", "TOKEN_HEADER", "control_application", "locked"]
 
 TOKEN_HEADER: Final = "X-Nano-Token"
 DEFAULT_LIMIT: Final = 100
@@ -43,17 +44,25 @@ def control_application(subject: Subject, token: str | None) -> web.Application:
     """
     control = _Control(subject)
     application = web.Application(
-        middlewares=[careful, _locked(token)], client_max_size=LARGEST_BODY
+        middlewares=[careful, locked(token)], client_max_size=LARGEST_BODY
     )
     application.add_routes(
         [
             web.get("/status", control.status),
             web.get("/sessions", control.sessions),
             web.delete("/sessions/{id}", control.kick),
+            web.get("/log-level", control.log_level),
+            web.put("/log-level", control.set_log_level),
             web.post("/drain", control.drain),
         ]
     )
     return application
+
+
+class _Level(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of PUT /log-level."""
+
+    level: Literal["debug", "info", "warning", "error"]
 
 
 class _Control:
@@ -71,6 +80,19 @@ class _Control:
         if not limit:
             return error(400, f"limit must be 1 to {LARGEST_LIMIT}, is {given!r}")
         return json({"sessions": self._subject.sessions(limit)})
+
+    async def log_level(self, _: web.Request) -> web.Response:
+        return json({"level": level()})
+
+    async def set_log_level(self, request: web.Request) -> web.Response:
+        try:
+            asked = msgspec.json.decode(await request.read(), type=_Level)
+        except msgspec.DecodeError as broken:
+            words = ", ".join(LEVELS)
+            problem = f'the body must be like {{"level": "debug"}}, one of {words}'
+            return error(400, f"{problem}: {broken}")
+        set_level(asked.level)
+        return json({"level": level()})
 
     async def drain(self, _: web.Request) -> web.Response:
         problem = self._subject.drain()
@@ -102,12 +124,12 @@ def _number(text: str, most: int) -> int | None:
     return number if number <= most else None
 
 
-def _locked(token: str | None) -> Callable[..., Awaitable[web.StreamResponse]]:
+def locked(token: str | None) -> Callable[..., Awaitable[web.StreamResponse]]:
     """Return the middleware that lets in only requests with *token*."""
     key = token.encode() if token is not None else None
 
     @web.middleware
-    async def locked(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def lock(request: web.Request, handler: _Handler) -> web.StreamResponse:
         if key is not None:
             shown = request.headers.get(TOKEN_HEADER, "")
             # surrogateescape: aiohttp's way to hold bytes that are no text
@@ -116,4 +138,4 @@ def _locked(token: str | None) -> Callable[..., Awaitable[web.StreamResponse]]:
                 return error(401, f"{problem}; send it in the header {TOKEN_HEADER}")
         return await handler(request)
 
-    return locked
+    return lock

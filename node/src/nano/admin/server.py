@@ -1,7 +1,7 @@
 """Starting and stopping the two HTTP servers.
 
-An address is ``host:port``, ``[::1]:port`` or, for control, ``unix:path``; port 0
-lets the kernel choose.  What was bound is known afterwards.
+An address is ``host:port``, ``[::1]:port`` or ``unix:path``; port 0 lets the kernel
+choose.  What was bound is known afterwards.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from aiohttp import web
 
 from nano.admin.control import control_application
 from nano.admin.observe import observe_application
+from nano.admin.processes import Processes, control_processes, observe_processes
 from nano.admin.subject import Subject
 from nano.errors import UsageError
 
@@ -34,7 +35,7 @@ class AdminServer:
     """The observe and control servers of one node; either may be absent.
 
     Args:
-        subject: The node they speak for.
+        subject: The node they speak for, or the processes of one.
         observe: Where ``/healthz``, ``/readyz`` and ``/metrics`` are.
         control: Where ``/status`` and ``/sessions`` are.
         token: What control demands over TCP; a unix socket needs none.
@@ -46,7 +47,7 @@ class AdminServer:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: Subject | Processes,
         *,
         observe: str | None = None,
         control: str | None = None,
@@ -59,7 +60,7 @@ class AdminServer:
         self._control = control
         self._token = token
         self._runners: list[web.AppRunner] = []
-        self._socket_file: Path | None = None
+        self._socket_files: list[Path] = []
 
     async def start(self) -> None:
         """Bind and serve.
@@ -70,9 +71,9 @@ class AdminServer:
         """
         try:
             if self._observe:
-                listening = _listen_tcp(self._observe, "observe")
-                application = observe_application(self._subject)
-                self.observe_address = await self._serve(application, listening)
+                listening = self._listen(self._observe, "observe")
+                bound = await self._serve(self._observe_application(), listening)
+                self.observe_address = bound or self._observe
             if self._control:
                 await self._start_control(self._control)
         except BaseException:
@@ -83,28 +84,38 @@ class AdminServer:
         """Stop serving; harmless when nothing was started."""
         while self._runners:
             await self._runners.pop().cleanup()
-        if self._socket_file is not None:
-            self._socket_file.unlink(missing_ok=True)
-            self._socket_file = None
+        while self._socket_files:
+            self._socket_files.pop().unlink(missing_ok=True)
 
     async def _start_control(self, address: str) -> None:
-        if address.startswith(_UNIX):
-            path = Path(address.removeprefix(_UNIX))
-            listening = _listen_unix(path)
-            self._socket_file = path
-            application = control_application(self._subject, None)
-            await self._serve(application, listening)
-            self.control_address = address
-            return
-        if not self._token:
+        local = address.startswith(_UNIX)
+        if not local and not self._token:
             message = (
                 f"control on {address} needs a token: give --token-file, or use "
                 "unix:PATH, which only its owner can open"
             )
             raise UsageError(message)
-        listening = _listen_tcp(address, "control")
-        application = control_application(self._subject, self._token)
-        self.control_address = await self._serve(application, listening)
+        application = self._control_application(None if local else self._token)
+        listening = self._listen(address, "control")
+        self.control_address = await self._serve(application, listening) or address
+
+    def _observe_application(self) -> web.Application:
+        if isinstance(self._subject, Processes):
+            return observe_processes(self._subject)
+        return observe_application(self._subject)
+
+    def _control_application(self, token: str | None) -> web.Application:
+        if isinstance(self._subject, Processes):
+            return control_processes(self._subject, token)
+        return control_application(self._subject, token)
+
+    def _listen(self, address: str, name: str) -> socket.socket:
+        if not address.startswith(_UNIX):
+            return _listen_tcp(address, name)
+        path = Path(address.removeprefix(_UNIX))
+        listening = _listen_unix(path, name)
+        self._socket_files.append(path)
+        return listening
 
     async def _serve(
         self, application: web.Application, listening: socket.socket
@@ -149,10 +160,10 @@ def _listen_tcp(address: str, name: str) -> socket.socket:
         raise UsageError(message) from error
 
 
-def _listen_unix(path: Path) -> socket.socket:
+def _listen_unix(path: Path, name: str) -> socket.socket:
     """Listen on *path*, a file that only its owner can open from the first moment."""
     if len(os.fsencode(path)) > LONGEST_UNIX_PATH:
-        message = f"control: {path} is longer than {LONGEST_UNIX_PATH} bytes; choose "
+        message = f"{name}: {path} is longer than {LONGEST_UNIX_PATH} bytes; choose "
         raise UsageError(message + "a shorter path")
     _remove_stale(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -161,7 +172,7 @@ def _listen_unix(path: Path) -> socket.socket:
         listening.bind(os.fspath(path))
     except OSError as error:
         listening.close()
-        message = f"control cannot use {path}: {error.strerror}; choose another path"
+        message = f"{name} cannot use {path}: {error.strerror}; choose another path"
         raise UsageError(message) from error
     finally:
         os.umask(before)

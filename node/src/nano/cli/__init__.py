@@ -13,6 +13,7 @@ import click
 
 from nano.cli.commands import check, crd, request, up
 from nano.cli.control import control
+from nano.cli.local import down, logs, reload, status
 from nano.cli.node import node
 from nano.version import __version__
 
@@ -33,5 +34,7 @@ def main() -> None:
     """Run a realtime message cluster, on this machine or as a node of one."""
 
 
-for command in (node, up, request, control, check, crd):
+_COMMANDS = (node, up, status, logs, reload, down, request, control, check, crd)
+
+for command in _COMMANDS:
     main.add_command(command)

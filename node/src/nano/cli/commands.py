@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nano.cli.errors import Failed, as_sentences
+from nano.cli.errors import Failed, Wrong, as_sentences
 
 __all__ = ["check", "crd", "request", "up"]
 
@@ -17,6 +17,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     epilog="""\b
 Examples:
   nanoctl up -f examples/echo/cluster.yaml
+  nanoctl up -d
   nanoctl up -f cluster.yaml --try EchoService.echo '{"text": "hello"}'
 """
 )
@@ -25,8 +26,21 @@ Examples:
     "--file",
     "manifest",
     type=_FILE,
-    required=True,
+    default="cluster.yaml",
+    show_default=True,
     help="The manifest; the components' modules are looked for beside it.",
+)
+@click.option(
+    "-d",
+    "--detach",
+    is_flag=True,
+    help="Return when all is ready, and let it run on; `nanoctl down` stops it.",
+)
+@click.option(
+    "--single",
+    is_flag=True,
+    help="All roles in one process: one gate and one backend of each kind, no master. "
+    "It starts faster and needs less memory.",
 )
 @click.option(
     "--host",
@@ -48,29 +62,50 @@ Examples:
     help="Send a first request when all is ready, and show its answer.",
 )
 def up(
-    manifest: Path, host: str, tls_dir: Path | None, first: tuple[str, str] | None
+    manifest: Path,
+    detach: bool,
+    single: bool,
+    host: str,
+    tls_dir: Path | None,
+    first: tuple[str, str] | None,
 ) -> None:
     """Run a whole cluster on this machine: a process for each replica.
 
     Ctrl-C stops all of them, gates first. What dies is started again. Images,
-    resources and templates of the manifest mean nothing here.
+    resources and templates of the manifest mean nothing here. Meanwhile `nanoctl
+    status`, `logs`, `reload` and `down` work from any terminal.
     """
+    if detach and first:
+        text = "--detach and --try exclude each other; send it by `nanoctl request`"
+        raise Wrong(text)
     with as_sentences():
         from nano.cli.values import read_json
-        from nano.local.supervisor import Run
-        from nano.local.supervisor import up as start
         from nano_manifest import load
 
         cluster = load(manifest)
+        folder = tls_dir.resolve() if tls_dir else None
+        if detach:
+            from nano.cli.local import ready_summary
+            from nano.local.remote import detach as start_detached
+
+            words = ["--host", host]
+            words += ["--tls-dir", str(folder)] if folder else []
+            words += ["--single"] if single else []
+            told = start_detached(manifest, cluster.metadata.name, words)
+            ready_summary(told)
+            return
+        from nano.local.supervisor import Run
+        from nano.local.supervisor import up as start
+
         message = (first[0], read_json(first[1])) if first else None
-        folder = manifest.resolve().parent
         start(
             Run(
+                manifest=manifest,
                 cluster=cluster,
-                app_dir=folder,
                 host=host,
-                tls_dir=tls_dir.resolve() if tls_dir else None,
+                tls_dir=folder,
                 first=message,
+                single=single,
             )
         )
 
@@ -151,7 +186,9 @@ def check(file: Path) -> None:
     ways = ", ".join(f"{item.name} on {item.port or item.socket}" for item in listeners)
     click.echo(f"{cluster.metadata.namespace}/{cluster.metadata.name} is good:")
     click.echo("  master: 1")
-    click.echo(f"  gates: {spec.gates.replicas}, listening as {ways}")
+    each = spec.gates.processes
+    several = f" of {each} processes each" if each > 1 else ""
+    click.echo(f"  gates: {spec.gates.replicas}{several}, listening as {ways}")
     for item in spec.backends:
         runs = ", ".join(item.components)
         click.echo(f"  backend {item.name}: {item.replicas}, running {runs}")

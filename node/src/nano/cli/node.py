@@ -66,9 +66,10 @@ Example, the master of a cluster on this machine:
 )
 @_option(
     "--role",
-    type=click.Choice(["master", "gate", "backend"]),
+    type=click.Choice(["master", "gate", "backend", "all"]),
     required=True,
-    help="What this node is for.",
+    help="What this node is for; all is a cluster in one process, with one gate and "
+    "one backend of each kind.",
 )
 @_option("--backend", metavar="NAME", help="Which entry of spec.backends this is.")
 @_option(
@@ -77,8 +78,8 @@ Example, the master of a cluster on this machine:
 @_option(
     "--address",
     metavar="HOST:PORT",
-    required=True,
-    help="Where other nodes reach it; bound, and its name in the cluster.",
+    help="Where other nodes reach it; bound, and its name in the cluster. Required but "
+    "with the role all.",
 )
 @_option("--master", metavar="HOST:PORT", help="Where the master is.")
 @_option(
@@ -91,7 +92,7 @@ Example, the master of a cluster on this machine:
 @_option(
     "--control",
     metavar="HOST:PORT|unix:PATH",
-    help="HTTP: /status, /sessions. Over TCP it needs a token.",
+    help="HTTP: /status, /sessions, /log-level. Over TCP it needs a token.",
 )
 @_option(
     "--token-file",
@@ -117,12 +118,33 @@ Example, the master of a cluster on this machine:
     default="",
     help="Listening sockets that were inherited, by the listener's name.",
 )
+@_option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    default=1,
+    help="Processes of this gate, which share its listeners and its HTTP. The second "
+    "has the cluster port of --address plus 3, and so on.",
+)
+@_option(
+    "--log-file",
+    type=_FILE,
+    help="Log to this file as well, in JSON unless --log-format is human, and to a new "
+    "one each day. One for each node.",
+)
+@_option(
+    "--log-days",
+    type=click.IntRange(1, 3650),
+    default=7,
+    show_default=True,
+    help="How many files of earlier days are kept.",
+)
 @_node_settings
 def node(
     role: str,
     backend: str | None,
     manifest: Path,
-    address: str,
+    address: str | None,
     master: str | None,
     host: str,
     observe: str | None,
@@ -131,6 +153,9 @@ def node(
     app_dir: str,
     tls_dir: str | None,
     listen_fds: str,
+    processes: int,
+    log_file: Path | None,
+    log_days: int,
     **settings: object,
 ) -> None:
     """Run one node of a cluster until SIGTERM or Ctrl-C.
@@ -138,33 +163,82 @@ def node(
     This is what pods run, and what `nanoctl up` starts several of.
     """
     from nano.local.logs import configure
-    from nano.local.parent import stop_with_parent
+    from nano.local.parent import is_watched, stop_with_parent
 
-    supervised = stop_with_parent()
+    stop_with_parent()
     with as_sentences():
         from nano.cli.values import read_descriptors, read_token
+        from nano.errors import UsageError
         from nano_manifest import load
 
         cluster = _with_settings(load(manifest), settings)
-        configure(cluster.spec.settings.log_level, short=supervised)
+        chosen = cluster.spec.settings
+        configure(
+            chosen.log_level,
+            form=chosen.log_format,
+            short=is_watched(),
+            about={
+                "namespace": cluster.metadata.namespace,
+                "nanocluster": cluster.metadata.name,
+                "role": role,
+                "backend": backend or "",
+                "node": address or role,
+            },
+            file=log_file,
+            days=log_days,
+        )
         from nano.node import NodeOptions, Role, run
 
-        run(
-            NodeOptions(
-                role=Role(role),
-                backend=backend,
-                manifest=cluster,
-                address=address,
-                master=master,
-                host=host,
-                observe=observe,
-                control=control,
-                token=read_token(token_file),
-                app_dir=app_dir,
-                tls_dir=tls_dir,
-                listen_fds=read_descriptors(listen_fds),
+        if role == "all":
+            for name, given in (("--address", address), ("--master", master)):
+                if given:
+                    raise UsageError(f"{name} is not for the role all: it has no port")
+        elif address is None:
+            raise UsageError(f"the role {role} needs --address HOST:PORT")
+        options = NodeOptions(
+            role=Role.GATE if role == "all" else Role(role),
+            backend=backend,
+            manifest=cluster,
+            address=address or "",
+            master=master,
+            host=host,
+            observe=observe,
+            control=control,
+            token=read_token(token_file),
+            app_dir=app_dir,
+            tls_dir=tls_dir,
+            listen_fds=read_descriptors(listen_fds),
+        )
+        if role == "all":
+            from nano.local.single import run_single
+
+            if processes > 1:
+                raise UsageError("--processes is for the role gate only")
+            run_single(options)
+            return
+        if processes == 1:
+            run(options)
+            return
+        from nano.local.processes import SeveralRun, run_several
+
+        run_several(
+            SeveralRun(
+                options=options,
+                manifest_file=manifest,
+                processes=processes,
+                settings=_flags(settings),
             )
         )
+
+
+def _flags(given: dict[str, object]) -> dict[str, str]:
+    """Return the settings that flags or variables name, as flags."""
+    flags = {row.name: row.flag for row in SETTINGS}
+    return {
+        flags[name]: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
 
 
 def _with_settings(cluster: NanoCluster, given: dict[str, object]) -> NanoCluster:

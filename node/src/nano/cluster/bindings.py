@@ -20,6 +20,7 @@ from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import UNKNOWN_VERSION
 from nano.errors import UsageError
 from nano.metrics import Metrics
+from nano.runtime.policies import Policies
 from nano.runtime.session import Session
 from nano.runtime.sessions import Sessions
 
@@ -40,6 +41,7 @@ class Bindings:
         links: The way to other nodes.
         metrics: Where what is refused is counted.
         others: Returns the addresses of the Go nodes that offer a service.
+        policies: How members are chosen; at random unless given.
 
     Attributes:
         mover: Moves the sessions that are at home here, if any can be.
@@ -51,13 +53,16 @@ class Bindings:
         links: Links,
         metrics: Metrics,
         others: Callable[[str], list[str]] = lambda service: [],
+        policies: Policies | None = None,
     ) -> None:
         self._sessions = sessions
         self._links = links
         self._metrics = metrics
         self._others = others
+        self.policies = policies or Policies(metrics.dropped)
         self.mover: Mover | None = None
         sessions.routing = self
+        sessions.on_closed(self._session_closed)
         links.act(pb.BIND, self._on_bind)
 
     def members(self, session: Session, service: str) -> list[str]:
@@ -110,9 +115,28 @@ class Bindings:
             message = f"no member {member!r} serves {service!r} now{those}"
             raise UsageError(message)
 
+    def tick(self, now: float) -> None:
+        """Count who is bound to whom, if somebody wants to know."""
+        if self.policies.tally.is_due(now):
+            self.policies.tally.recount(
+                session.bindings
+                for session in self._sessions
+                if not isinstance(session.home, MirrorHome)
+            )
+
+    def _session_closed(self, session: Session) -> None:
+        if not isinstance(session.home, MirrorHome):
+            for service, member in session.bindings.items():
+                self.policies.tally.less(service, member)
+
     def _apply(self, session: Session, service: str, member: str | None) -> None:
         if self.mover is not None and self.mover.bind(session, service, member):
             return
+        before = session.bindings.get(service)
+        if before is not None:
+            self.policies.tally.less(service, before)
+        if member is not None:
+            self.policies.tally.more(service, member)
         _write(session, service, member)
         session.home.changed(session)  # mirrors are to know
 

@@ -10,19 +10,24 @@ of it.  What a call is and who waits for it is :mod:`nano.runtime.calls`' busine
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
+from nano.cluster.choosing import place, select
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.mirrors import MirrorHome
 from nano.cluster.mover import Mover
 from nano.cluster.pb import link_pb2 as pb
-from nano.cluster.routes import choose, introduce, pick
+from nano.cluster.routes import introduce
+from nano.cluster.takeovers import Takeovers
 from nano.errors import NOT_FOUND, UNAVAILABLE, RequestError
+from nano.metrics import RouteCounts
+from nano.protocol.messages import NOTIFY, Message
 from nano.runtime.callee import Done, Outcome, ended, overloaded, unknown, unserved
 from nano.runtime.calls import MOST_AT_ONE, Calls
 from nano.runtime.dispatch import Dispatcher
-from nano.runtime.session import Session
+from nano.runtime.session import FromNode, Session
 from nano.runtime.sessions import Sessions
 from nano.runtime.target import Target
 
@@ -50,6 +55,7 @@ class CallLinks:
 
     Attributes:
         mover: Which of the sessions at home here are moving, if any can.
+        takeovers: Which of the others have left, if any can.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class CallLinks:
         self._sessions = sessions
         self._links = links
         self.mover: Mover | None = None
+        self.takeovers: Takeovers | None = None
         # By route, then address; a route stays, without members: it is known.
         self._serving: dict[str, dict[str, Link]] = {}
         self._away: dict[str, pb.Hello] = {}  # members whose link has ended
@@ -105,7 +112,8 @@ class CallLinks:
         """Return a member that *target* means; ``None``: this node.
 
         Raises:
-            RequestError: There is none that serves *route*.
+            RequestError: There is none that serves *route*, or none that a function
+                of the application chooses.
         """
         me = self._links.hello
         member, kind = target
@@ -125,7 +133,7 @@ class CallLinks:
                 return None
         if here:
             return None
-        chosen = pick(able)
+        chosen = self._select(session, route, able.values())
         if chosen is None:
             known = any(_is(link.peer, kind) for link in self._links.open)
             raise _unmeant() if known else self._unserved(route)
@@ -159,15 +167,22 @@ class CallLinks:
         number: int,
         payload: bytes,
         member: str = "",
-    ) -> Link:
+    ) -> Link | None:
         """Send a call to a member that serves *route*.
 
         Returns:
-            The link that it went by.
+            The link that it went by; ``None``: it is a notify, and waits for the end of
+            a move.
 
         Raises:
             RequestError: Nobody serves it, or whoever does is overloaded.
         """
+        if session is not None and not (number or member) and self.mover is not None:
+            move = self.mover.find(session, route.rpartition(".")[0])
+            if move is not None:
+                message = FromNode(NOTIFY, 0, route, payload)
+                self.mover.wait(move, _Told(self, self._calls), message)
+                return None
         link = self._straight(route, member) if member else self._way(route, session)
         home = session.home if session is not None else None
         if (
@@ -248,11 +263,11 @@ class CallLinks:
         if not links:
             raise self._unserved(route)
         if session is None:
-            chosen = pick(links)
+            chosen = self._select(None, route, links.values())
         else:
             service = route.rpartition(".")[0]
             bound = links.get(self._bound(session, service))
-            chosen = bound or choose(session, service, links)
+            chosen = bound or place(session, service, links.values())
         if chosen is None:
             raise unserved()
         return chosen
@@ -263,6 +278,14 @@ class CallLinks:
         if move is not None:
             return move.source.address
         return session.bindings.get(service, "")
+
+    def _select(
+        self, session: Session | None, route: str, links: Collection[Link]
+    ) -> Link | None:
+        """Return one of *links*; without a session, load is what each has in hand."""
+        policies, service = self._sessions.routing.policies, route.rpartition(".")[0]
+        load = self._calls.open_at if session is None else None
+        return select(policies, session, service, links, load)
 
     def _unserved(self, route: str) -> RequestError:
         return unserved() if route in self._serving else unknown()
@@ -275,6 +298,8 @@ class CallLinks:
         here = self._calls.serves(route) or session is None or self.is_for_home(session)
         if envelope.session and session is None:
             self._refuse(link, envelope, ended())
+        elif envelope.id and session is not None and self._has_left(session, route):
+            self._refuse(link, envelope, _on_its_way())
         elif envelope.id:
             done = self._answering(link, envelope.id)
             if here:
@@ -288,6 +313,10 @@ class CallLinks:
                 self.send(route, session, 0, payload)
             except RequestError as error:
                 self._calls.lose(route, error)
+
+    def _has_left(self, session: Session, route: str) -> bool:
+        service = route.rpartition(".")[0]
+        return self.takeovers is not None and self.takeovers.has_left(session, service)
 
     def _on_call_to(self, link: Link, envelope: pb.Envelope) -> None:
         session = self._sessions.get(envelope.session)
@@ -327,6 +356,25 @@ class CallLinks:
         self._calls.settle(envelope.id, link, outcome)
 
 
+class _Told:
+    """Sends a notify for a session on its way, when it has waited for a move."""
+
+    __slots__ = ("_calls", "_links")
+
+    counts: Final = RouteCounts()  # those of clients are counted elsewhere
+
+    def __init__(self, links: CallLinks, calls: Calls) -> None:
+        self._links = links
+        self._calls = calls
+
+    def deliver(self, session: Session, message: Message) -> None:
+        """Send it to whoever serves the session now."""
+        try:
+            self._links.send(message.route, session, 0, message.payload)
+        except RequestError as error:
+            self._calls.lose(message.route, error)
+
+
 def _is(peer: pb.Hello, kind: str) -> bool:
     """Tell whether *peer* is of a kind: an entry of ``spec.backends``, or ``gate``."""
     return kind in ("", peer.backend or peer.role)
@@ -340,6 +388,12 @@ def _unmeant() -> RequestError:
 def _absent() -> RequestError:
     """Return the error for a member with which there is no link."""
     text = "the node that was asked is not there, or out of reach; try again"
+    return RequestError(UNAVAILABLE, text)
+
+
+def _on_its_way() -> RequestError:
+    """Return the error for a call that has crossed what it was to find here."""
+    text = "the session moves to another node at this moment; try again"
     return RequestError(UNAVAILABLE, text)
 
 

@@ -98,6 +98,14 @@ class Driver(Protocol):
     def tick(self) -> None:
         """Let time pass."""
 
+    @property
+    def list_version(self) -> int:
+        """Which list this node has."""
+
+    @property
+    def is_master_reachable(self) -> bool:
+        """The master has answered last time."""
+
     def hear(self, event: NewMember | DelMember) -> None:
         """Take in an announcement of the master."""
 
@@ -166,6 +174,16 @@ class MasterDriver(_Shared):
         """See :class:`Driver`."""
         return self._registrar.members
 
+    @property
+    def list_version(self) -> int:
+        """See :class:`Driver`."""
+        return self._registrar.version
+
+    @property
+    def is_master_reachable(self) -> bool:
+        """See :class:`Driver`; it is this node."""
+        return True
+
     def tick(self) -> None:
         """See :class:`Driver`."""
         self._act(self._registrar.tick(self._clock()))
@@ -229,6 +247,16 @@ class MemberDriver(_Shared):
     def members(self) -> Mapping[str, Member]:
         """See :class:`Driver`."""
         return self._roster.members
+
+    @property
+    def list_version(self) -> int:
+        """See :class:`Driver`."""
+        return self._roster.version
+
+    @property
+    def is_master_reachable(self) -> bool:
+        """See :class:`Driver`."""
+        return self._roster.standing is Standing.JOINED
 
     def tick(self) -> None:
         """See :class:`Driver`."""

@@ -12,13 +12,13 @@ that is gone holds nobody, and it is told when a session ends.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Final
 
 import grpc
 import msgspec
 
+from nano.cluster.choosing import bind, dissolve, select
 from nano.cluster.gopeers import LARGEST_PAYLOAD, GoPeer, GoPeers
 from nano.cluster.lanes import PAUSE_AT
 from nano.cluster.pb import cluster_pb2 as pb
@@ -120,52 +120,34 @@ class GoBackends:
             return False
         # Labels are bounded: the methods of a Go service are not known here.
         counts = self._metrics.route(f"{service}.*")
-        counts.received(message.id)
-        peer = self._choose(session, service)
-        self._forward(session, service, message, counts, peer)
-        return True
-
-    def share(
-        self,
-        session: Session,
-        service: str,
-        message: Message,
-        counts: RouteCounts,
-        others: int,
-    ) -> bool:
-        """Forward *message*, whose route *others* nodes of ours serve as well.
-
-        Returns:
-            False if one of those is to have it.
-        """
-        if not self._peers.has(service):
-            return False
-        peer = self._choose(session, service, others)
+        counts.received(message.id, len(message.payload))
+        peer = self.bound(session, service)
         if peer is None:
-            return False
-        self._forward(session, service, message, counts, peer)
+            policies, peers = session.routing.policies, self._peers.serving(service)
+            try:
+                peer = select(policies, session, service, peers)
+            except RequestError as error:
+                answer_error(self._dispatcher, session, message, error)
+                return True
+        self.forward(session, service, message, counts, peer)
         return True
+
+    def peers(self, service: str) -> list[GoPeer]:
+        """Return the Go nodes that offer *service* now."""
+        return self._peers.serving(service)
 
     def serving(self, service: str) -> list[str]:
         """Return the addresses of Go nodes that offer *service* now."""
         return [peer.address for peer in self._peers.serving(service)]
 
-    def _choose(self, session: Session, service: str, others: int = 0) -> GoPeer | None:
-        """Return who is bound, or any that serves; *others* have their share."""
-        peer = self._bound(session, service)
-        if peer is None:
-            serving = self._peers.serving(service)
-            place = random.randrange(len(serving) + others) if serving else 0
-            peer = serving[place] if place < len(serving) else None
-        return peer
-
-    def _bound(self, session: Session, service: str) -> GoPeer | None:
+    def bound(self, session: Session, service: str) -> GoPeer | None:
+        """Return the Go node that *session* is bound to, if it can be reached."""
         peer = self._peers.get(session.bindings.get(service, ""))
         if peer is None or peer.down or service not in peer.services:
             return None
         return peer
 
-    def _forward(
+    def forward(
         self,
         session: Session,
         service: str,
@@ -173,6 +155,7 @@ class GoBackends:
         counts: RouteCounts,
         peer: GoPeer | None,
     ) -> None:
+        """Send *message* to *peer*; if it takes that, *session* is bound to it."""
         if peer is None:
             text = f"{service} is not served by any node now; try again"
             self._refuse(session, message, UNAVAILABLE, text, "no-member")
@@ -185,7 +168,8 @@ class GoBackends:
             text = f"{service} is overloaded; try again"
             self._refuse(session, message, UNAVAILABLE, text, "overloaded")
             return
-        session.bindings[service] = peer.address
+        if session.bindings.get(service) != peer.address:
+            bind(session, service, peer.address)
         self._known.add(session.id)
         waiting = self._send(session, message, counts, peer)
         if waiting >= PAUSE_AT:
@@ -271,7 +255,7 @@ class GoBackends:
                 self._fail(entry, message.id, refusal)
             raise ClusterError(str(error)) from None
         if entry is not None:
-            entry.counts.responses += 1
+            entry.counts.answered(len(message.data))
 
     async def close_session(self, session_id: int) -> None:
         """Close a client of this gate; nano does not mind if it has gone."""
@@ -318,9 +302,7 @@ class GoBackends:
             self._fail(self._pending.pop(key), key[1], error)
         for session in self._sessions:
             session.release(address)
-            for service, member in list(session.bindings.items()):
-                if member == address:
-                    del session.bindings[service]
+        dissolve(self._sessions, address)
 
     def _eased(self, address: str, number: int) -> None:
         session = self._sessions.get(number)

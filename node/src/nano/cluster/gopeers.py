@@ -73,7 +73,14 @@ class GoPeer:
         lanes: What waits to be said to it.
         down: It could not be reached, and is not tried for a moment.
         doubtful: It did not answer in time, as when it is frozen: others are preferred.
+        kind: Of which it does not tell.
+        version: Of which it does not tell.
+        draining: Of which it does not tell.
     """
+
+    kind: Final = ""
+    version: Final = ""
+    draining: Final = False
 
     def __init__(
         self,
@@ -97,6 +104,11 @@ class GoPeer:
     def down(self) -> bool:
         """It could not be reached less than a second ago."""
         return self._time() < self._down_until
+
+    @property
+    def suspect(self) -> bool:
+        """It is :attr:`doubtful`, in the words of links."""
+        return self.doubtful
 
     @property
     def doubtful(self) -> bool:

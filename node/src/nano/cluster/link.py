@@ -21,7 +21,7 @@ from nano.cluster.outbox import Outbox, Packed, numbered, packed
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.unconfirmed import Unconfirmed
 from nano.errors import ClusterError
-from nano.metrics import Metrics
+from nano.metrics import LinkCounts, Metrics
 
 __all__ = [
     "TRANSITIONS",
@@ -70,6 +70,7 @@ def make_hello(
         incarnation=me.incarnation,
         role=me.role,
         backend=me.kind,
+        app_version=me.app_version,
         handlers=[
             *(pb.Handler(route=route) for route in routes),
             *(pb.Handler(route=route, internal=True) for route in internal),
@@ -150,7 +151,7 @@ class Link:
         self._stream = stream
         self._hello = hello
         self._metrics = metrics
-        self._traffic = metrics.link
+        self._traffic = LinkCounts()  # of a stranger; see greet()
         self._time = time
         self._wake = asyncio.Event()
         self.outbox = Outbox(wake=self._wake.set)
@@ -164,6 +165,16 @@ class Link:
         self._ticked = time()
         self._pinged = time()
         self._ping = 0
+
+    @property
+    def kind(self) -> str:
+        """Which entry of ``spec.backends`` the peer is, or its role."""
+        return self.peer.backend or self.peer.role
+
+    @property
+    def version(self) -> str:
+        """Which version of the application the peer runs; empty: it does not say."""
+        return self.peer.app_version
 
     def step(self, happened: LinkInput) -> None:
         """Take one step in the life of the link.
@@ -227,6 +238,7 @@ class Link:
             self.step(LinkInput.END)
             raise
         self.address = self.peer.address
+        self._traffic = self._metrics.peer(self.address)
         self.step(LinkInput.HELLO)
 
     async def _exchange_hellos(self) -> pb.Hello:
@@ -295,8 +307,7 @@ class Link:
                 receive(self, envelope)
             while not self._over and (batch := await self._stream.read()) is not None:
                 self.silent = 0.0
-                self._traffic["batches", "in"] += 1
-                self._traffic["envelopes", "in"] += len(batch.envelopes)
+                self._traffic.received(len(batch.envelopes))
                 if self._is_old(batch):
                     continue
                 for envelope in batch.envelopes:
@@ -347,8 +358,7 @@ class Link:
         except TimeoutError:
             message = f"the peer took nothing for {WRITE_TIME:g} s"
             raise ClusterError(message) from None
-        self._traffic["batches", "out"] += 1
-        self._traffic["envelopes", "out"] += batch.envelopes
+        self._traffic.sent(batch.envelopes, len(batch.data))
 
     # ------------------------------------------------------------------- pings
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from nano.cluster.link import Link, LinkState, Stream
-from nano.cluster.members import Member
+from nano.cluster.members import Member, MemberState
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.peerstates import GRACE, SUSPICION, Life, Lives, PeerEvent, PeerState
 from nano.errors import ClusterError
@@ -89,14 +89,16 @@ class _Expected:
     Attributes:
         incarnation: Which life, as the master says.
         tried: Set after the first attempt.
+        draining: The master says that it leaves.
         listed: The master names it still.
         task: Dials it, if that is our part.
     """
 
-    __slots__ = ("incarnation", "listed", "task", "tried")
+    __slots__ = ("draining", "incarnation", "listed", "task", "tried")
 
     def __init__(self, incarnation: int) -> None:
         self.incarnation = incarnation
+        self.draining = False
         self.tried = asyncio.Event()
         self.listed = True
         self.task: asyncio.Task[None] | None = None
@@ -219,14 +221,19 @@ class Links:
         expected = self._expected.get(address)
         known = expected.incarnation if expected and expected.listed else None
         if known == member.incarnation:
-            return  # no news, and nothing against a life that has come since
+            # no other news, and nothing against a life that has come since
+            self._note_draining(member)
+            return
         self._feed(PeerEvent.LISTED, address, member.incarnation)
         expected = self._expected.get(address)
         if expected is not None:
             expected.incarnation = member.incarnation
             expected.listed = True
+            expected.draining = False
+            self._note_draining(member)
             return
         expected = self._expected[address] = _Expected(member.incarnation)
+        self._note_draining(member)
         if self._hello.address < address:
             task = asyncio.create_task(
                 self._keep(address, expected), name=f"link to {address}"
@@ -234,6 +241,15 @@ class Links:
             expected.task = task
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _note_draining(self, member: Member) -> None:
+        """Have nobody new bound to *member* if it leaves; it does not come back."""
+        if member.state is not MemberState.DRAINING:
+            return
+        self._expected[member.address].draining = True
+        link = self._open.get(member.address)
+        if link is not None and link.peer.incarnation == member.incarnation:
+            link.draining = True
 
     def remove(self, member: Member) -> None:
         """Dial *member* no more: it is dropped from the list, or has left.
@@ -289,6 +305,7 @@ class Links:
             if expected is not None and not expected.listed:
                 self._forget(life.address)
             logger.info("the peer %s is gone", life.address)
+            self._metrics.peers.pop(life.address, None)
             for keeper in self._keepers:
                 keeper.peer_gone(life)
 
@@ -359,6 +376,9 @@ class Links:
             self._ended(previous)
         self._feed(PeerEvent.LINK_UP, link.address, link.peer.incarnation)
         self._open[link.address] = link
+        expected = self._expected.get(link.address)
+        if expected is not None and expected.incarnation == link.peer.incarnation:
+            link.draining = expected.draining
         logger.info("link with %s is open", link.address)
         for observer in self._observers:
             observer.link_up(link)
@@ -458,7 +478,18 @@ class Links:
         number = sum(link.state is LinkState.OPEN for link in self._open.values())
         peers = "Peers that this node keeps something for, by where it stands."
         numbers = self._lives.numbers
+        waits = "Bytes that wait to be sent on a link."
+        took = "What the last ping on a link took."
+        links = [(link, {"peer": link.address}) for link in self.open]
         return [
+            *(
+                ("nano_link_waiting_bytes", waits, peer, link.outbox.waiting)
+                for link, peer in links
+            ),
+            *(
+                ("nano_link_round_trip_seconds", took, peer, link.round_trip)
+                for link, peer in links
+            ),
             ("nano_links", text, {}, number),
             *(
                 ("nano_peers", peers, {"state": state.value}, numbers[state])

@@ -59,6 +59,7 @@ class Member:
         version: The version of nanocluster that it runs.
         client_addresses: Where clients reach its listeners, as URLs.
         heartbeat: Seconds between its heartbeats; 0: it did not say.
+        app_version: The version of the application that it runs, if it says so.
     """
 
     address: str
@@ -73,6 +74,7 @@ class Member:
     version: str = ""
     client_addresses: tuple[str, ...] = ()
     heartbeat: float = 0.0
+    app_version: str = ""
 
     @property
     def is_master(self) -> bool:
@@ -105,6 +107,7 @@ def to_info(member: Member) -> pb.MemberInfo:
         kind=member.kind,
         version=member.version,
         heartbeatMillis=round(member.heartbeat * 1000),
+        appVersion=member.app_version,
     )
 
 
@@ -123,6 +126,7 @@ def from_info(info: pb.MemberInfo) -> Member:
         version=info.version,
         client_addresses=tuple(info.clientAddrs),
         heartbeat=info.heartbeatMillis / 1000,
+        app_version=info.appVersion,
     )
 
 

@@ -17,9 +17,17 @@ import logging
 from collections import deque
 from typing import Final
 
+from nano.cluster.choosing import bind
 from nano.cluster.link import Link
 from nano.cluster.links import Links
-from nano.cluster.moves import HOLD_AT, LONGEST, Move, MoveEvent, MoveState
+from nano.cluster.moves import (
+    HOLD_AT,
+    LONGEST,
+    Move,
+    MoveEvent,
+    MoveState,
+    Waiting,
+)
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.routes import Forwarder, RemoteRoute, choose, introduce
 from nano.errors import UNAVAILABLE, RequestError
@@ -128,23 +136,34 @@ class Mover:
         move = self.find(session, route.service)
         if move is None:
             return False
+        try:
+            self.wait(move, route, message)
+        except RequestError as error:
+            answer_error(self._dispatcher, session, message, error)
+        else:
+            route.counts.deferred(message.id, len(message.payload))
+        return True
+
+    def wait(self, move: Move, route: Waiting, message: Message) -> None:
+        """Have *message* wait for the end of *move*, and then be delivered to *route*.
+
+        Raises:
+            RequestError: Too many wait already.
+        """
         if not move.park(route, message):
             self._metrics.dropped["move", "too-many"] += 1
             text = "too many messages wait while the session moves; send slower"
-            error = RequestError(UNAVAILABLE, text)
-            answer_error(self._dispatcher, session, message, error)
-            return True
-        route.counts.deferred(message.id)
+            raise RequestError(UNAVAILABLE, text)
         if len(move.parked) == HOLD_AT:
-            session.hold(MOVING)
-        return True
+            move.session.hold(MOVING)
 
     # --------------------------------------------------------------------- moves
 
     def _ask(self, session: Session, service: str, source: Link, target: str) -> None:
         """Begin to move *session* from *source*."""
         # Without a binding its next message asks us; all others notice nothing.
-        session.bindings.pop(service, None)
+        if session.bindings.pop(service, None) is not None:
+            session.routing.policies.tally.less(service, source.address)
         number = next(self._numbers)
         due = self._now + LONGEST
         move = Move(number, session, service, source, target, due)
@@ -166,7 +185,7 @@ class Mover:
         if move.step(event) is MoveState.OVER:
             self._metrics.dropped["move", "client-gone"] += len(move.parked)
             for route, message in move.parked:
-                route.counts.received(message.id)
+                route.counts.received(message.id, len(message.payload))
             return
         if move.state is MoveState.FRESH:
             session.release(move.source.address)  # it may be busy for a while yet
@@ -175,8 +194,7 @@ class Mover:
             logger.warning(text, session, address, service, event.value)
         target = self._target(move)
         if target is not None:
-            session.bindings[service] = target.address
-            session.home.changed(session)  # mirrors are to know
+            bind(session, service, target.address)
             if state:
                 self._hand_over(move, target, state)
         elif state:

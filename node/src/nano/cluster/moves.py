@@ -16,13 +16,13 @@ from collections import deque
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from nano.errors import ClusterError
 
 if TYPE_CHECKING:
     from nano.cluster.link import Link
-    from nano.cluster.routes import RemoteRoute
+    from nano.metrics import RouteCounts
     from nano.protocol.messages import Message
     from nano.runtime.session import Session
 
@@ -34,7 +34,20 @@ __all__ = [
     "Move",
     "MoveEvent",
     "MoveState",
+    "Waiting",
 ]
+
+
+class Waiting(Protocol):
+    """Where a message goes on that waits."""
+
+    @property
+    def counts(self) -> RouteCounts:
+        """What its route has seen."""
+
+    def deliver(self, session: Session, message: Message) -> None:
+        """Take the message; the session has moved."""
+
 
 LONGEST: Final = 5.0  # seconds from the question to the old member's answer
 HOLD_AT: Final = 32  # messages that wait: the client is not read any more
@@ -114,7 +127,7 @@ class Move:
         self.source = source
         self.target = target
         self.due = due
-        self.parked: deque[tuple[RemoteRoute, Message]] = deque()
+        self.parked: deque[tuple[Waiting, Message]] = deque()
         self.state = MoveState.ASKED
 
     def step(self, event: MoveEvent) -> MoveState:
@@ -130,7 +143,7 @@ class Move:
             raise ClusterError(message) from None
         return self.state
 
-    def park(self, route: RemoteRoute, message: Message) -> bool:
+    def park(self, route: Waiting, message: Message) -> bool:
         """Have *message* wait; false if too many do."""
         if len(self.parked) >= MOST_PARKED:
             return False

@@ -12,12 +12,14 @@ nothing, and no answer reaches the wrong request, whatever ids a client uses.
 from __future__ import annotations
 
 import logging
-import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from nano.cluster.choosing import bind, dissolve, place, select
 from nano.cluster.gobackends import GoBackends
+from nano.cluster.gopeers import GoPeer
 from nano.cluster.link import Link
 from nano.cluster.links import Links
 from nano.cluster.outbox import delivery_of
@@ -26,14 +28,14 @@ from nano.cluster.peerstates import Life
 from nano.errors import INTERNAL, TIMEOUT, UNAVAILABLE, EncodeError, RequestError
 from nano.metrics import Gauge, RouteCounts
 from nano.protocol.messages import REQUEST, Message
-from nano.runtime.dispatch import Dispatcher, answer_error
+from nano.runtime.dispatch import Clock, Dispatcher, answer_error
 from nano.runtime.session import LARGEST_DATA, Session
 from nano.runtime.sessions import Sessions
 
 if TYPE_CHECKING:
     from nano.cluster.mover import Mover
 
-__all__ = ["Forwarder", "RemoteRoute", "choose", "introduce", "pick"]
+__all__ = ["Forwarder", "RemoteRoute", "choose", "introduce"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Pending(msgspec.Struct):
     id: int
     route: RemoteRoute
     link: Link
+    ended: Callable[[], None] | None = None  # of one that is timed
 
 
 class RemoteRoute:
@@ -69,20 +72,28 @@ class RemoteRoute:
 
     def deliver(self, session: Session, message: Message) -> None:
         """Forward one message to the member that the session is bound to."""
+        counts, payload = self.counts, message.payload
         if message.id:
-            self.counts.requests += 1
+            counts.requests += 1
+            counts.request_bytes += len(payload)
         else:
-            self.counts.notifies += 1
+            counts.notifies += 1
+            counts.notify_bytes += len(payload)
         link = self.links.get(session.bindings.get(self.service, ""))
         forwarder = self._forwarder
         if link is None:
             mover = forwarder.mover
             if mover is not None and mover.park(self, session, message):
                 return
-            go, others = forwarder.go, len(self.links)
-            if go and go.share(session, self.service, message, self.counts, others):
+            try:
+                chosen = forwarder.place(self, session)
+            except RequestError as error:
+                forwarder.answer(session, message, error)
                 return
-            link = choose(session, self.service, self.links)
+            if isinstance(chosen, GoPeer):
+                forwarder.hand_to(chosen, self, session, message)
+                return
+            link = chosen
         if link is None or link.outbox.full or len(forwarder.pending) >= MOST_PENDING:
             forwarder.refuse(self, session, message, link)
             return
@@ -90,27 +101,26 @@ class RemoteRoute:
             introduce(session, link)
         if message.id:
             number = forwarder.expect(self, session, message.id, link)
-            link.message(_REQUEST, session.id, number, self.name, message.payload)
+            link.message(_REQUEST, session.id, number, self.name, payload)
         else:
-            link.message(_NOTIFY, session.id, 0, self.name, message.payload)
+            link.message(_NOTIFY, session.id, 0, self.name, payload)
+
+    def sample(self, session: Session, message: Message, time: Clock) -> None:
+        """Do as :meth:`deliver`, and note when the answer comes."""
+        begun, forwarder = time(), self._forwarder
+        last = forwarder.last
+        self.deliver(session, message)
+        entry = forwarder.pending.get(last + 1)
+        if entry is not None and entry.route is self:
+            entry.ended = lambda: self.counts.answering.observe(time() - begun)
 
 
 def choose(session: Session, service: str, links: dict[str, Link]) -> Link | None:
-    """Bind *session* to any of those that serve *service*; none if there are none."""
-    link = pick(links)
-    if link is not None:
-        session.bindings[service] = link.address
-    return link
-
-
-def pick(links: dict[str, Link]) -> Link | None:
-    """Return any of those that are heard and stay, else any; none if there are none."""
-    if not links:
-        return None
-    return random.choice(
-        [link for link in links.values() if not (link.suspect or link.draining)]
-        or list(links.values())
-    )
+    """Bind *session* to one of those that serve *service*; none if nobody can be."""
+    try:
+        return place(session, service, links.values())
+    except RequestError:
+        return None  # of a function, which was logged and counted
 
 
 def introduce(session: Session, link: Link) -> None:
@@ -137,6 +147,7 @@ class Forwarder:
 
     Attributes:
         pending: Forwarded requests by number, in the order of their deadlines.
+        last: The number of the last one.
         go: The services of Go nodes, which may share routes with ours.
         mover: Has the messages of sessions wait that are moving.
     """
@@ -149,7 +160,7 @@ class Forwarder:
         self._links = links
         self._timeout = timeout
         self._now = 0.0  # as of the last tick: near enough for a deadline
-        self._last = 0
+        self.last = 0
         self.pending: dict[int, Pending] = {}
         self.go: GoBackends | None = None
         self.mover: Mover | None = None
@@ -172,7 +183,7 @@ class Forwarder:
         self, route: RemoteRoute, session: Session, number: int, link: Link
     ) -> int:
         """Note a request that is about to leave; return its number on the link."""
-        self._last = key = self._last + 1
+        self.last = key = self.last + 1
         due = self._now + self._timeout
         self.pending[key] = Pending(due, session, number, route, link)
         return key
@@ -190,6 +201,35 @@ class Forwarder:
             if route.service == service
             for address, link in route.links.items()
         }
+
+    def place(self, route: RemoteRoute, session: Session) -> Link | GoPeer | None:
+        """Return a node, ours or Go, that serves *route*; bind *session* to ours.
+
+        Raises:
+            RequestError: A function of the application chooses nobody, or has failed.
+        """
+        service, ours, go = route.service, route.links.values(), self.go
+        if go is None:
+            return place(session, service, ours)
+        bound = go.bound(session, service)
+        if bound is not None:
+            return bound
+        members: list[Link | GoPeer] = [*ours, *go.peers(service)]
+        chosen = select(session.routing.policies, session, service, members)
+        if isinstance(chosen, Link):
+            bind(session, service, chosen.address)
+        return chosen
+
+    def hand_to(
+        self, peer: GoPeer, route: RemoteRoute, session: Session, message: Message
+    ) -> None:
+        """Forward a message to a Go node."""
+        if self.go is not None:
+            self.go.forward(session, route.service, message, route.counts, peer)
+
+    def answer(self, session: Session, message: Message, error: RequestError) -> None:
+        """Answer what nobody is to have."""
+        answer_error(self._dispatcher, session, message, error)
 
     def refuse(
         self, route: RemoteRoute, session: Session, message: Message, link: Link | None
@@ -244,9 +284,7 @@ class Forwarder:
         address = life.address
         for session in self._sessions:
             session.mirrors.pop(address, None)
-            for service, member in list(session.bindings.items()):
-                if member == address:
-                    del session.bindings[service]
+        dissolve(self._sessions, address)
 
     def tick(self, now: float) -> None:
         """Answer the requests whose time is over."""
@@ -270,7 +308,11 @@ class Forwarder:
         failed = envelope.flags & pb.FAILED != 0
         try:
             entry.session.home.respond(entry.id, envelope.payload, failed)
-            entry.route.counts.responses += 1
+            counts = entry.route.counts
+            counts.responses += 1
+            counts.response_bytes += len(envelope.payload)
+            if entry.ended is not None:
+                entry.ended()
         except EncodeError as error:
             self._fail(entry, INTERNAL, str(error))
 

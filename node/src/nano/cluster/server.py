@@ -139,6 +139,16 @@ class ClusterServer:
             return MappingProxyType({self._me.address: self._me})
         return self._driver.members
 
+    @property
+    def list_version(self) -> int:
+        """Which list of the master's this node has; 0: none yet, or a Go master's."""
+        return 0 if self._driver is None else self._driver.list_version
+
+    @property
+    def is_master_reachable(self) -> bool:
+        """The master has answered last time; of the master itself, always."""
+        return self._driver is not None and self._driver.is_master_reachable
+
     def peer(self, address: str) -> Peer:
         """Return the way to the node at *address*, for nano's calls."""
         return self.peers.to(address)

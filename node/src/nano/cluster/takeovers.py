@@ -43,9 +43,17 @@ class Takeovers:
         self._sessions = sessions
         # By session: its bindings as it left; whatever its gate tells replaces them.
         self._moved: dict[int, dict[str, str]] = {}
+        # The same of each service that was handed over, whatever became of the rest.
+        self._left: dict[int, dict[str, dict[str, str]]] = {}
         links.act(pb.QUIESCE, self._on_quiesce)
         links.act(pb.HANDOVER, self._on_handover)
         links.act(pb.MOVED, self._on_moved)
+        sessions.on_closed(self._session_closed)
+
+    def has_left(self, session: Session, service: str) -> bool:
+        """Whether *service* was handed over, and the gate has not sent it back."""
+        left = self._left.get(session.id) if self._left else None
+        return left is not None and left.get(service) is session.bindings
 
     def _mirror(self, envelope: pb.Envelope) -> Session | None:
         session = self._sessions.get(envelope.session)
@@ -54,15 +62,27 @@ class Takeovers:
         return None
 
     def _on_quiesce(self, link: Link, envelope: pb.Envelope) -> None:
-        given = partial(self._given, link, envelope.id)
         session = self._mirror(envelope)
         if session is None:
-            given(b"")
+            self._say_quiet(link, envelope.id, b"")
         else:
+            given = partial(self._given, link, envelope.id, session, envelope.service)
             self._handovers.give(session, envelope.service, given)
 
+    def _given(
+        self,
+        link: Link,
+        number: int,
+        session: Session,
+        service: str,
+        state: bytes | None,
+    ) -> None:
+        if not session.closed:
+            self._left.setdefault(session.id, {})[service] = session.bindings
+        self._say_quiet(link, number, state)
+
     @staticmethod
-    def _given(link: Link, number: int, state: bytes | None) -> None:
+    def _say_quiet(link: Link, number: int, state: bytes | None) -> None:
         if link.reason:
             return  # the gate waits no more
         flags = pb.FAILED if state is None else pb.FLAG_NONE
@@ -85,6 +105,9 @@ class Takeovers:
             self._moved[session.id] = session.bindings
         else:
             self._sessions.close(session, "moved")
+
+    def _session_closed(self, session: Session) -> None:
+        self._left.pop(session.id, None)
 
     def tick(self, now: float) -> None:
         """End the mirrors that have moved, once nothing of theirs is in hand."""

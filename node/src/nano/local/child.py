@@ -14,23 +14,32 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
-from nano.local.console import Console
-from nano.local.life import Action, Life, Phase, Stimulus
-from nano.local.parent import PARENT_FD
+from nano.local.life import STOP_GRACE, Action, Life, Phase, Stimulus
+from nano.local.parent import PARENT_FD, WATCHED
 from nano.local.plan import ProcessSpec
 from nano.local.ports import Doors
 from nano.local.probe import not_ready
 from nano_manifest import RESERVED_ENV
 
-__all__ = ["Child"]
+__all__ = ["Child", "Voice"]
 
 STOP: Final = signal.SIGINT  # at once: all stop, and nobody is there to move to
 SECONDS_BETWEEN_PROBES: Final = 0.05
 SECONDS_OF_LAST_WORDS: Final = 1.0  # output that is still in the pipe at the end
 LAST_LINES: Final = 6
 LONGEST_LINE: Final = 64 * 1024  # characters; a longer one is shown in pieces
+
+
+class Voice(Protocol):
+    """Where a supervisor's words go, and those of its processes."""
+
+    def say(self, text: str) -> None:
+        """Tell something of the supervisor's own."""
+
+    def line(self, name: str, text: str) -> None:
+        """Tell one line of the process *name*."""
 
 
 class Child:
@@ -45,9 +54,11 @@ class Child:
         group: Where its tasks run.
         console: Where its output goes.
         changed: Called after everything that happened.
+        watched: Whether somebody reads its output at *console*; else it has ours.
 
     Attributes:
         life: Where it stands.
+        starts: How often it was started.
         reason: Why it is not ready, as far as it says.
         last_lines: The end of its output.
     """
@@ -58,11 +69,14 @@ class Child:
         parent_fd: int,
         doors: Doors,
         group: asyncio.TaskGroup,
-        console: Console,
+        console: Voice,
         changed: Callable[[], None],
+        *,
+        watched: bool = True,
     ) -> None:
         self.spec = spec
         self.life = Life()
+        self.starts = 0
         self.reason = "it is starting"
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._parent_fd = parent_fd
@@ -70,8 +84,15 @@ class Child:
         self._group = group
         self._console = console
         self._changed = changed
+        self._watched = watched
+        self._how = STOP
         self._process: Process | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
+        return max(0, self.starts - 1)
 
     @property
     def pid(self) -> int:
@@ -88,13 +109,32 @@ class Child:
         if self.life.due is not None:
             self._timer = loop.call_at(self.life.due, self.feed, Stimulus.DUE)
         if action is Action.SPAWN:
+            self.starts += 1
             self._group.create_task(self._run(), name=f"run {self.spec.name}")
         elif action is Action.TERMINATE:
-            self._signal(STOP)
+            self._signal(self._how)
         elif action is Action.KILL:
             self._console.say(f"{self.spec.name} does not stop; it is killed")
             self.kill()
         self._changed()
+
+    def leave(self, seconds: float | None) -> None:
+        """Stop it, while others stay: it may take its time to send clients to them.
+
+        Args:
+            seconds: How long it may drain; ``None``: somebody else counts.
+        """
+        self._how = signal.SIGTERM
+        self.life.stop_grace = None if seconds is None else seconds + STOP_GRACE
+        self.feed(Stimulus.STOP)
+
+    def hurry(self) -> None:
+        """End what drains at once, in order; kill what should have stopped so."""
+        if self._how is signal.SIGTERM:
+            self._how = STOP
+            self._signal(self._how)
+        else:
+            self.kill()
 
     def kill(self) -> None:
         """End it at once."""
@@ -115,7 +155,7 @@ class Child:
             return
         self._process = process
         if self.life.phase is Phase.STOPPING:  # told so while it was made
-            self._signal(STOP)
+            self._signal(self._how)
         tasks = [
             asyncio.create_task(self._pump(process), name=f"read {self.spec.name}"),
             asyncio.create_task(self._probe(), name=f"probe {self.spec.name}"),
@@ -144,8 +184,8 @@ class Child:
                 "nano.cli",
                 *self.spec.args,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=PIPE,
-                stderr=STDOUT,
+                stdout=PIPE if self._watched else None,
+                stderr=STDOUT if self._watched else None,
                 env=self._environment(fds),
                 pass_fds=(*fds.values(), self._parent_fd),
                 process_group=0,  # the terminal's Ctrl-C is for the supervisor alone
@@ -158,6 +198,8 @@ class Child:
         env = {k: v for k, v in os.environ.items() if k not in RESERVED_ENV}
         env |= self.spec.env
         env |= {PARENT_FD: str(self._parent_fd), "PYTHONUNBUFFERED": "1"}
+        if self._watched:
+            env[WATCHED] = "1"
         if fds:
             shared = ",".join(f"{name}={fd}" for name, fd in fds.items())
             env["NANO_LISTEN_FDS"] = shared
@@ -165,7 +207,8 @@ class Child:
 
     async def _pump(self, process: Process) -> None:
         """Show what the process writes, line by line."""
-        assert process.stdout is not None
+        if process.stdout is None:
+            return
         rest = ""
         while chunk := await process.stdout.read(LONGEST_LINE):
             *lines, rest = (rest + chunk.decode("utf-8", "replace")).split("\n")

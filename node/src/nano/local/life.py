@@ -79,11 +79,13 @@ class Life:
 
     Attributes:
         phase: Where the process stands.
+        stop_grace: Seconds from STOP to KILL; ``None``: somebody else counts.
         due: When to feed DUE; ``None`` while nothing is waited for.
     """
 
     def __init__(self) -> None:
         self.phase = Phase.IDLE
+        self.stop_grace: float | None = STOP_GRACE
         self.due: float | None = None
         self._deaths = 0  # since it was last steady
         self._ready_since: float | None = None
@@ -114,8 +116,8 @@ class Life:
             self._was_ready = True
         elif self.phase is Phase.PAUSING:
             self._died(now, code)
-        elif action is Action.TERMINATE:
-            self.due = now + STOP_GRACE
+        elif action is Action.TERMINATE and self.stop_grace is not None:
+            self.due = now + self.stop_grace
         return action
 
     def _died(self, now: float, code: int | None) -> None:

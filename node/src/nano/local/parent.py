@@ -14,9 +14,10 @@ import threading
 import time
 from typing import Final
 
-__all__ = ["PARENT_FD", "stop_with_parent"]
+__all__ = ["PARENT_FD", "WATCHED", "is_watched", "stop_with_parent"]
 
 PARENT_FD: Final = "NANO_PARENT_FD"
+WATCHED: Final = "NANO_WATCHED"
 SECONDS_TO_STOP: Final = 10.0
 
 
@@ -36,6 +37,11 @@ def stop_with_parent() -> bool:
         target=_wait, args=(descriptor,), name="parent", daemon=True
     ).start()
     return True
+
+
+def is_watched() -> bool:
+    """Return whether the supervisor shows what we write to somebody who watches."""
+    return bool(os.environ.pop(WATCHED, ""))
 
 
 def _wait(descriptor: int) -> None:

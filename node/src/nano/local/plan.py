@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nano_manifest import NanoCluster, RoleFields
+from nano_manifest import Backend, Gates, NanoCluster, RoleFields
 
-__all__ = ["ProcessSpec", "Surroundings", "ignored", "plan"]
+__all__ = ["ALL", "ProcessSpec", "Surroundings", "ignored", "plan", "plan_single"]
+
+ALL: Final = "all"  # the name of the one process where there is one
 
 _HOST: Final = "127.0.0.1"  # nodes of one machine talk to each other over loopback
 
@@ -30,6 +32,7 @@ class Surroundings:
         host: Where listeners bind.
         tls_dir: What stands for the Secrets with certificates, or ``None``.
         next_port: Returns a free port of loopback, another one each time.
+        master: Address and observe address of the master, where it has them already.
     """
 
     manifest_file: Path
@@ -38,6 +41,7 @@ class Surroundings:
     host: str
     next_port: Callable[[], int]
     tls_dir: Path | None = None
+    master: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +49,10 @@ class ProcessSpec:
     """One process.
 
     Attributes:
-        name: What people see: ``master``, ``gate-1``, ``room-2``.
+        name: What people see: ``master``, ``gate-1``, ``room-2``; ``gate-1.2`` is the
+            second process of a gate that has several.
         role: ``master``, ``gate`` or ``backend``.
+        kind: The role, or which backend it is.
         args: What follows ``nanoctl``.
         env: What is added to the environment.
         address: Its cluster address, which is its name to other nodes.
@@ -56,6 +62,7 @@ class ProcessSpec:
 
     name: str
     role: str
+    kind: str
     args: tuple[str, ...]
     env: Mapping[str, str]
     address: str
@@ -66,7 +73,7 @@ class ProcessSpec:
 def plan(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
     """Return the processes of *cluster*: the master, the backends, the gates."""
     spec = cluster.spec
-    master = _process("master", "master", (), spec.master, here)
+    master = _process("master", "master", (), spec.master, here, here.master)
     processes = [master]
     joining = ("--master", master.address)
     args: tuple[str, ...]
@@ -76,10 +83,56 @@ def plan(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
             name = f"{backend.name}-{number}"
             processes.append(_process(name, "backend", args, backend, here))
     args = ("--host", here.host, *joining)
-    for number in range(1, spec.gates.replicas + 1):
-        name = f"gate-{number}"
-        processes.append(_process(name, "gate", args, spec.gates, here))
+    gates = _gates(spec.gates)
+    processes += [_process(it, "gate", args, spec.gates, here) for it in gates]
     return processes
+
+
+def plan_single(cluster: NanoCluster, here: Surroundings) -> list[ProcessSpec]:
+    """Return the one process that all of *cluster* is in.
+
+    It has the variables of all roles; where two have the same, the gates' wins.
+    """
+    spec = cluster.spec
+    observe = f"{_HOST}:{here.next_port()}"
+    control = here.run_dir / "all.sock"
+    words = {
+        "--role": ALL,
+        "--manifest": str(here.manifest_file),
+        "--app-dir": str(here.app_dir),
+        "--host": here.host,
+        "--observe": observe,
+        "--control": f"unix:{control}",
+        **({"--tls-dir": str(here.tls_dir)} if here.tls_dir else {}),
+    }
+    env: dict[str, str] = {}
+    for fields in (*spec.backends, spec.gates):
+        env |= _variables(fields)
+    return [
+        ProcessSpec(
+            name=ALL,
+            role="gate",  # it has the listeners
+            kind=ALL,
+            args=("node", *(word for pair in words.items() for word in pair)),
+            env=env,
+            address="in one process",
+            observe=observe,
+            control=control,
+        )
+    ]
+
+
+def _variables(fields: RoleFields) -> dict[str, str]:
+    return {it.name: it.value for it in fields.env if it.value_from is None}
+
+
+def _gates(gates: Gates) -> Iterator[str]:
+    """Yield the names of the gates' processes."""
+    for number in range(1, gates.replicas + 1):
+        if gates.processes == 1:
+            yield f"gate-{number}"
+        else:
+            yield from (f"gate-{number}.{n}" for n in range(1, gates.processes + 1))
 
 
 def _process(
@@ -88,9 +141,12 @@ def _process(
     args: tuple[str, ...],
     fields: RoleFields,
     here: Surroundings,
+    places: tuple[str, str] | None = None,
 ) -> ProcessSpec:
-    address = f"{_HOST}:{here.next_port()}"
-    observe = f"{_HOST}:{here.next_port()}"
+    address, observe = places or (
+        f"{_HOST}:{here.next_port()}",
+        f"{_HOST}:{here.next_port()}",
+    )
     control = here.run_dir / f"{name}.sock"
     common = {
         "--role": role,
@@ -105,8 +161,9 @@ def _process(
     return ProcessSpec(
         name=name,
         role=role,
+        kind=fields.name if isinstance(fields, Backend) else role,
         args=("node", *(word for pair in common.items() for word in pair), *args),
-        env={v.name: v.value for v in fields.env if v.value_from is None},
+        env=_variables(fields),
         address=address,
         observe=observe,
         control=control,

@@ -32,6 +32,8 @@ LAST_PORT: Final = 29_999
 class Doors:
     """The manifest's listeners on this machine, for as many gates as there are.
 
+    Owned by the supervisor, which changes them when the manifest changes.
+
     Args:
         cluster: Whose listeners.
         host: The address they bind.
@@ -47,22 +49,34 @@ class Doors:
         self, cluster: NanoCluster, host: str, app_dir: Path, stack: ExitStack
     ) -> None:
         self._host = host
+        self._app_dir = app_dir
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._ports: dict[str, int] = {}
-        self._files: dict[str, socket.socket] = {}
-        for listener in cluster.spec.gates.listeners:
-            if listener.port is None:
-                made = SocketFile(listener.name, app_dir / listener.socket)
-                stack.callback(made.remove)
-                self._files[listener.name] = stack.enter_context(made.socket)
-                continue
-            try:
-                self._claim(listener.port, stack)
-                # Sharing is for our gates: alone, we would not notice a stranger.
-                self._bind(listener.port, shared=False).close()
-            except OSError as error:
-                raise UsageError(self._refusal(listener, error)) from error
-            self._ports[listener.name] = listener.port
+        self._doors: dict[str, int | Path] = {}  # by listener
+        self._held: dict[int | Path, ExitStack] = {}  # what gives each up
+        self._files: dict[Path, socket.socket] = {}
+        stack.callback(self._give_up, frozenset())
+        self.change(cluster)
+
+    def change(self, cluster: NanoCluster) -> None:
+        """Be the doors of *cluster* from now on; what both have stays as it is.
+
+        What only the one before had is kept until :meth:`tidy`.
+
+        Raises:
+            UsageError: A new port or path is in use; all is as it was before.
+        """
+        listeners = cluster.spec.gates.listeners
+        before = frozenset(self._held)
+        try:
+            doors = {item.name: self._take(item) for item in listeners}
+        except UsageError:
+            self._give_up(before)
+            raise
+        self._doors = doors
+
+    def tidy(self) -> None:
+        """Give up what no listener has any more."""
+        self._give_up(frozenset(self._doors.values()))
 
     def open(self) -> dict[str, socket.socket]:
         """Return one gate's sockets by listener: bound, and not listening yet.
@@ -75,15 +89,41 @@ class Doors:
         """
         opened: dict[str, socket.socket] = {}
         try:
-            for name, port in self._ports.items():
-                opened[name] = self._bind(port, shared=True)
-            for name, made in self._files.items():
-                opened[name] = made.dup()
+            for name, door in self._doors.items():
+                if isinstance(door, int):
+                    opened[name] = self._bind(door, shared=True)
+                else:
+                    opened[name] = self._files[door].dup()
         except OSError:
             for done in opened.values():
                 done.close()
             raise
         return opened
+
+    def _take(self, listener: Listener) -> int | Path:
+        """Have the port or path of *listener*; return it."""
+        door = listener.port or self._app_dir / listener.socket
+        if door in self._held:
+            return door
+        with ExitStack() as stack:
+            if isinstance(door, int):
+                try:
+                    self._claim(door, stack)
+                    # Sharing is for our gates: alone, we would not notice a stranger.
+                    self._bind(door, shared=False).close()
+                except OSError as error:
+                    raise UsageError(self._refusal(listener, error)) from error
+            else:
+                made = SocketFile(listener.name, door)
+                stack.callback(made.remove)
+                self._files[door] = stack.enter_context(made.socket)
+            self._held[door] = stack.pop_all()
+        return door
+
+    def _give_up(self, others: frozenset[int | Path]) -> None:
+        """Give up all but *others*."""
+        for door in self._held.keys() - others:
+            self._held.pop(door).close()
 
     def _claim(self, port: int, stack: ExitStack) -> None:
         """Keep another ``nanoctl up`` away while none of our gates listens yet."""

@@ -12,11 +12,14 @@ LARGEST_ANSWER: Final = 4096
 
 
 async def not_ready(observe: str) -> str | None:
-    """Return why the node at *observe* is not ready; ``None`` if it is."""
-    host, _, port = observe.rpartition(":")
+    """Return why the node at *observe* is not ready; ``None`` if it is.
+
+    Args:
+        observe: ``host:port`` or ``unix:path``.
+    """
     try:
         async with asyncio.timeout(SECONDS):
-            answer = await _get(host, int(port))
+            answer = await _get(observe)
     except TimeoutError:
         return "it does not answer"
     except OSError:
@@ -27,8 +30,12 @@ async def not_ready(observe: str) -> str | None:
     return body.strip() or "it is starting"
 
 
-async def _get(host: str, port: int) -> str:
-    reader, writer = await asyncio.open_connection(host, port)
+async def _get(observe: str) -> str:
+    host, _, place = observe.rpartition(":")
+    if host == "unix":
+        reader, writer = await asyncio.open_unix_connection(place)
+    else:
+        reader, writer = await asyncio.open_connection(host, int(place))
     try:
         writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
         return (await reader.read(LARGEST_ANSWER)).decode("utf-8", "replace")

@@ -1,44 +1,53 @@
 """``nanoctl up``: a whole cluster on this machine, under one supervisor.
 
 It claims the listeners' ports, starts the master, then everything else, shows what
-all of them say, starts again what dies, and stops everything in order.  Nothing
+all of them say, starts again what dies, takes up what has changed, and stops
+everything in order.  But for the log in its :class:`~nano.local.places.Place`, nothing
 outlives it: not a process, not a socket, not a folder.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shlex
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from ssl import CERT_NONE, SSLContext, create_default_context
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import msgspec
 
+from nano.admin.asking import ask
 from nano.errors import NanoError, UsageError
 from nano.local.child import Child
 from nano.local.console import Console
-from nano.local.life import Phase, Stimulus
-from nano.local.plan import ProcessSpec, Surroundings, ignored, plan
+from nano.local.desk import Desk
+from nano.local.family import Family, has_failed, is_ready
+from nano.local.fingerprint import fingerprint
+from nano.local.life import Phase
+from nano.local.places import Place, State
+from nano.local.plan import ALL, ProcessSpec, Surroundings, ignored, plan, plan_single
 from nano.local.ports import Doors, free_ports
-from nano_manifest import NanoCluster, dumps
+from nano.local.record import Record
+from nano.local.rolling import ROLES, Changes, compare
+from nano_manifest import ManifestError, NanoCluster, dumps, load
 
 __all__ = ["Run", "StartError", "up"]
 
 SECONDS_TO_START: Final = 60.0
 SECONDS_FOR_THE_FIRST: Final = 10.0  # answer, after everything is ready
+SECONDS_FOR_A_NODE: Final = 2.0  # to say how many sessions it has
 STAGES: Final = (("master",), ("backend", "gate"))
 STOP_STAGES: Final = ("gate", "backend", "master")
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+Say = Callable[[str], None]
 
 
 class StartError(NanoError):
@@ -50,52 +59,62 @@ class Run:
     """What is asked of one run.
 
     Attributes:
-        cluster: What to run.
-        app_dir: Where its components are.
+        manifest: The file that describes the cluster; read again by a reload.
+        cluster: What it says.
         host: Where its listeners bind.
         tls_dir: What stands for the Secrets with certificates, or ``None``.
         first: A route and a payload to send when all is ready.
+        single: Have all roles in one process.
     """
 
+    manifest: Path
     cluster: NanoCluster
-    app_dir: Path
     host: str = "127.0.0.1"
     tls_dir: Path | None = None
     first: tuple[str, object] | None = None
+    single: bool = False
+
+    @property
+    def app_dir(self) -> Path:
+        """Where its components are: beside the manifest."""
+        return self.manifest.resolve().parent
 
 
 def up(run: Run, out: TextIO = sys.stdout) -> None:
     """Run a cluster until SIGINT, SIGTERM or SIGHUP.
 
     Raises:
+        AlreadyUpError: It runs already.
         UsageError: A listener's port or path is in use.
         StartError: A process cannot be started.
     """
     began = time.monotonic()
     with ExitStack() as stack:
+        place = Place.of(run.manifest, run.cluster.metadata.name)
+        stack.enter_context(place.hold())
         doors = Doors(run.cluster, run.host, run.app_dir, stack)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nano-"))
-        manifest = Path(folder, "cluster.yaml")
-        manifest.write_text(dumps(run.cluster), encoding="utf-8")
+        record = Record(place.log)
+        stack.callback(record.close)
         reading, writing = os.pipe()
         stack.callback(os.close, writing)
         stack.callback(os.close, reading)
-        surroundings = Surroundings(
-            manifest_file=manifest,
-            app_dir=run.app_dir,
-            run_dir=Path(folder),
-            host=run.host,
-            tls_dir=run.tls_dir,
-            next_port=iter(free_ports(_ports_needed(run.cluster))).__next__,
+        console = Console(out, [], record)
+        supervisor = _Supervisor(
+            run, place, Path(folder), reading, doors, console, began
         )
-        specs = plan(run.cluster, surroundings)
-        asyncio.run(_Supervisor(run, specs, reading, doors, out, began).main())
+        asyncio.run(supervisor.main())
 
 
 def _ports_needed(cluster: NanoCluster) -> int:
     spec = cluster.spec
-    nodes = 1 + spec.gates.replicas + sum(item.replicas for item in spec.backends)
+    gates = spec.gates.replicas * spec.gates.processes
+    nodes = 1 + gates + sum(item.replicas for item in spec.backends)
     return 2 * nodes  # the cluster's and the observe server's
+
+
+def _processes(number: int) -> str:
+    return "1 process" if number == 1 else f"{number} processes"
 
 
 class _Supervisor:
@@ -104,21 +123,26 @@ class _Supervisor:
     def __init__(
         self,
         run: Run,
-        specs: list[ProcessSpec],
+        place: Place,
+        folder: Path,
         parent_fd: int,
         doors: Doors,
-        out: TextIO,
+        console: Console,
         began: float,
     ) -> None:
         self._run = run
-        self._specs = specs
+        self._cluster = run.cluster
+        self._place = place
+        self._folder = folder
         self._parent_fd = parent_fd
         self._doors = doors
-        self._console = Console(out, [spec.name for spec in specs])
+        self._console = console
         self._began = began
-        self._children: list[Child] = []
-        self._changed = asyncio.Event()
-        self._stop_wanted = asyncio.Event()
+        self._family = Family()
+        self._generation = 0
+        self._marks: dict[Child, str] = {}  # what each runs, as a fingerprint
+        self._phase = "starting"
+        self._reloading: asyncio.Task[None] | None = None
 
     async def main(self) -> None:
         """Start, serve until told to stop, stop.
@@ -127,105 +151,117 @@ class _Supervisor:
             StartError: A process cannot be started.
         """
         failure: StartError | None = None
-        with self._signals():
-            async with asyncio.TaskGroup() as group:
-                self._children = [self._child(spec, group) for spec in self._specs]
-                try:
-                    await self._until_stopped()
-                except StartError as error:  # alone, not in the group's bundle
-                    failure = error
-                finally:
-                    await self._stop()
+        family = self._family
+        specs, marks = self._planned(self._cluster)
+        desk = Desk(self._folder / "supervisor.sock", self.status, self._told_to_reload)
+        await desk.start()
+        try:
+            self._tell(desk)
+            with family.signals():
+                async with asyncio.TaskGroup() as self._group:
+                    self._add(specs, marks)
+                    try:
+                        await family.until_stopped(self._serve())
+                    except StartError as error:  # alone, not in the group's bundle
+                        failure = error
+                    finally:
+                        await self._stop()
+        finally:
+            await desk.stop()
         if failure is not None:
             raise failure
 
-    def _child(self, spec: ProcessSpec, group: asyncio.TaskGroup) -> Child:
+    def _tell(self, desk: Desk) -> None:
+        self._place.tell(
+            State(
+                pid=os.getpid(),
+                name=self._cluster.metadata.name,
+                manifest=str(self._run.manifest.resolve()),
+                socket=str(desk.path),
+            )
+        )
+
+    def _planned(
+        self, cluster: NanoCluster, master: ProcessSpec | None = None
+    ) -> tuple[list[ProcessSpec], dict[str, str]]:
+        """Return the processes of *cluster*, and their fingerprints by name."""
+        self._generation += 1
+        folder = self._folder / str(self._generation)
+        folder.mkdir(mode=0o700)
+        manifest = folder / "cluster.yaml"
+        manifest.write_text(dumps(cluster), encoding="utf-8")
+        here = Surroundings(
+            manifest_file=manifest,
+            app_dir=self._run.app_dir,
+            run_dir=folder,
+            host=self._run.host,
+            tls_dir=self._run.tls_dir,
+            next_port=iter(free_ports(_ports_needed(cluster))).__next__,
+            master=(master.address, master.observe) if master else None,
+        )
+        specs = (plan_single if self._run.single else plan)(cluster, here)
+        kinds = {spec.kind for spec in specs}
+        marks = {it: fingerprint(cluster, it, self._run.app_dir) for it in kinds}
+        return specs, {spec.name: marks[spec.kind] for spec in specs}
+
+    def _add(self, specs: Iterable[ProcessSpec], marks: dict[str, str]) -> list[Child]:
+        """Make a child for each of *specs*; nothing is started."""
+        made = [self._child(spec) for spec in specs]
+        self._console.expect(child.spec.name for child in made)
+        self._marks |= {child: marks[child.spec.name] for child in made}
+        self._family.children += made
+        return made
+
+    def _remove(self, children: Iterable[Child]) -> None:
+        for child in children:
+            self._family.children.remove(child)
+            del self._marks[child]
+
+    def _child(self, spec: ProcessSpec) -> Child:
         return Child(
             spec,
             self._parent_fd,
             self._doors,
-            group,
+            self._group,
             self._console,
-            self._changed.set,
+            self._family.changed,
         )
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        for number in numbers:
-            loop.add_signal_handler(number, self._told_to_stop)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-
-    def _told_to_stop(self) -> None:
-        if self._stop_wanted.is_set():  # told twice: somebody is in a hurry
-            for child in self._children:
-                child.kill()
-        self._stop_wanted.set()
-
-    async def _until_stopped(self) -> None:
-        """Serve, and return when told to stop, even in the middle of starting."""
-        serving = asyncio.create_task(self._serve(), name="serve")
-        stopping = asyncio.create_task(self._stop_wanted.wait(), name="stop wanted")
-        both = {serving, stopping}
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if serving.done():
-                await serving
-        finally:
-            for task in both:
-                task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
 
     # -------------------------------------------------------------------- start
 
     async def _serve(self) -> None:
+        children = self._family.children
         self._console.say(
-            f"starting {self._run.cluster.metadata.name}: {len(self._specs)} processes"
+            f"starting {self._cluster.metadata.name}: {_processes(len(children))}"
         )
-        for sentence in ignored(self._run.cluster):
+        for sentence in ignored(self._cluster):
             self._console.say(sentence)
-        try:
-            async with asyncio.timeout(SECONDS_TO_START):
-                for roles in STAGES:
-                    await self._start(roles)
-        except TimeoutError:
-            late = [child for child in self._children if not _is_ready(child)]
-            reasons = "; ".join(f"{c.spec.name}: {c.reason}" for c in late)
-            message = f"not ready after {SECONDS_TO_START:g} s: {reasons}"
-            raise StartError(message) from None
+        for roles in STAGES:
+            await self._start([it for it in children if it.spec.role in roles])
+        self._phase = "ready"
         self._summary()
         if self._run.first is not None:
             await self._send(*self._run.first)
-        await self._stop_wanted.wait()
+        await self._family.stop_wanted.wait()
 
-    async def _start(self, roles: tuple[str, ...]) -> None:
-        """Start the children of *roles* and wait until all are ready.
+    async def _start(self, children: list[Child]) -> None:
+        """Start *children* and wait until all are ready.
 
         Raises:
-            StartError: One of them cannot be started.
+            StartError: One of them cannot be started, or takes too long.
         """
-        started = [child for child in self._children if child.spec.role in roles]
-        for child in started:
-            child.feed(Stimulus.START)
-
-        def settled() -> bool:
-            return all(map(_is_ready, started)) or any(map(_has_failed, started))
-
-        await self._until(settled)
-        for child in filter(_has_failed, started):
+        try:
+            async with asyncio.timeout(SECONDS_TO_START):
+                failed = await self._family.start(children)
+        except TimeoutError:
+            late = [child for child in children if not is_ready(child)]
+            reasons = "; ".join(f"{c.spec.name}: {c.reason}" for c in late)
+            message = f"not ready after {SECONDS_TO_START:g} s: {reasons}"
+            raise StartError(message) from None
+        for child in failed:
             words = "".join(f"\n  {line}" for line in child.last_lines)
             message = f"{child.spec.name} {child.reason}; the last that it said:{words}"
             raise StartError(message)
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
 
     # -------------------------------------------------------------------- serve
 
@@ -237,13 +273,30 @@ class _Supervisor:
         given = self._run.host
         host = _ANYWHERE.get(given, f"[{given}]" if ":" in given else given)
         urls = {}
-        for item in self._run.cluster.spec.gates.listeners:
+        for item in self._cluster.spec.gates.listeners:
             if item.port is None:
                 urls[item.name] = f"unix://{self._run.app_dir / item.socket}"
             else:
                 root = "/" if item.transport == "websocket" and not item.path else ""
                 urls[item.name] = item.url(host) + root
         return urls
+
+    async def status(self) -> dict[str, Any]:
+        """Return how everything is, JSON-able."""
+        order = {role: number for number, role in enumerate(ROLES)}
+        children = sorted(self._family.children, key=lambda it: order[it.spec.role])
+        nodes = await asyncio.gather(*map(_node, children))
+        meta = self._cluster.metadata
+        return {
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "manifest": str(self._run.manifest.resolve()),
+            "pid": os.getpid(),
+            "phase": self._phase,
+            "seconds": round(time.monotonic() - self._began, 1),
+            "clients": self._urls(),
+            "nodes": nodes,
+        }
 
     def _own(self) -> tuple[str, SSLContext | None]:
         """Return where the first request goes, and what it needs for TLS.
@@ -252,11 +305,7 @@ class _Supervisor:
         asked for a name: the gate is a process of ours on this machine.
         """
         item = next(
-            (
-                it
-                for it in self._run.cluster.spec.gates.listeners
-                if not it.proxy_protocol
-            ),
+            (it for it in self._cluster.spec.gates.listeners if not it.proxy_protocol),
             None,
         )
         if item is None:
@@ -270,14 +319,14 @@ class _Supervisor:
 
     def _summary(self) -> None:
         say = self._console.say
-        say(f"{self._run.cluster.metadata.name} is ready after {self._seconds()}")
-        for child in self._children:
+        say(f"{self._cluster.metadata.name} is ready after {self._seconds()}")
+        for child in self._family.children:
             spec = child.spec
             say(
                 f"  {spec.name}: pid {child.pid}, node {spec.address}, "
                 f"http://{spec.observe}/metrics, control {spec.control}"
             )
-        if self._run.cluster.spec.gates.replicas:
+        if self._cluster.spec.gates.replicas:
             urls = self._urls()
             for name, url in urls.items():
                 say(f"  clients: {name} at {url}")
@@ -285,7 +334,7 @@ class _Supervisor:
                 ["nanoctl", "request", "-s", next(iter(urls.values()))]
             )
             say(f"  try: {example} SERVICE.METHOD '{{}}'")
-        say("  Ctrl-C stops all of it")
+        say("  Ctrl-C stops all of it; so does `nanoctl down`")
 
     async def _send(self, route: str, payload: object) -> None:
         """Send the first request and show how it went."""
@@ -306,26 +355,211 @@ class _Supervisor:
             text = msgspec.json.encode(answer).decode()
             self._console.say(f"{route} answered {text} after {self._seconds()}")
 
+    # ------------------------------------------------------------------- reload
+
+    async def _told_to_reload(self, everything: bool, say: Say) -> None:
+        """Take up what has changed since the start, or the last time.
+
+        Raises:
+            NanoError: Something cannot be done, or started; what it would have
+                replaced runs on.
+            ManifestError: The manifest is wrong.
+        """
+        if self._phase != "ready":
+            raise UsageError(f"the cluster is {self._phase}; try again when it is done")
+        self._phase = "reloading"
+
+        def tell(text: str) -> None:
+            self._console.say(text)
+            say(text)
+
+        try:
+            self._reloading = asyncio.create_task(self._reload(everything, tell))
+            await self._reloading
+        except asyncio.CancelledError:
+            raise StartError("the cluster is stopped") from None
+        except (NanoError, ManifestError) as error:
+            self._console.say(f"reload failed: {error}")
+            raise
+        finally:
+            self._reloading = None
+            if self._phase == "reloading":
+                self._phase = "ready"
+
+    async def _reload(self, everything: bool, say: Say) -> None:
+        cluster = load(self._run.manifest)
+        before = self._cluster
+        for field in ("name", "namespace"):
+            was, shall = (
+                getattr(before.metadata, field),
+                getattr(cluster.metadata, field),
+            )
+            if was != shall:
+                message = (
+                    f"metadata.{field} was {was} and is {shall}, which is another "
+                )
+                raise UsageError(message + "cluster: `nanoctl down`, then `nanoctl up`")
+        masters = [child.spec for child in self._of("master")]
+        specs, marks = self._planned(cluster, masters[0] if masters else None)
+        there = {child.spec.name: mark for child, mark in self._marks.items()}
+        changes = compare(there, specs, there, marks, everything)
+        if not changes:
+            self._cluster = cluster
+            say("nothing has changed; --all replaces every process all the same")
+            return
+        say(f"reloading: {changes}")
+        self._doors.change(cluster)
+        try:
+            for role in ROLES:
+                wanted = [spec for spec in specs if spec.role == role]
+                await self._roll[role](self, wanted, marks, changes, say)
+            for role in STOP_STAGES:
+                gone = [it for it in self._of(role) if it.spec.name in changes.removed]
+                await self._retire(gone, say)
+        except BaseException:
+            self._doors.change(before)
+            raise
+        finally:
+            self._doors.tidy()
+        self._cluster = cluster
+
+    def _of(self, role: str) -> list[Child]:
+        return [child for child in self._family.children if child.spec.role == role]
+
+    async def _roll_master(
+        self,
+        specs: list[ProcessSpec],
+        marks: dict[str, str],
+        changes: Changes,
+        say: Say,
+    ) -> None:
+        """Replace the master in its place, for the others know it by its address.
+
+        Until the new one is there everything goes on, but nobody can join.
+        """
+        if "master" not in changes.replaced:
+            return
+        (spec,), (old,) = specs, self._of("master")
+        mark = self._marks[old]
+        await self._retire([old], say)
+        try:
+            await self._try_out([spec], marks, say)
+        except StartError:
+            say("the master is started again as it was")
+            await self._start(self._add([old.spec], {spec.name: mark}))
+            raise
+
+    async def _roll_backends(
+        self,
+        specs: list[ProcessSpec],
+        marks: dict[str, str],
+        changes: Changes,
+        say: Say,
+    ) -> None:
+        """Start what is new; replace the others one by one."""
+        await self._try_out(
+            [spec for spec in specs if spec.name in changes.added], marks, say
+        )
+        for spec in specs:
+            if spec.name in changes.replaced:
+                old = [it for it in self._of("backend") if it.spec.name == spec.name]
+                await self._try_out([spec], marks, say)
+                await self._retire(old, say)
+
+    async def _roll_gates(
+        self,
+        specs: list[ProcessSpec],
+        marks: dict[str, str],
+        changes: Changes,
+        say: Say,
+    ) -> None:
+        """Start all new gates, then stop all old ones.
+
+        So a client that has to leave its gate finds only new ones, and is not sent on
+        a second time.
+        """
+        new = [spec for spec in specs if spec.name not in changes.kept]
+        old = [it for it in self._of("gate") if it.spec.name in changes.replaced]
+        await self._try_out(new, marks, say)
+        await self._retire(old, say)
+
+    _roll: Final = {
+        "master": _roll_master,
+        "backend": _roll_backends,
+        "gate": _roll_gates,
+    }
+
+    async def _try_out(
+        self, specs: list[ProcessSpec], marks: dict[str, str], say: Say
+    ) -> None:
+        """Start new processes.
+
+        Raises:
+            StartError: One of them did not get ready; none of them is left.
+        """
+        if not specs:
+            return
+        made = self._add(specs, marks)
+        names = ", ".join(spec.name for spec in specs)
+        try:
+            await self._start(made)
+        except StartError:
+            await self._family.stop(it for it in made if not has_failed(it))
+            self._remove(made)
+            raise
+        pids = ", ".join(str(child.pid) for child in made)
+        say(f"{names}: ready (pid {pids})")
+
+    async def _retire(self, children: list[Child], say: Say) -> None:
+        """Stop processes that are needed no more."""
+        if not children:
+            return
+        names = ", ".join(child.spec.name for child in children)
+        pids = ", ".join(str(child.pid) for child in children)
+        settings = self._cluster.spec.settings  # those that it was started with
+        await self._family.leave(children, settings.drain_seconds)
+        self._remove(children)
+        say(f"{names}: the old one has stopped (pid {pids})")
+
     # --------------------------------------------------------------------- stop
 
     async def _stop(self) -> None:
         """Stop gates, then backends, then the master, each within its deadline."""
-        if any(not child.life.over for child in self._children):
+        self._phase = "stopping"
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.wait([self._reloading])
+            for child in self._family.children:
+                if child.life.phase is Phase.STOPPING:  # it drains, to nowhere by now
+                    child.hurry()
+        if any(not child.life.over for child in self._family.children):
             self._console.say("stopping")
         for role in STOP_STAGES:
-            await self._stop_role(role)
+            await self._family.stop(self._of(role))
         self._console.say(f"stopped after {self._seconds()}")
 
-    async def _stop_role(self, role: str) -> None:
-        stage = [child for child in self._children if child.spec.role == role]
-        for child in stage:
-            child.feed(Stimulus.STOP)
-        await self._until(lambda: all(child.life.over for child in stage))
 
-
-def _is_ready(child: Child) -> bool:
-    return child.life.phase is Phase.READY
-
-
-def _has_failed(child: Child) -> bool:
-    return child.life.phase is Phase.FAILED
+async def _node(child: Child) -> dict[str, Any]:
+    """Return how one process is, JSON-able; it is asked itself."""
+    spec = child.spec
+    reason: str | None = None if is_ready(child) else child.reason
+    sessions = None
+    if reason is None:
+        answer = await ask(str(spec.control), "/status", seconds=SECONDS_FOR_A_NODE)
+        if answer is None or answer.status != 200:
+            reason = "it does not answer"
+        else:
+            told = msgspec.json.decode(answer.body)
+            reason, sessions = told["notReady"], told["sessions"]
+    return {
+        "name": spec.name,
+        "role": ALL if spec.kind == ALL else spec.role,
+        "pid": child.pid,
+        "address": spec.address,
+        "ready": reason is None,
+        "reason": reason,
+        "restarts": child.restarts,
+        "sessions": sessions,
+        "observe": spec.observe,
+        "control": str(spec.control),
+    }

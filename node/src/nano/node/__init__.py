@@ -49,6 +49,7 @@ from nano.node.gate import (
 from nano.node.malloc import keep_memory
 from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.report import Report
+from nano.node.routing import make_policies
 from nano.node.world import World
 from nano.runtime.calls import Calls
 from nano.runtime.claims import Claims
@@ -61,6 +62,7 @@ from nano.runtime.handovers import Handovers
 from nano.runtime.inbox import Inbox
 from nano.runtime.info import NodeInfo
 from nano.runtime.pipeline import Pipelines
+from nano.runtime.sampling import Sampler
 from nano.runtime.session import Delivery, Session
 from nano.runtime.sessions import Sessions, tell_components
 from nano.runtime.tasks import FAILURES
@@ -102,12 +104,16 @@ class Node:
             raise UsageError("a gate or backend needs to know its master: --master")
         self._cluster_name = f"{manifest.metadata.namespace}/{manifest.metadata.name}"
         self._kind = backend.name if backend else ""
+        self._app_version = backend.version if backend else ""
         names = {
             Role.MASTER: (),
             Role.GATE: spec.gates.components,
             Role.BACKEND: backend.components if backend else (),
         }[options.role]
         self._metrics = Metrics()
+        self._metrics.labels.update(
+            namespace=manifest.metadata.namespace, nanocluster=manifest.metadata.name
+        )
         self._sessions = Sessions(self._metrics)
         serializer = by_name(settings.serializer)
         self._groups = Groups(
@@ -134,6 +140,7 @@ class Node:
             serializer, self._metrics, timeout, settings.max_send_bytes
         )
         self._calls = Calls(self._dispatcher)
+        self._policies = make_policies(options, self._metrics)
         info = NodeInfo(
             options.address,
             options.role.value,
@@ -146,12 +153,14 @@ class Node:
             inbox=self._inbox,
             calls=self._calls,
             users=self._users,
+            policies=self._policies,
         )
         self._components = world.components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
         self._dispatcher.add(self._handlers, Filters(self._components))
         self._calls.add(self._handlers)
-        self._ticker = Ticker()
+        self._ticker = Ticker(late=self._metrics.loop_lag.observe)
+        self._ticker.add(Sampler(self._dispatcher, world.time).tick)
         self._ticker.add(self._dispatcher.tick)
         self._ticker.add(self._calls.tick)
         self._settings = settings
@@ -219,6 +228,7 @@ class Node:
                 link=options.role is not Role.MASTER,
                 version=__version__,
                 client_addresses=client_addresses(options),
+                app_version=self._app_version,
             ),
             master=options.master,
             heartbeat=settings.member_heartbeat_seconds,
@@ -253,6 +263,7 @@ class Node:
         )
         self._ticker.add(takeovers.tick)
         calls = CallLinks(self._calls, self._dispatcher, self._sessions, self._links)
+        calls.takeovers = takeovers
         cluster = self._cluster
         UserLinks(self._users, self._links, lambda: cluster.members, self._metrics)
         if options.role is Role.GATE and settings.one_session_per_uid:
@@ -261,7 +272,11 @@ class Node:
             Bindings(self._sessions, self._links, self._metrics)
         else:
             others = self._go.backends.serving
-            bindings = Bindings(self._sessions, self._links, self._metrics, others)
+            policies = self._policies
+            bindings = Bindings(
+                self._sessions, self._links, self._metrics, others, policies
+            )
+            self._ticker.add(bindings.tick)
             # Clients of Go gates are at home at backends, as far as ours can tell.
             timeout = settings.request_timeout_seconds
             self._forwarder = forwarder = Forwarder(
@@ -474,6 +489,11 @@ class Node:
     def address(self) -> str:
         """The cluster address, with its true port once started."""
         return self._cluster.address
+
+    @property
+    def observe_address(self) -> str:
+        """Where health and metrics are, ``host:port``; empty if they are nowhere."""
+        return self._admin.observe_address
 
     @property
     def client_addresses(self) -> dict[str, str]:

@@ -109,6 +109,7 @@ class Departure:
         self._forwarder = forwarder
         self._due = 0.0
         self._going: dict[Arriving, float] = {}  # held: when it is told in any case
+        self._told: set[Arriving] = set()
         self._acts = {
             Stage.SETTLING: self._settle,
             Stage.SENDING: self._send,
@@ -146,7 +147,8 @@ class Departure:
         credit = 0.0
         while clients := self.clients:
             now = self._time()
-            left = [it for it in clients if it not in self._going]
+            known = self._told | self._going.keys()
+            left = [it for it in clients if it not in known]
             rate = pace(
                 len(left), self._due - RESERVE - now, self._settings.moves_per_second
             )
@@ -162,9 +164,11 @@ class Departure:
     def _tell(self, now: float) -> None:
         """Send those away who wait for nothing, or have waited long enough."""
         waiting = self._waiting()
-        for client, due in self._going.items():
+        for client, due in list(self._going.items()):
             session = client.session
             if session is None or now >= due or _is_idle(session, waiting):
+                del self._going[client]
+                self._told.add(client)
                 client.stop()
 
     def _waiting(self) -> set[int]:

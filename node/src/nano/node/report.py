@@ -136,7 +136,21 @@ class Report:
         held = "Sessions that this node holds: its own clients', or mirrors."
         draining = "1 when this node drains, or has."
         ready = "1 when clients and messages are taken."
+        info = "What this node is; its address is its name among nodes."
+        version = (
+            "Which list of members this node has; after a moment all have the same."
+        )
+        master = "1 while the master answers; without it all goes on but joining."
+        cluster = self._cluster
+        me = {
+            "role": str(self._identity["role"]),
+            "backend": str(self._identity["backend"]),
+            "address": cluster.address,
+        }
         return [
+            ("nano_node_info", info, me, 1),
+            ("nano_member_list_version", version, {}, cluster.list_version),
+            ("nano_master_reachable", master, {}, float(cluster.is_master_reachable)),
             *(("nano_members", members, {"role": r}, n) for r, n in roles.items()),
             ("nano_sessions", held, {"place": "home"}, homes),
             ("nano_sessions", held, {"place": "mirror"}, mirrors),

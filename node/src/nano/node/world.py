@@ -64,6 +64,14 @@ class Cluster(Protocol):
     def members(self) -> Mapping[str, Member]:
         """Everybody known, by address, this node included."""
 
+    @property
+    def list_version(self) -> int:
+        """Which list of the master's this node has; 0: none yet, or a Go master's."""
+
+    @property
+    def is_master_reachable(self) -> bool:
+        """The master has answered last time; of the master itself, always."""
+
     def peer(self, address: str) -> MessagePeer:
         """Return what messages to the Go node at *address* are sent by."""
 

@@ -84,7 +84,8 @@ class Answers:
         """Note that *route* has tried to answer what it had answered before."""
         self.metrics.dropped["answer", "second"] += 1
         text = "%s has answered %r before; what came of it afterwards is dropped"
-        logger.error(text, route, session, exc_info=error)
+        about = {"route": route}
+        logger.error(text, route, session, exc_info=error, extra=about)
 
     def tick(self, now: float) -> None:
         """Answer what was promised and not kept in time."""
@@ -141,7 +142,7 @@ class Deferred:
         if self._is_open():
             payload = self._answers.serializer.encode(value)
             self.session.home.respond(self._number, payload, False)
-            self._counts.responses += 1
+            self._counts.answered(len(payload))
             self._answers.close(self)
 
     def fail(self, error: RequestError) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from nano.errors import (
     BAD_REQUEST,
+    INTERNAL,
     NOT_FOUND,
     UNAVAILABLE,
     EncodeError,
@@ -127,7 +128,10 @@ class Callee:
     def _failure(self, error: BaseException) -> RequestError:
         """Say why there is no result, in words that may travel on to a client."""
         route = self._handler.route
-        return refusal_of(error, route, "a node", said="what was asked")
+        refusal = refusal_of(error, route, "a node", said="what was asked")
+        if refusal.status == INTERNAL and refusal is not error:
+            self._dispatcher.metrics.route(route).exceptions += 1
+        return refusal
 
 
 def unknown() -> RequestError:

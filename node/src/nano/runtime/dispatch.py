@@ -35,10 +35,13 @@ from nano.runtime.tasks import FAILURES, end_tasks
 from nano.serializers import Serializer
 
 __all__ = [
+    "Clock",
     "Dispatcher",
     "LocalRoute",
+    "Queued",
     "Route",
     "Turn",
+    "Watched",
     "answer_error",
     "make_route",
     "refusal_of",
@@ -55,14 +58,29 @@ MOST_WAITING: Final = 4096  # what may still be under way when the pause takes e
 NO_FILTERS: Final = Filters()
 NO_MESSAGE: Final = Message(NOTIFY, 0, "", b"")
 
+Clock = Callable[[], float]
 
-class Route(Protocol):
-    """Where messages to one route go; on this node or another."""
 
-    counts: RouteCounts
+class Queued(Protocol):
+    """What may have its turn among the messages of a session."""
 
     def deliver(self, session: Session, message: Message) -> None:
         """Take one message; requests are answered, now or later."""
+
+
+class Route(Queued, Protocol):
+    """Where messages to one route go; on this node or another."""
+
+    @property
+    def counts(self) -> RouteCounts:
+        """What it has seen."""
+
+
+class Watched(Route, Protocol):
+    """A route of which one message can be timed; :mod:`nano.runtime.sampling`."""
+
+    def sample(self, session: Session, message: Message, time: Clock) -> None:
+        """Do as :meth:`deliver`, and note how long it takes."""
 
 
 class Dispatcher:
@@ -91,8 +109,8 @@ class Dispatcher:
         self.hidden: set[str] = set()
         self.timeout = timeout
         self.answers = Answers(serializer, metrics, timeout)
-        self.routes: dict[str, Route] = {}
-        self.local: dict[str, LocalRoute] = {}
+        self.routes: dict[str, Watched] = {}
+        self.local: dict[str, Watched] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.stopping = False
         self.unknown: Route = _UnknownRoute(self)
@@ -149,7 +167,7 @@ def answer_error(
 
 
 def refusal_of(
-    error: BaseException, culprit: str, whom: object, said: str = ""
+    error: BaseException, culprit: str, whom: object, said: str = "", route: str = ""
 ) -> RequestError:
     """Return what is told of *error* to who asked, and log what is not told.
 
@@ -158,6 +176,7 @@ def refusal_of(
         culprit: What has raised it, for the log.
         whom: For whom, for the log.
         said: What who asked is told in place of *culprit*.
+        route: What was asked for, if that is not the culprit.
     """
     what = said or culprit
     if isinstance(error, RequestError):
@@ -166,7 +185,8 @@ def refusal_of(
         return RequestError(BAD_REQUEST, str(error))
     if isinstance(error, TimeoutError):
         return RequestError(TIMEOUT, f"{what} took too long")
-    logger.error("%s failed for %s", culprit, whom, exc_info=error)
+    about = {"route": route or culprit}
+    logger.error("%s failed for %s", culprit, whom, exc_info=error, extra=about)
     return RequestError(INTERNAL, f"{what} failed")
 
 
@@ -183,7 +203,7 @@ class _UnknownRoute:
 
     def deliver(self, session: Session, message: Message) -> None:
         """Refuse *message*."""
-        self.counts.received(message.id)
+        self.counts.received(message.id, len(message.payload))
         if message.route in self._dispatcher.hidden:
             self._dispatcher.metrics.dropped["client", "internal-route"] += 1
         error = RequestError(NOT_FOUND, f"nobody serves {message.route[:80]!r}")
@@ -200,12 +220,14 @@ class LocalRoute:
         "_function",
         "_quick",
         "counts",
+        "ended",
         "route",
     )
 
     def __init__(self, handler: Handler, dispatcher: Dispatcher) -> None:
         self.route = handler.route
         self.counts = dispatcher.metrics.route(handler.route)
+        self.ended: Callable[[Message], None] | None = None  # of one that is timed
         self._dispatcher = dispatcher
         self._function = handler.function
         serializer = dispatcher.serializer
@@ -224,8 +246,10 @@ class LocalRoute:
         number, counts = message.id, self.counts
         if number:
             counts.requests += 1
+            counts.request_bytes += len(message.payload)
         else:
             counts.notifies += 1
+            counts.notify_bytes += len(message.payload)
         session.asked = message
         session.asked_of = self
         try:
@@ -238,8 +262,10 @@ class LocalRoute:
                 if result is None or session.asked is ANSWERED:
                     self._answer(session, message, result)
                 else:
-                    session.home.respond(number, self._encode(result), False)
+                    answer = self._encode(result)
+                    session.home.respond(number, answer, False)
                     counts.responses += 1
+                    counts.response_bytes += len(answer)
         except FAILURES as error:
             self._fail(session, message, error)
         finally:
@@ -250,8 +276,9 @@ class LocalRoute:
         if message is ANSWERED:
             self._dispatcher.answers.twice(session, self.route, None)
         elif message.id:
-            session.home.respond(message.id, self._encode(value), False)
-            self.counts.responses += 1
+            payload = self._encode(value)
+            session.home.respond(message.id, payload, False)
+            self.counts.answered(len(payload))
             session.asked = ANSWERED
 
     def defer(self, session: Session, message: Message) -> Deferred:
@@ -273,19 +300,45 @@ class LocalRoute:
             raise RequestError(INTERNAL, f"{self.route} answered nothing")
         payload = self._encode(result)
         session.home.respond(message.id, payload, False)
-        self.counts.responses += 1
+        self.counts.answered(len(payload))
 
     def _fail(self, session: Session, message: Message, error: BaseException) -> None:
         if session.asked is ANSWERED:
             self._dispatcher.answers.twice(session, self.route, error)
             return
         refusal = refusal_of(error, self.route, session)
+        if refusal.status == INTERNAL and refusal is not error:
+            self.counts.exceptions += 1
         answer_error(self._dispatcher, session, message, refusal)
 
     def _ended(self, session: Session, message: Message) -> None:
         """Do what is to be done after an ``async`` handler, before the next message."""
 
-    def _wait(self, session: Session, message: Message) -> None:
+    def sample(self, session: Session, message: Message, time: Clock) -> None:
+        """Do as :meth:`deliver`, and note how long it takes."""
+        if session.busy:
+            self._wait(session, message, _Waiting(self, time))
+        else:
+            self.counts.queueing.observe(0.0)
+            self.timed(session, message, time)
+
+    def timed(self, session: Session, message: Message, time: Clock) -> None:
+        """Do as :meth:`deliver` when it is the message's turn, and time the handler."""
+        begun, handling = time(), self.counts.handling
+
+        def ended(what: Message) -> None:
+            if what is message:
+                handling.observe(time() - begun)
+                self.ended = None
+
+        self.ended = ended
+        self.deliver(session, message)
+        if not session.busy:
+            ended(message)
+
+    def _wait(
+        self, session: Session, message: Message, route: Route | None = None
+    ) -> None:
         waiting = session.waiting
         if waiting is None:
             waiting = session.waiting = deque()
@@ -294,7 +347,7 @@ class LocalRoute:
             refusal = RequestError(OVERLOADED, "too many messages wait; send slower")
             answer_error(self._dispatcher, session, message, refusal)
             return
-        waiting.append((self, message))
+        waiting.append((route or self, message))
         if len(waiting) == PAUSE_AT:
             session.hold(HERE)
 
@@ -309,7 +362,7 @@ class _AsyncRoute(LocalRoute):
         if session.busy:
             self._wait(session, message)
             return
-        self.counts.received(message.id)
+        self.counts.received(message.id, len(message.payload))
         session.busy = True
         session.asked = message
         session.asked_of = self
@@ -334,6 +387,8 @@ class _AsyncRoute(LocalRoute):
             self._fail(session, message, error)
         finally:
             session.asked = None
+            if self.ended is not None:
+                self.ended(message)
             if not self._dispatcher.stopping:
                 self._ended(session, message)
                 session.busy = False
@@ -366,10 +421,10 @@ class _FilteredRoute(LocalRoute):
             for check in self._filters.before:
                 check(session, message)
                 if session.asked is ANSWERED:
-                    self.counts.received(message.id)
+                    self.counts.received(message.id, len(message.payload))
                     return False
         except FAILURES as error:
-            self.counts.received(message.id)
+            self.counts.received(message.id, len(message.payload))
             self._fail(session, message, error)
             return False
         finally:
@@ -391,6 +446,23 @@ class _FilteredAsyncRoute(_FilteredRoute, _AsyncRoute):
 
     def _ended(self, session: Session, message: Message) -> None:
         self._filters.ended(session, message)
+
+
+class _Waiting:
+    """A timed message of a session that is busy, from its arrival to its turn."""
+
+    __slots__ = ("_arrived", "_route", "_time", "counts")
+
+    def __init__(self, route: LocalRoute, time: Clock) -> None:
+        self._arrived = time()
+        self._route = route
+        self._time = time
+        self.counts = route.counts
+
+    def deliver(self, session: Session, message: Message) -> None:
+        """It is its turn."""
+        self.counts.queueing.observe(self._time() - self._arrived)
+        self._route.timed(session, message, self._time)
 
 
 class Turn:

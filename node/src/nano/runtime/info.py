@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nano.runtime.groups import Groups
     from nano.runtime.inbox import Inbox
     from nano.runtime.pipeline import Pipeline, Pipelines
+    from nano.runtime.policies import Policies, RouteFunction
     from nano.runtime.session import Delivery, Session
     from nano.runtime.threads import Threads
     from nano.runtime.timers import Condition, Function, Timer, Timers
@@ -50,6 +51,7 @@ class NodeInfo:
         inbox: Behind :meth:`call_soon` and :meth:`from_thread`; the node sets it.
         calls: Behind :meth:`call` and :meth:`notify`; the node sets it.
         users: Behind :meth:`push`, :meth:`kick` and the like; the node sets it.
+        policies: Behind :meth:`route`; the node sets it.
     """
 
     name: str
@@ -63,6 +65,7 @@ class NodeInfo:
     inbox: Inbox | None = field(default=None, compare=False, repr=False)
     calls: Calls | None = field(default=None, compare=False, repr=False)
     users: Users | None = field(default=None, compare=False, repr=False)
+    policies: Policies | None = field(default=None, compare=False, repr=False)
 
     def group(self, name: str) -> Group:
         """Return the group *name*: the same set of sessions on every node.
@@ -71,6 +74,28 @@ class NodeInfo:
             UsageError: *name* is empty or longer than 255 bytes, or this is no node.
         """
         return _there(self.groups).group(name)
+
+    def route(self, service: str, function: RouteFunction) -> None:
+        """Have *function* choose who serves *service* for a session of this node.
+
+        For a component of the gates, in ``start``; the same as ``spec.routing`` with
+        strategy ``function``.  It is asked once for each session that is bound to
+        nobody, at its first message to the service, and must return at once.
+
+        Args:
+            service: The part of a route before the last dot.
+            function: A plain function of the session and a tuple of
+                :class:`~nano.Candidate`: those of the members that are fit, so that
+                one that is silent or leaves is there only if all are.  It returns one
+                of them.  ``None`` answers the client 503, a ``RequestError`` is its
+                answer, and whatever else is returned or raised is logged and answered
+                500; all four are counted, and leave the session unbound.
+
+        Raises:
+            UsageError: Something else chooses for *service* already, *function* is a
+                coroutine function, or this is no node.
+        """
+        _there(self.policies).route(service, function)
 
     def every(
         self, seconds: float, function: Function, *, times: int | None = None

@@ -8,9 +8,11 @@ is known to the cluster, which stands behind :class:`Routing`.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 from nano.errors import UsageError
+from nano.runtime.policies import Policies
 
 if TYPE_CHECKING:
     from nano.runtime.session import Session
@@ -19,7 +21,13 @@ __all__ = ["NOWHERE", "Router", "Routing"]
 
 
 class Routing(Protocol):
-    """What is known of the members of the cluster, and of who serves what."""
+    """What is known of the members of the cluster, and of who serves what.
+
+    Attributes:
+        policies: How this node chooses a member where none is bound.
+    """
+
+    policies: Policies
 
     def members(self, session: Session, service: str) -> list[str]:
         """Return the addresses of members that *session* can be bound to."""
@@ -91,6 +99,9 @@ class Router:
 
 class _Nowhere:
     """There are no other nodes."""
+
+    def __init__(self) -> None:
+        self.policies = Policies(Counter())
 
     def members(self, session: Session, service: str) -> list[str]:
         """Nobody serves anything."""

@@ -29,7 +29,7 @@ from nano.runtime.routing import NOWHERE, Router, Routing
 
 if TYPE_CHECKING:
     from nano.runtime.answers import Deferred
-    from nano.runtime.dispatch import LocalRoute, Turn
+    from nano.runtime.dispatch import LocalRoute, Queued
     from nano.serializers import Serializer
 
 __all__ = [
@@ -163,7 +163,7 @@ class Session:
         self.asked: Message | None = None  # what a handler has in hand
         self.asked_of: LocalRoute | None = None  # which handler
         self.busy = False  # an async handler of this session runs
-        self.waiting: deque[tuple[LocalRoute | Turn, Message]] | None = None
+        self.waiting: deque[tuple[Queued, Message]] | None = None
 
     @property
     def uid(self) -> str:

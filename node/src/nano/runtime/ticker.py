@@ -20,11 +20,24 @@ logger = logging.getLogger(__name__)
 PERIOD: Final = 0.1  # seconds; how late a deadline may be noticed
 
 
-class Ticker:
-    """Calls functions with the time, again and again, until stopped."""
+def _ignore(_: float) -> None:
+    """Nobody wants to know."""
 
-    def __init__(self, period: float = PERIOD) -> None:
+
+class Ticker:
+    """Calls functions with the time, again and again, until stopped.
+
+    Args:
+        period: Seconds between two ticks.
+        late: Is told by how many seconds each tick came too late.
+    """
+
+    def __init__(
+        self, period: float = PERIOD, late: Callable[[float], None] = _ignore
+    ) -> None:
         self._period = period
+        self._late = late
+        self._due: float | None = None
         self._calls: list[Callable[[float], None]] = []
         self._handle: asyncio.TimerHandle | None = None
 
@@ -43,8 +56,11 @@ class Ticker:
             self._handle = None
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._handle = loop.call_later(self._period, self._tick, loop)
         now = loop.time()
+        if self._due is not None:
+            self._late(max(0.0, now - self._due))
+        self._due = now + self._period
+        self._handle = loop.call_at(self._due, self._tick, loop)
         for call in self._calls:
             try:
                 call(now)

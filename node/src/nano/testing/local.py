@@ -37,17 +37,24 @@ class LocalCluster:
         app_dir: Where the components' modules are.
         tls_dir: What stands for the Secrets with certificates: a folder each, with
             tls.crt, tls.key and, for the cluster port, ca.crt.
+        observe: Nodes serve health and metrics, at ``node.observe_address``.
 
     Attributes:
         master: The node of that role; the lists hold the others, in order.
     """
 
     def __init__(
-        self, manifest: NanoCluster, *, app_dir: str = ".", tls_dir: str | None = None
+        self,
+        manifest: NanoCluster,
+        *,
+        app_dir: str = ".",
+        tls_dir: str | None = None,
+        observe: bool = False,
     ) -> None:
         self._manifest = manifest
         self._app_dir = app_dir
         self._tls_dir = tls_dir
+        self._observe = ANY_PORT if observe else None
         self._sockets: dict[str, socket.socket] = {}
         self._stack = contextlib.AsyncExitStack()
         self._running: list[Node] = []
@@ -69,6 +76,7 @@ class LocalCluster:
             master=None if role is Role.MASTER else self.master.address,
             app_dir=self._app_dir,
             tls_dir=self._tls_dir,
+            observe=self._observe,
             listen_fds={
                 name: os.dup(listening.fileno())
                 for name, listening in self._sockets.items()

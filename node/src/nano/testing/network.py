@@ -144,6 +144,14 @@ class _Place:
     def members(self) -> Mapping[str, Member]:
         return self._network.members | {self.address: self.me}
 
+    @property
+    def list_version(self) -> int:
+        return 0  # it has no master: the network tells it who is there
+
+    @property
+    def is_master_reachable(self) -> bool:
+        return True
+
     def peer(self, address: str) -> MessagePeer:
         raise ClusterError(f"{address} cannot be a Go node: it would have no socket")
 

@@ -55,5 +55,5 @@ def broadcast(
         except EncodeError:
             metrics.dropped["push", "does-not-fit"] += 1
     if delivered:
-        metrics.pushed(route, delivered)
+        metrics.pushed(route, len(payload), delivered)
     return delivered

@@ -183,7 +183,8 @@ class ClientTransport(Arrival):
         try:
             self._inbound.process(session, message)
         except FAILURES as error:
-            refusal = refusal_of(error, f"the pipeline of {message.route}", session)
+            culprit = f"the pipeline of {message.route}"
+            refusal = refusal_of(error, culprit, session, route=message.route)
             answer_error(self._front.dispatcher, session, message, refusal)
             return False
         return True
@@ -412,7 +413,7 @@ class ClientTransport(Arrival):
             EncodeError: Route or payload do not fit the wire.
         """
         if self.deliver(route, payload, delivery):
-            self._front.metrics.pushed(route)
+            self._front.metrics.pushed(route, len(payload))
 
     def deliver(self, route: str, payload: bytes, delivery: Delivery) -> bool:
         """Do as :meth:`push` without counting it; false if it is dropped."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from nano.metrics import ListenerCounts, Metrics
+from nano.metrics import Gauge, ListenerCounts, Metrics
 from nano.protocol.dictionary import EMPTY, RouteDictionary
 from nano.protocol.messages import head_of_push
 from nano.runtime.deadlines import Deadlines
@@ -96,6 +96,10 @@ class Arriving(Protocol):
     """A connection that may not have become a client's yet."""
 
     @property
+    def behind(self) -> int:
+        """Bytes that wait because the client reads too slowly; 0 if it does not."""
+
+    @property
     def session(self) -> Session | None:
         """The client's session, once it has one."""
 
@@ -130,6 +134,7 @@ class Front:
 
     Attributes:
         unsent: Who has something to be sent at the end of this turn of the loop.
+        doors: What the connections of each listener share.
     """
 
     def __init__(
@@ -169,6 +174,8 @@ class Front:
         self.throttled: dict[Client, float] = {}  # until when each is not read
         self.greeter = greeter or Greeter()
         self.unsent: list[Flushing] = []
+        self.doors: list[Doorway] = []
+        metrics.gauges.append(self._gauges)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
@@ -179,6 +186,15 @@ class Front:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _gauges(self) -> Iterator[Gauge]:
+        clients = "Clients that read more slowly than they are sent to, at this moment."
+        size = "Bytes that wait for slow clients."
+        for door in self.doors:
+            waiting = [behind for it in door.open if (behind := it.behind)]
+            labels = {"listener": door.terms.name}
+            yield "nano_slow_clients", clients, labels, len(waiting)
+            yield "nano_backlog_bytes", size, labels, sum(waiting)
 
     def stop(self) -> None:
         """End what waits for clients: the node goes, and they with it."""
@@ -234,6 +250,7 @@ class Doorway:
         self.front = front
         self.counts = counts
         self.terms = terms or Terms()
+        front.doors.append(self)
         self.heads: dict[str, bytes] = {}
         self.open: set[Arriving] = set()
         self.shut = False

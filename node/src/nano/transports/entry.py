@@ -63,6 +63,11 @@ class Entry(asyncio.Protocol):
         self._reason = ""  # why it is over, once it is
 
     @property
+    def behind(self) -> int:
+        """Nothing is sent to it yet."""
+        return 0
+
+    @property
     def session(self) -> None:
         """There is none yet."""
 

@@ -149,6 +149,14 @@ class Sender(asyncio.Protocol):
         transport.abort()
         return False
 
+    @property
+    def behind(self) -> int:
+        """Bytes that wait because the client reads too slowly; 0 if it does not."""
+        transport = self._transport
+        if not self._congested or transport is None:
+            return 0
+        return self._size + self._latest_size + transport.get_write_buffer_size()
+
     def pause_writing(self) -> None:
         """The socket is full: from now on the backlog is watched."""
         self._congested = True

@@ -47,7 +47,8 @@ def consumed(cluster: NanoCluster, role: RoleFields) -> str:
 
     Every role reads the settings and clusterTls; gates read their listeners and
     components, a backend its components.  Images, environment and the rest of the pod
-    are in the pod's own template.
+    are in the pod's own template.  Both read how members are chosen, and a backend
+    its version.
     """
     reads: dict[str, object] = {"settings": cluster.spec.settings}
     if cluster.spec.cluster_tls is not None:
@@ -61,4 +62,8 @@ def consumed(cluster: NanoCluster, role: RoleFields) -> str:
         ]
     if isinstance(role, Gates | Backend):
         reads["components"] = role.components
+        if cluster.spec.routing:
+            reads["routing"] = plain(cluster.spec.routing)
+    if isinstance(role, Backend) and role.version:
+        reads["version"] = role.version
     return digest(reads)

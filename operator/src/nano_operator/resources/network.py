@@ -7,7 +7,7 @@ Kubernetes always lets those in.
 
 from __future__ import annotations
 
-from nano_manifest import CLUSTER_PORT, CONTROL_PORT, OBSERVE_PORT
+from nano_manifest import CONTROL_PORT, OBSERVE_PORT, cluster_ports
 from nano_operator.names import (
     GATE,
     MANAGER,
@@ -36,9 +36,11 @@ def policies(context: Context) -> list[Object]:
 
 def _nodes(context: Context) -> Object:
     wanted = context.cluster.spec.network_policy
+    # a gate of several processes has a cluster port for each
+    processes = context.cluster.spec.gates.processes
     own: Object = {"podSelector": {"matchLabels": nodes_selector(context.name)}}
     ingress = [
-        _rule([CLUSTER_PORT], [own, *wanted.cluster_from]),
+        _rule(cluster_ports(processes), [own, *wanted.cluster_from]),
         _rule([OBSERVE_PORT], wanted.observe_from),
     ]
     if context.operator_namespace:

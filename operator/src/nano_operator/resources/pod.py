@@ -23,6 +23,7 @@ from nano_manifest import (
     NanoCluster,
     RoleFields,
     Template,
+    cluster_ports,
 )
 from nano_operator.names import (
     AUTOSCALED,
@@ -228,6 +229,8 @@ def _own_env(context: Context, pod: PodRole) -> list[Object]:
         values["NANO_TLS_DIR"] = TLS_FOLDER
     if pod.backend:
         values["NANO_BACKEND"] = pod.backend
+    if isinstance(pod.role, Gates) and pod.role.processes > 1:
+        values["NANO_PROCESSES"] = str(pod.role.processes)
     if pod.name != MASTER:
         host = f"{master_name(context.name)}.{context.namespace}.svc"
         values["NANO_MASTER"] = f"{host}:{CLUSTER_PORT}"
@@ -252,9 +255,13 @@ def _ports(role: RoleFields) -> list[Object]:
     ]
     if isinstance(role, Gates):
         fixed += [(it.name, it.port) for it in role.listeners if it.port is not None]
-    return [
+    ports: list[Object] = [
         {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in fixed
     ]
+    if isinstance(role, Gates):  # without a name, which a listener could have as well
+        others = cluster_ports(role.processes)[1:]
+        ports += [{"containerPort": port, "protocol": "TCP"} for port in others]
+    return ports
 
 
 def _probes() -> Object:

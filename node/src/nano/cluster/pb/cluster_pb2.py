@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dnano/cluster/pb/cluster.proto\x12\tclusterpb\"\xa1\x02\n\nMemberInfo\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bserviceAddr\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x12\x13\n\x0bincarnation\x18\x64 \x01(\x04\x12*\n\x05state\x18\x65 \x01(\x0e\x32\x1b.clusterpb.MemberInfo.State\x12\x0c\n\x04link\x18\x66 \x01(\x08\x12\x10\n\x08revision\x18g \x01(\t\x12\x13\n\x0b\x63lientAddrs\x18h \x03(\t\x12\x0c\n\x04role\x18i \x01(\t\x12\x0c\n\x04kind\x18j \x01(\t\x12\x0f\n\x07version\x18k \x01(\t\x12\x17\n\x0fheartbeatMillis\x18l \x01(\r\"!\n\x05State\x12\n\n\x06\x41\x43TIVE\x10\x00\x12\x0c\n\x08\x44RAINING\x10\x01\"<\n\x0fRegisterRequest\x12)\n\nmemberInfo\x18\x01 \x01(\x0b\x32\x15.clusterpb.MemberInfo\"^\n\x10RegisterResponse\x12&\n\x07members\x18\x01 \x03(\x0b\x32\x15.clusterpb.MemberInfo\x12\r\n\x05\x65poch\x18\x64 \x01(\x04\x12\x13\n\x0blistVersion\x18\x65 \x01(\x04\"=\n\x11UnregisterRequest\x12\x13\n\x0bserviceAddr\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x64 \x01(\x04\"\x14\n\x12UnregisterResponse\"a\n\x10HeartbeatRequest\x12)\n\nmemberInfo\x18\x01 \x01(\x0b\x32\x15.clusterpb.MemberInfo\x12\r\n\x05\x65poch\x18\x64 \x01(\x04\x12\x13\n\x0blistVersion\x18\x65 \x01(\x04\"_\n\x11HeartbeatResponse\x12\r\n\x05\x65poch\x18\x64 \x01(\x04\x12\x13\n\x0blistVersion\x18\x65 \x01(\x04\x12&\n\x07members\x18\x66 \x03(\x0b\x32\x15.clusterpb.MemberInfo\"^\n\x0eRequestMessage\x12\x10\n\x08gateAddr\x18\x01 \x01(\t\x12\x11\n\tsessionId\x18\x02 \x01(\x03\x12\n\n\x02id\x18\x03 \x01(\x04\x12\r\n\x05route\x18\x04 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"Q\n\rNotifyMessage\x12\x10\n\x08gateAddr\x18\x01 \x01(\t\x12\x11\n\tsessionId\x18\x02 \x01(\x03\x12\r\n\x05route\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\">\n\x0fResponseMessage\x12\x11\n\tsessionId\x18\x01 \x01(\x03\x12\n\n\x02id\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"=\n\x0bPushMessage\x12\x11\n\tsessionId\x18\x01 \x01(\x03\x12\r\n\x05route\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x16\n\x14MemberHandleResponse\"a\n\x10NewMemberRequest\x12)\n\nmemberInfo\x18\x01 \x01(\x0b\x32\x15.clusterpb.MemberInfo\x12\r\n\x05\x65poch\x18\x64 \x01(\x04\x12\x13\n\x0blistVersion\x18\x65 \x01(\x04\"\x13\n\x11NewMemberResponse\"K\n\x10\x44\x65lMemberRequest\x12\x13\n\x0bserviceAddr\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x64 \x01(\x04\x12\x13\n\x0blistVersion\x18\x65 \x01(\x04\"\x13\n\x11\x44\x65lMemberResponse\")\n\x14SessionClosedRequest\x12\x11\n\tsessionId\x18\x01 \x01(\x03\"\x17\n\x15SessionClosedResponse\"(\n\x13\x43loseSessionRequest\x12\x11\n\tsessionId\x18\x01 \x01(\x03\"\x16\n\x14\x43loseSessionResponse2\xe6\x01\n\x06Master\x12\x45\n\x08Register\x12\x1a.clusterpb.RegisterRequest\x1a\x1b.clusterpb.RegisterResponse\"\x00\x12K\n\nUnregister\x12\x1c.clusterpb.UnregisterRequest\x1a\x1d.clusterpb.UnregisterResponse\"\x00\x12H\n\tHeartbeat\x12\x1b.clusterpb.HeartbeatRequest\x1a\x1c.clusterpb.HeartbeatResponse\"\x00\x32\xfb\x04\n\x06Member\x12M\n\rHandleRequest\x12\x19.clusterpb.RequestMessage\x1a\x1f.clusterpb.MemberHandleResponse\"\x00\x12K\n\x0cHandleNotify\x12\x18.clusterpb.NotifyMessage\x1a\x1f.clusterpb.MemberHandleResponse\"\x00\x12G\n\nHandlePush\x12\x16.clusterpb.PushMessage\x1a\x1f.clusterpb.MemberHandleResponse\"\x00\x12O\n\x0eHandleResponse\x12\x1a.clusterpb.ResponseMessage\x1a\x1f.clusterpb.MemberHandleResponse\"\x00\x12H\n\tNewMember\x12\x1b.clusterpb.NewMemberRequest\x1a\x1c.clusterpb.NewMemberResponse\"\x00\x12H\n\tDelMember\x12\x1b.clusterpb.DelMemberRequest\x1a\x1c.clusterpb.DelMemberResponse\"\x00\x12T\n\rSessionClosed\x12\x1f.clusterpb.SessionClosedRequest\x1a .clusterpb.SessionClosedResponse\"\x00\x12Q\n\x0c\x43loseSession\x12\x1e.clusterpb.CloseSessionRequest\x1a\x1f.clusterpb.CloseSessionResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dnano/cluster/pb/cluster.proto\x12\tclusterpb\"\xb5\x02\n\nMemberInfo\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bserviceAddr\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x12\x13\n\x0bincarnation\x18\x64 \x01(\x04\x12*\n\x05state\x18\x65 \x01(\x0e\x32\x1b.clusterpb.MemberInfo.State\x12\x0c\n\x04link\x18\x66 \x01(\x08\x12\x10\n\x08revision\x18g \x01(\t\x12\x13\n\x0b\x63lientAddrs\x18h \x03(\t\x12\x0c\n\x04role\x18i \x01(\t\x12\x0c\n\x04kind\x18j \x01(\t\x12\x0f\n\x07version\x18k \x01(\t\x12\x17\n\x0fheartbeatMillis\x18l \x01(\r\x12\x12\n\nappVersion\x18m \x01(\t\"!\n\x05State\x12\n\n\x06\x41\x43TIVE\x10\x00\x12\x0c\n\x08\x44RAINING\x10\x01\"<\n\x0fRegisterRequest\x12)\n\nmemberInfo\x18\x01 \x01(\x0b\x32\x15.clusterpb.MemberInfo\"^\n\x10RegisterResponse\x12&\n\x07members\x18\x01 \x03(\x0b\x32\x15.clusterpb.MemberInfo\x12\r\n\x05\x65poch\x18\x64 \x01(\x04\x12\x13\n\x0blistVersion\x18\x65 \x01(\x04\"=\n\x11UnregisterRequest\x12\x13\n\x0bserviceAddr\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x64 \x01(\x04\"\x14\n\x12UnregisterResponse\"a\n\x10HeartbeatRequest\x12)\n\nmemberInfo\x18\x01 \x01(\x0b\x32\x15.clusterpb.MemberInfo\x12\r\n\x05\x65poch\x18\x64 \x01(\x04\x12\x13\n\x0blistVersion\x18\x65 \x01(\x04\"_\n\x11HeartbeatResponse\x12\r\n\x05\x65poch\x18\x64 \x01(\x04\x12\x13\n\x0blistVersion\x18\x65 \x01(\x04\x12&\n\x07members\x18\x66 \x03(\x0b\x32\x15.clusterpb.MemberInfo\"^\n\x0eRequestMessage\x12\x10\n\x08gateAddr\x18\x01 \x01(\t\x12\x11\n\tsessionId\x18\x02 \x01(\x03\x12\n\n\x02id\x18\x03 \x01(\x04\x12\r\n\x05route\x18\x04 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"Q\n\rNotifyMessage\x12\x10\n\x08gateAddr\x18\x01 \x01(\t\x12\x11\n\tsessionId\x18\x02 \x01(\x03\x12\r\n\x05route\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\">\n\x0fResponseMessage\x12\x11\n\tsessionId\x18\x01 \x01(\x03\x12\n\n\x02id\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"=\n\x0bPushMessage\x12\x11\n\tsessionId\x18\x01 \x01(\x03\x12\r\n\x05route\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x16\n\x14MemberHandleResponse\"a\n\x10NewMemberRequest\x12)\n\nmemberInfo\x18\x01 \x01(\x0b\x32\x15.clusterpb.MemberInfo\x12\r\n\x05\x65poch\x18\x64 \x01(\x04\x12\x13\n\x0blistVersion\x18\x65 \x01(\x04\"\x13\n\x11NewMemberResponse\"K\n\x10\x44\x65lMemberRequest\x12\x13\n\x0bserviceAddr\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x64 \x01(\x04\x12\x13\n\x0blistVersion\x18\x65 \x01(\x04\"\x13\n\x11\x44\x65lMemberResponse\")\n\x14SessionClosedRequest\x12\x11\n\tsessionId\x18\x01 \x01(\x03\"\x17\n\x15SessionClosedResponse\"(\n\x13\x43loseSessionRequest\x12\x11\n\tsessionId\x18\x01 \x01(\x03\"\x16\n\x14\x43loseSessionResponse2\xe6\x01\n\x06Master\x12\x45\n\x08Register\x12\x1a.clusterpb.RegisterRequest\x1a\x1b.clusterpb.RegisterResponse\"\x00\x12K\n\nUnregister\x12\x1c.clusterpb.UnregisterRequest\x1a\x1d.clusterpb.UnregisterResponse\"\x00\x12H\n\tHeartbeat\x12\x1b.clusterpb.HeartbeatRequest\x1a\x1c.clusterpb.HeartbeatResponse\"\x00\x32\xfb\x04\n\x06Member\x12M\n\rHandleRequest\x12\x19.clusterpb.RequestMessage\x1a\x1f.clusterpb.MemberHandleResponse\"\x00\x12K\n\x0cHandleNotify\x12\x18.clusterpb.NotifyMessage\x1a\x1f.clusterpb.MemberHandleResponse\"\x00\x12G\n\nHandlePush\x12\x16.clusterpb.PushMessage\x1a\x1f.clusterpb.MemberHandleResponse\"\x00\x12O\n\x0eHandleResponse\x12\x1a.clusterpb.ResponseMessage\x1a\x1f.clusterpb.MemberHandleResponse\"\x00\x12H\n\tNewMember\x12\x1b.clusterpb.NewMemberRequest\x1a\x1c.clusterpb.NewMemberResponse\"\x00\x12H\n\tDelMember\x12\x1b.clusterpb.DelMemberRequest\x1a\x1c.clusterpb.DelMemberResponse\"\x00\x12T\n\rSessionClosed\x12\x1f.clusterpb.SessionClosedRequest\x1a .clusterpb.SessionClosedResponse\"\x00\x12Q\n\x0c\x43loseSession\x12\x1e.clusterpb.CloseSessionRequest\x1a\x1f.clusterpb.CloseSessionResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,49 +32,49 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nano.cluster.pb.cluster_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MEMBERINFO']._serialized_start=45
-  _globals['_MEMBERINFO']._serialized_end=334
-  _globals['_MEMBERINFO_STATE']._serialized_start=301
-  _globals['_MEMBERINFO_STATE']._serialized_end=334
-  _globals['_REGISTERREQUEST']._serialized_start=336
-  _globals['_REGISTERREQUEST']._serialized_end=396
-  _globals['_REGISTERRESPONSE']._serialized_start=398
-  _globals['_REGISTERRESPONSE']._serialized_end=492
-  _globals['_UNREGISTERREQUEST']._serialized_start=494
-  _globals['_UNREGISTERREQUEST']._serialized_end=555
-  _globals['_UNREGISTERRESPONSE']._serialized_start=557
-  _globals['_UNREGISTERRESPONSE']._serialized_end=577
-  _globals['_HEARTBEATREQUEST']._serialized_start=579
-  _globals['_HEARTBEATREQUEST']._serialized_end=676
-  _globals['_HEARTBEATRESPONSE']._serialized_start=678
-  _globals['_HEARTBEATRESPONSE']._serialized_end=773
-  _globals['_REQUESTMESSAGE']._serialized_start=775
-  _globals['_REQUESTMESSAGE']._serialized_end=869
-  _globals['_NOTIFYMESSAGE']._serialized_start=871
-  _globals['_NOTIFYMESSAGE']._serialized_end=952
-  _globals['_RESPONSEMESSAGE']._serialized_start=954
-  _globals['_RESPONSEMESSAGE']._serialized_end=1016
-  _globals['_PUSHMESSAGE']._serialized_start=1018
-  _globals['_PUSHMESSAGE']._serialized_end=1079
-  _globals['_MEMBERHANDLERESPONSE']._serialized_start=1081
-  _globals['_MEMBERHANDLERESPONSE']._serialized_end=1103
-  _globals['_NEWMEMBERREQUEST']._serialized_start=1105
-  _globals['_NEWMEMBERREQUEST']._serialized_end=1202
-  _globals['_NEWMEMBERRESPONSE']._serialized_start=1204
-  _globals['_NEWMEMBERRESPONSE']._serialized_end=1223
-  _globals['_DELMEMBERREQUEST']._serialized_start=1225
-  _globals['_DELMEMBERREQUEST']._serialized_end=1300
-  _globals['_DELMEMBERRESPONSE']._serialized_start=1302
-  _globals['_DELMEMBERRESPONSE']._serialized_end=1321
-  _globals['_SESSIONCLOSEDREQUEST']._serialized_start=1323
-  _globals['_SESSIONCLOSEDREQUEST']._serialized_end=1364
-  _globals['_SESSIONCLOSEDRESPONSE']._serialized_start=1366
-  _globals['_SESSIONCLOSEDRESPONSE']._serialized_end=1389
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=1391
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=1431
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1433
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1455
-  _globals['_MASTER']._serialized_start=1458
-  _globals['_MASTER']._serialized_end=1688
-  _globals['_MEMBER']._serialized_start=1691
-  _globals['_MEMBER']._serialized_end=2326
+  _globals['_MEMBERINFO']._serialized_end=354
+  _globals['_MEMBERINFO_STATE']._serialized_start=321
+  _globals['_MEMBERINFO_STATE']._serialized_end=354
+  _globals['_REGISTERREQUEST']._serialized_start=356
+  _globals['_REGISTERREQUEST']._serialized_end=416
+  _globals['_REGISTERRESPONSE']._serialized_start=418
+  _globals['_REGISTERRESPONSE']._serialized_end=512
+  _globals['_UNREGISTERREQUEST']._serialized_start=514
+  _globals['_UNREGISTERREQUEST']._serialized_end=575
+  _globals['_UNREGISTERRESPONSE']._serialized_start=577
+  _globals['_UNREGISTERRESPONSE']._serialized_end=597
+  _globals['_HEARTBEATREQUEST']._serialized_start=599
+  _globals['_HEARTBEATREQUEST']._serialized_end=696
+  _globals['_HEARTBEATRESPONSE']._serialized_start=698
+  _globals['_HEARTBEATRESPONSE']._serialized_end=793
+  _globals['_REQUESTMESSAGE']._serialized_start=795
+  _globals['_REQUESTMESSAGE']._serialized_end=889
+  _globals['_NOTIFYMESSAGE']._serialized_start=891
+  _globals['_NOTIFYMESSAGE']._serialized_end=972
+  _globals['_RESPONSEMESSAGE']._serialized_start=974
+  _globals['_RESPONSEMESSAGE']._serialized_end=1036
+  _globals['_PUSHMESSAGE']._serialized_start=1038
+  _globals['_PUSHMESSAGE']._serialized_end=1099
+  _globals['_MEMBERHANDLERESPONSE']._serialized_start=1101
+  _globals['_MEMBERHANDLERESPONSE']._serialized_end=1123
+  _globals['_NEWMEMBERREQUEST']._serialized_start=1125
+  _globals['_NEWMEMBERREQUEST']._serialized_end=1222
+  _globals['_NEWMEMBERRESPONSE']._serialized_start=1224
+  _globals['_NEWMEMBERRESPONSE']._serialized_end=1243
+  _globals['_DELMEMBERREQUEST']._serialized_start=1245
+  _globals['_DELMEMBERREQUEST']._serialized_end=1320
+  _globals['_DELMEMBERRESPONSE']._serialized_start=1322
+  _globals['_DELMEMBERRESPONSE']._serialized_end=1341
+  _globals['_SESSIONCLOSEDREQUEST']._serialized_start=1343
+  _globals['_SESSIONCLOSEDREQUEST']._serialized_end=1384
+  _globals['_SESSIONCLOSEDRESPONSE']._serialized_start=1386
+  _globals['_SESSIONCLOSEDRESPONSE']._serialized_end=1409
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=1411
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=1451
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1453
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1475
+  _globals['_MASTER']._serialized_start=1478
+  _globals['_MASTER']._serialized_end=1708
+  _globals['_MEMBER']._serialized_start=1711
+  _globals['_MEMBER']._serialized_end=2346
 # @@protoc_insertion_point(module_scope)

@@ -70,6 +70,7 @@ class MemberInfo(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     HEARTBEATMILLIS_FIELD_NUMBER: _builtins.int
+    APPVERSION_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     serviceAddr: _builtins.str
     incarnation: _builtins.int
@@ -91,6 +92,8 @@ class MemberInfo(_message.Message):
     """How often the node promises a heartbeat.  Without it the master has to guess
     when silence means death, as it does for Go nodes.
     """
+    appVersion: _builtins.str
+    """The version of the application that the node runs, as its manifest says."""
     @_builtins.property
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -112,10 +115,11 @@ class MemberInfo(_message.Message):
         kind: _builtins.str = ...,
         version: _builtins.str = ...,
         heartbeatMillis: _builtins.int = ...,
+        appVersion: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clientAddrs", b"clientAddrs", "heartbeatMillis", b"heartbeatMillis", "incarnation", b"incarnation", "kind", b"kind", "label", b"label", "link", b"link", "revision", b"revision", "role", b"role", "serviceAddr", b"serviceAddr", "services", b"services", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appVersion", b"appVersion", "clientAddrs", b"clientAddrs", "heartbeatMillis", b"heartbeatMillis", "incarnation", b"incarnation", "kind", b"kind", "label", b"label", "link", b"link", "revision", b"revision", "role", b"role", "serviceAddr", b"serviceAddr", "services", b"services", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -641,6 +641,7 @@ class Hello(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     BACKEND_FIELD_NUMBER: _builtins.int
     HANDLERS_FIELD_NUMBER: _builtins.int
+    APP_VERSION_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """of this protocol; equal majors understand each other"""
     cluster: _builtins.str
@@ -652,6 +653,8 @@ class Hello(_message.Message):
     """master, gate or backend"""
     backend: _builtins.str
     """which entry of spec.backends"""
+    app_version: _builtins.str
+    """of the application, as spec.backends[].version"""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[Global___Kind.ValueType]:
         """the kinds that the sender acts upon"""
@@ -671,10 +674,11 @@ class Hello(_message.Message):
         role: _builtins.str = ...,
         backend: _builtins.str = ...,
         handlers: _abc.Iterable[Global___Handler] | None = ...,
+        app_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "backend", b"backend", "cluster", b"cluster", "features", b"features", "handlers", b"handlers", "incarnation", b"incarnation", "role", b"role", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "app_version", b"app_version", "backend", b"backend", "cluster", b"cluster", "features", b"features", "handlers", b"handlers", "incarnation", b"incarnation", "role", b"role", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

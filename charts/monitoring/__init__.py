@@ -1,0 +1,1 @@
+"""Dashboards and alerts as code; ``python -m charts.monitoring`` writes the files."""

@@ -1,0 +1,67 @@
+"""What the nodes run that Prometheus looks at."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from nano import Component, Group, RequestError, Session, handler
+
+
+class Town(Component):
+    async def start(self) -> None:
+        self.square: Group = self.node.group("square")
+
+    @handler
+    def echo(self, session: Session, payload: Any) -> Any:
+        return payload
+
+    @handler
+    async def ask(self, session: Session, _: Any) -> Any:
+        return await self.node.call("Hall.who", session=session)
+
+    @handler
+    def enter(self, session: Session, _: Any) -> int:
+        self.square.add(session)
+        return 1
+
+    @handler
+    def shout(self, session: Session, payload: Any) -> None:
+        self.square.publish("onShout", payload)
+
+    @handler
+    def refuse(self, session: Session, _: Any) -> None:
+        raise RequestError(403, "no")
+
+    @handler
+    def fail(self, session: Session, _: Any) -> None:
+        raise RuntimeError("on purpose")
+
+    @handler
+    def block(self, session: Session, seconds: float) -> int:
+        time.sleep(seconds)
+        return 1
+
+    @handler
+    async def dawdle(self, session: Session, seconds: float) -> int:
+        await asyncio.sleep(seconds)
+        return 1
+
+    @handler
+    def flood(self, session: Session, size: int) -> int:
+        for _ in range(200):
+            session.push("onFlood", "x" * size)
+        return 1
+
+
+class Hall(Component):
+    @handler(internal=True)
+    def who(self, session: Session, _: Any) -> str:
+        return self.node.name
+
+
+class Shop(Component):
+    @handler
+    def buy(self, session: Session, _: Any) -> int:
+        return 1

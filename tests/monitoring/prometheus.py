@@ -1,0 +1,147 @@
+"""A real Prometheus that scrapes what a test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import shutil
+import socket
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+SCRAPE = 0.5  # seconds between two scrapes
+INTERVAL = "4s"  # for $__rate_interval; Grafana makes it four scrapes at least
+PATIENCE = 40.0  # seconds for anything that is waited for; the machine may be busy
+
+Vector = dict[tuple[tuple[str, str], ...], float]
+"""Values by labels."""
+
+
+def program(name: str) -> str:
+    """Return the path of prometheus or promtool, or skip."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"there is no {name}: make tools installs it")
+    return found
+
+
+def filled(expr: str) -> str:
+    """Put into a query what Grafana would put into it for a reader who sees all."""
+    for variable in ("$namespace", "$cluster", "$pod"):
+        expr = expr.replace(variable, ".*")
+    return expr.replace("$__rate_interval", INTERVAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """One that runs.
+
+    Attributes:
+        url: Where its API is.
+        targets: The file in which it looks for what to scrape.
+        http: The client that asks it.
+    """
+
+    url: str
+    targets: Path
+    http: aiohttp.ClientSession
+
+    def scrape(self, addresses: Iterable[str]) -> None:
+        """Scrape these from now on."""
+        fresh = self.targets.with_suffix(".new")
+        fresh.write_text(json.dumps([{"targets": sorted(addresses)}]))
+        fresh.rename(self.targets.with_suffix(".json"))
+
+    async def _get(self, path: str, **query: str) -> Any:
+        async with self.http.get(f"{self.url}/api/v1/{path}", params=query) as answer:
+            body = await answer.json()
+        assert body["status"] == "success", (query, body)
+        return body["data"]
+
+    async def query(self, expr: str) -> Vector:
+        """Return what *expr* is now; what is no number is left out."""
+        data = await self._get("query", query=filled(expr))
+        assert data["resultType"] == "vector", expr
+        return {
+            tuple(sorted(series["metric"].items())): value
+            for series in data["result"]
+            if not math.isnan(value := float(series["value"][1]))
+        }
+
+    async def up(self) -> int:
+        """Return how many targets were scraped well last time."""
+        return int(sum((await self.query("up")).values()))
+
+    async def firing(self) -> set[str]:
+        """Return the names of the alerts that fire."""
+        data = await self._get("alerts")
+        return {
+            alert["labels"]["alertname"]
+            for alert in data["alerts"]
+            if alert["state"] == "firing"
+        }
+
+
+@asynccontextmanager
+async def prometheus(
+    folder: Path, rules: Sequence[dict[str, object]] = ()
+) -> AsyncIterator[Prometheus]:
+    """Run one in *folder*, with the groups *rules*; yields it when it answers."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    targets = folder / "targets"
+    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": list(rules)}))
+    config = {
+        "global": {
+            "scrape_interval": f"{SCRAPE * 1000:.0f}ms",
+            "scrape_timeout": f"{SCRAPE * 1000:.0f}ms",
+            "evaluation_interval": "500ms",
+        },
+        "rule_files": ["rules.yaml"],
+        "scrape_configs": [
+            {
+                "job_name": "nano",
+                "file_sd_configs": [
+                    {"files": ["targets.json"], "refresh_interval": "500ms"}
+                ],
+            }
+        ],
+    }
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
+    with (folder / "prometheus.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            program("prometheus"),
+            f"--config.file={folder}/prometheus.yaml",
+            f"--storage.tsdb.path={folder}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        async with aiohttp.ClientSession() as http:
+            made = Prometheus(f"http://127.0.0.1:{port}", targets, http)
+            async with asyncio.timeout(PATIENCE):
+                while not await _answers(made):
+                    assert process.returncode is None, "see prometheus.log"
+                    await asyncio.sleep(0.1)
+            yield made
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _answers(made: Prometheus) -> bool:
+    try:
+        async with made.http.get(f"{made.url}/-/ready") as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False

@@ -1,0 +1,275 @@
+"""Every alert fires when it should, and has a runbook; many do in a real cluster."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from charts.monitoring import files
+from charts.monitoring.alerts import ALERTS
+
+from .prometheus import PATIENCE, program, prometheus
+from .town import Town, until
+
+PAGE = Path(__file__).parents[2] / "docs" / "alerts.md"
+FACTOR = 600  # by which the shipped `for` is divided: ten minutes become a second
+OF = 'namespace="live",nanocluster="chat"'
+NODE = f'{OF},instance="a"'
+OTHER = f'{OF},instance="b"'
+INFO = f'nano_node_info{{{NODE},role="gate"}}'
+
+REAL = {
+    "NanoNodeNotReady",
+    "NanoMasterUnreachable",
+    "NanoMembersDisagree",
+    "NanoRequestsFail",
+    "NanoHandlerExceptions",
+    "NanoAnswersSlow",
+    "NanoEventLoopLate",
+    "NanoMessagesDropped",
+    "NanoClientsSlow",
+}
+"""What fires in a cluster that runs here; for the others promtool has series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Series for an alert, one value a minute for an hour and a half.
+
+    Attributes:
+        bad: In which it fires.
+        good: In which it does not.
+    """
+
+    bad: dict[str, str]
+    good: dict[str, str]
+
+
+def lag(late: int) -> dict[str, str]:
+    """Return a histogram in which each minute 100 of 100 + *late* are in time."""
+    name = f"nano_loop_lag_seconds_bucket{{{NODE},le="
+    return {
+        f'{name}"0.01"}}': "0+100x90",
+        f'{name}"1.0"}}': f"0+{100 + late}x90",
+        f'{name}"+Inf"}}': f"0+{100 + late}x90",
+    }
+
+
+def answers(late: int) -> dict[str, str]:
+    """Return the same of answers."""
+    name = f'nano_answer_seconds_bucket{{{NODE},route="Room.say",le='
+    return {
+        f'{name}"0.01"}}': "0+100x90",
+        f'{name}"5.0"}}': f"0+{100 + late}x90",
+        f'{name}"+Inf"}}': f"0+{100 + late}x90",
+    }
+
+
+STORIES = {
+    "NanoNoGateReady": Story(
+        {f"nano_ready{{{NODE}}}": "0x90", INFO: "1x90"},
+        {
+            f"nano_ready{{{NODE}}}": "0x90",
+            f"nano_ready{{{OTHER}}}": "1x90",
+            INFO: "1x90",
+            f'nano_node_info{{{OTHER},role="gate"}}': "1x90",
+        },
+    ),
+    "NanoNodeNotReady": Story(
+        {f"nano_ready{{{NODE}}}": "0x90"}, {f"nano_ready{{{NODE}}}": "1x90"}
+    ),
+    "NanoMasterUnreachable": Story(
+        {f"nano_master_reachable{{{NODE}}}": "0x90"},
+        {f"nano_master_reachable{{{NODE}}}": "1x90"},
+    ),
+    "NanoPeerUnreachable": Story(
+        {f'nano_peers{{{NODE},state="suspect"}}': "1x90"},
+        {
+            f'nano_peers{{{NODE},state="suspect"}}': "0x90",
+            f'nano_peers{{{NODE},state="linked"}}': "3x90",
+        },
+    ),
+    "NanoMembersDisagree": Story(
+        {
+            f'nano_members{{{NODE},role="gate"}}': "2x90",
+            f'nano_members{{{OTHER},role="gate"}}': "1x90",
+        },
+        {
+            f'nano_members{{{NODE},role="gate"}}': "2x90",
+            f'nano_members{{{OTHER},role="gate"}}': "2x90",
+        },
+    ),
+    "NanoRequestsFail": Story(
+        {
+            f'nano_failures_total{{{NODE},status="503"}}': "0+10x90",
+            f'nano_messages_total{{{NODE},type="request",route="a"}}': "0+100x90",
+        },
+        {
+            f'nano_failures_total{{{NODE},status="503"}}': "0+4x90",
+            f'nano_failures_total{{{NODE},status="404"}}': "0+50x90",
+            f'nano_messages_total{{{NODE},type="request",route="a"}}': "0+100x90",
+        },
+    ),
+    "NanoHandlerExceptions": Story(
+        {f'nano_handler_exceptions_total{{{NODE},route="Room.say"}}': "0+1x90"},
+        {f'nano_handler_exceptions_total{{{NODE},route="Room.say"}}': "7x90"},
+    ),
+    "NanoAnswersSlow": Story(answers(late=5), answers(late=0)),
+    "NanoEventLoopLate": Story(lag(late=5), lag(late=0)),
+    "NanoNodeBusy": Story(
+        {f"process_cpu_seconds_total{{{NODE}}}": "0+57x90", INFO: "1x90"},
+        {f"process_cpu_seconds_total{{{NODE}}}": "0+50x90", INFO: "1x90"},
+    ),
+    "NanoMessagesDropped": Story(
+        {
+            f'nano_dropped_total{{{NODE},stage="forward",reason="no-member"}}': (
+                "0+60x90"
+            )
+        },
+        {f'nano_dropped_total{{{NODE},stage="push",reason="superseded"}}': "0+60x90"},
+    ),
+    "NanoClientsSlow": Story(
+        {
+            f'nano_slow_clients{{{NODE},listener="ws"}}': "6x90",
+            f'nano_connections{{{NODE},listener="ws"}}': "100x90",
+        },
+        {
+            f'nano_slow_clients{{{NODE},listener="ws"}}': "5x90",
+            f'nano_connections{{{NODE},listener="ws"}}': "100x90",
+        },
+    ),
+    "NanoStrangers": Story(
+        {f'nano_cluster_refusals_total{{{NODE},reason="no-certificate"}}': "0+60x90"},
+        {f'nano_cluster_refusals_total{{{NODE},reason="no-certificate"}}': "60x90"},
+    ),
+    "NanoCertificateExpires": Story(
+        {f'nano_certificate_expiry_seconds{{{NODE},listener="cluster"}}': "500000x90"},
+        {f'nano_certificate_expiry_seconds{{{NODE},listener="cluster"}}': "900000x90"},
+    ),
+    "NanoOperatorStuck": Story(
+        {'nanocluster_operator_queue_oldest_seconds{instance="o"}': "0+60x90"},
+        {'nanocluster_operator_queue_oldest_seconds{instance="o"}': "40x90"},
+    ),
+    "NanoOperatorFails": Story(
+        {'nanocluster_operator_reconciles_total{result="failed"}': "0+1x90"},
+        {
+            'nanocluster_operator_reconciles_total{result="failed"}': "3x90",
+            'nanocluster_operator_reconciles_total{result="done"}': "0+9x90",
+        },
+    ),
+}
+
+
+def shipped() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(files.RULES.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program("promtool"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_every_alert_has_a_story_and_a_runbook() -> None:
+    names = [alert.name for alert in ALERTS]
+    assert [rule["alert"] for rule in shipped()] == names
+    assert set(STORIES) == set(names)
+    assert set(names) >= REAL
+    assert re.findall(r"^## (.*)$", PAGE.read_text(), re.MULTILINE) == names
+    for rule in shipped():
+        page, anchor = rule["annotations"]["runbook"].split("#")
+        assert (page, anchor) == ("docs/alerts.md", rule["alert"].lower())
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+
+
+@pytest.mark.process
+def test_promtool_has_nothing_against_the_file() -> None:
+    done = promtool("check", "rules", str(files.RULES))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"SUCCESS: {len(ALERTS)} rules found" in done.stdout
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", STORIES)
+def test_it_fires_when_it_should_and_not_otherwise(tmp_path: Path, name: str) -> None:
+    (rule,) = [rule for rule in shipped() if rule["alert"] == name]
+    queries: dict[str, str] = {"bad": "1", "good": "0"}
+    story = STORIES[name]
+    for case, number in queries.items():
+        series = story.bad if case == "bad" else story.good
+        firing = f'count(ALERTS{{alertname="{name}",alertstate="firing"}})'
+        expected = [{"labels": "{}", "value": 1}] if number == "1" else []
+        test = {
+            "rule_files": [str(files.RULES)],
+            "evaluation_interval": "1m",
+            "tests": [
+                {
+                    "interval": "1m",
+                    "input_series": [
+                        {"series": key, "values": values}
+                        for key, values in series.items()
+                    ],
+                    "promql_expr_test": [
+                        # not before its time
+                        {"expr": firing, "eval_time": "0m", "exp_samples": []},
+                        {"expr": firing, "eval_time": "85m", "exp_samples": expected},
+                    ],
+                }
+            ],
+        }
+        path = tmp_path / f"{case}.yaml"
+        path.write_text(yaml.safe_dump(test))
+        done = promtool("test", "rules", str(path))
+        assert done.returncode == 0, (case, rule["expr"], done.stdout + done.stderr)
+
+
+def sooner(duration: str) -> str:
+    """Return a `for` divided by the factor."""
+    seconds = {"m": 60, "h": 3600}[duration[-1]] * int(duration[:-1])
+    return f"{seconds * 1000 // FACTOR}ms"
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_they_fire_in_a_cluster_in_trouble_and_not_under_load(
+    tmp_path: Path,
+) -> None:
+    rules = [rule | {"for": sooner(rule["for"])} for rule in shipped()]
+    groups: list[dict[str, object]] = [{"name": "sooner", "rules": rules}]
+    town = Town()
+    async with town.cluster, prometheus(tmp_path, groups) as prom:
+        addresses = list(town.addresses)
+        prom.scrape(addresses)
+
+        async def is_loaded() -> bool:
+            messages = await prom.query("sum(nano_messages_total)")
+            return await prom.up() == len(addresses) and sum(messages.values()) > 200
+
+        async with town.load():
+            await until(is_loaded, PATIENCE)
+            # what a busy machine does to its own event loop is no fault of the alert
+            assert await prom.firing() <= {"NanoEventLoopLate", "NanoNodeBusy"}
+        fired: set[str] = set()
+
+        async def all_fired() -> bool:
+            fired.update(await prom.firing())
+            return fired >= REAL
+
+        async with town.trouble():
+            prom.scrape(town.addresses)
+            try:
+                await until(all_fired, 2 * PATIENCE)
+            except TimeoutError:
+                pytest.fail(f"these do not fire: {sorted(REAL - fired)}")
