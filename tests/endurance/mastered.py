@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from nano.cluster.drivers import Change
 from nano.cluster.gopeers import MessagePeer
-from nano.cluster.link import Stream
 from nano.cluster.members import Member
 from nano.cluster.membership import (
     Action,
@@ -45,6 +44,7 @@ from nano.cluster.membership import (
 from nano.cluster.registrar import Registrar
 from nano.cluster.roster import Roster, Standing
 from nano.errors import ClusterError
+from nano.node.meeting import Serve
 from nano.node.world import Cluster
 from nano.testing.clock import ManualClock
 from nano.testing.network import Network
@@ -74,7 +74,7 @@ class _Place:
         network: MasteredNetwork,
         me: Member,
         on_change: Callable[[Change], None],
-        serve: Callable[[Stream], Awaitable[object]],
+        serve: Serve,
     ) -> None:
         self._network = network
         self.me = me
@@ -267,17 +267,19 @@ class MasteredNetwork(Network):
         self,
         me: Member,
         on_change: Callable[[Change], None],
-        serve: Callable[[Stream], Awaitable[object]],
+        serve: Serve,
     ) -> Cluster:
         """Return a place for the node *me*."""
         self._lives += 1
         me = dataclasses.replace(me, incarnation=self._lives, heartbeat=HEARTBEAT)
         return _Place(self, me, on_change, serve)
 
-    def reached(self, address: str) -> Callable[[Stream], Awaitable[object]] | None:
-        """Return what serves links at *address*, if anybody is there."""
+    def reached(self, address: str) -> Serve:
+        """Return what serves links at *address*; raises if nobody is there."""
         place = self.places.get(address)
-        return None if place is None else place.serve
+        if place is None:
+            raise ClusterError(f"nobody listens at {address}")
+        return place.serve
 
     def lose(self, address: str) -> None:
         """Let the node at *address* be gone without a word, links and all."""

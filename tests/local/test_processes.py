@@ -244,9 +244,10 @@ def test_one_scrape_has_the_metrics_of_all_processes(gate: Gate) -> None:
     lines = [it for it in text.splitlines() if not it.startswith("#")]
     assert all('process="1"' in it or 'process="2"' in it for it in lines)
     for number in "12":
-        assert f'nano_ready{{process="{number}"}} 1.0' in lines
-        assert f'nano_process_up{{process="{number}"}} 1.0' in lines
-        assert f'nano_process_restarts_total{{process="{number}"}} 0.0' in lines
+        labels = f'namespace="default",nanocluster="rooms",process="{number}"'
+        assert f"nano_ready{{{labels}}} 1.0" in lines
+        assert f"nano_process_up{{{labels}}} 1.0" in lines
+        assert f"nano_process_restarts_total{{{labels}}} 0.0" in lines
     kinds = [it.split()[2] for it in text.splitlines() if it.startswith("# TYPE")]
     assert len(kinds) == len(set(kinds))  # else Prometheus refuses the page
     assert gate.http(gate.observe, "/healthz") == (200, "ok\n")

@@ -21,7 +21,7 @@ from nano.errors import ClusterError
 from nano.local.fingerprint import fingerprint
 from nano.local.plan import ALL
 from nano.local.single import kinds
-from nano.local.together import ROOM, Meeting
+from nano.local.together import ROOM, Together
 from nano.node import Role
 
 from .test_plan import CLUSTER
@@ -74,7 +74,9 @@ def test_all_roles_are_in_one_process(
     with urllib.request.urlopen(f"http://{told['observe']}/metrics", timeout=10) as it:
         metrics = it.read().decode()
     for process in ("echo", "room", "wallet", "gate"):
-        assert f'nano_ready{{process="{process}"}} 1.0' in metrics
+        labels = f'namespace="default",nanocluster="echo",process="{process}"'
+        for name in ("nano_ready", "nano_process_up"):
+            assert f"{name}{{{labels}}} 1.0" in metrics
     cluster.change(('"pid"', '"new": 1, "pid"'), file="echo.py")
     assert "reloading: replaced: all" in cluster.ctl("reload")
     assert cluster.ask()["new"] == 1
@@ -144,7 +146,7 @@ class Ends:
     """Both ends of a stream of a meeting."""
 
     def __init__(self) -> None:
-        self.meeting = Meeting()
+        self.meeting = Together()
         self.far: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
         me = Member(address="b", label="b", services=())
@@ -207,5 +209,5 @@ async def test_a_read_that_is_cancelled_ends_the_stream() -> None:
 
 
 async def test_nobody_is_where_nobody_has_come() -> None:
-    with pytest.raises(ClusterError, match="nobody is at c"):
-        Meeting().dial("c")
+    with pytest.raises(ClusterError, match="nobody listens at c"):
+        Together().dial("c")

@@ -9,8 +9,9 @@ nobody else can open; the servers here are the only way in from outside.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -57,13 +58,19 @@ class Processes:
 
     Args:
         look: Returns all of them, as they are now.
+        about: Labels of the metrics about them: which cluster it is.
 
     Attributes:
         reason: Why the whole is not ready, whatever they say.
     """
 
-    def __init__(self, look: Callable[[], Sequence[Process]]) -> None:
+    def __init__(
+        self,
+        look: Callable[[], Sequence[Process]],
+        about: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.look = look
+        self._about = about
         self.reason: str | None = None
 
     async def not_ready(self) -> str | None:
@@ -96,7 +103,7 @@ class Processes:
             if answer is not None and answer.status == 200
         }
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Merged(texts, known))
+        registry.register(_Merged(texts, known, self._about))
         # many processes have many samples, and the probes must not wait for them
         return await asyncio.to_thread(generate_latest, registry)
 
@@ -113,9 +120,15 @@ async def _not_ready(process: Process) -> str | None:
 class _Merged(Collector):
     """The metrics of all processes, family by family, and ours about them."""
 
-    def __init__(self, texts: dict[str, str], known: Sequence[Process]) -> None:
+    def __init__(
+        self,
+        texts: dict[str, str],
+        known: Sequence[Process],
+        about: Mapping[str, str],
+    ) -> None:
         self._texts = texts
         self._known = known
+        self._about = about
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called by Prometheus' client library."""
@@ -131,17 +144,19 @@ class _Merged(Collector):
                 else:
                     families[family.name] = family
         yield from families.values()
+        labels = [*self._about, LABEL]
         up = GaugeMetricFamily(
-            "nano_process_up", "1 while the process of the gate runs.", labels=[LABEL]
+            "nano_process_up", "1 while the process of the gate runs.", labels=labels
         )
         restarts = CounterMetricFamily(
             "nano_process_restarts",
             "How often a process of the gate was started again.",
-            labels=[LABEL],
+            labels=labels,
         )
         for process in self._known:
-            up.add_metric([process.name], float(process.pid != 0))
-            restarts.add_metric([process.name], process.restarts)
+            values = [*self._about.values(), process.name]
+            up.add_metric(values, float(process.pid != 0))
+            restarts.add_metric(values, process.restarts)
         yield from (up, restarts)
 
 

@@ -164,8 +164,8 @@ class _Several:
         self._parent_fd = parent_fd
         self._doors = doors
         self._family = Family()
-        self._processes = Processes(self._look)
         options = run.options
+        self._processes = Processes(self._look, options.labels)
         self._admin = AdminServer(
             self._processes,
             observe=options.observe,

@@ -22,7 +22,7 @@ from typing import Final
 
 from nano.admin import AdminServer
 from nano.admin.processes import Process, Processes
-from nano.local.together import Meeting, OneProcess
+from nano.local.together import OneProcess, Together
 from nano.node import Node, NodeOptions, Role
 from nano_manifest import NanoCluster
 
@@ -62,7 +62,7 @@ class _Single:
         self._options = options
         self._folder = folder
         self._kinds = kinds(options.manifest)
-        self._processes = Processes(self._look)
+        self._processes = Processes(self._look, options.labels)
         self._processes.reason = "starting"
         self._stop_wanted = asyncio.Event()
 
@@ -81,7 +81,7 @@ class _Single:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(admin.stop)
             await admin.start()
-            meeting = Meeting()
+            meeting = Together()
             stack.push_async_callback(meeting.stop)
             for name, role in self._kinds:
                 node = Node(self._options_of(name, role), OneProcess(meeting))

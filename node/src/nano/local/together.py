@@ -1,37 +1,30 @@
-"""Where the nodes of one process meet, with links in memory and without a master.
+"""The nodes of one process, with links in memory and without a master.
 
-A node that starts is a member at once, one that stops is none, and all are told in the
-same order.  Everything else of a node (listeners, clocks, components) is as ever.
+Everything else of a node (listeners, clocks, components) is as ever.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from nano.cluster.drivers import Change
-from nano.cluster.gopeers import MessagePeer
-from nano.cluster.link import Stream
 from nano.cluster.links import Dial
 from nano.cluster.members import Member
-from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.pb import link_pb2 as pb
 from nano.cluster.services import MemberCalls
 from nano.cluster.strangers import Strangers
 from nano.errors import ClusterError
 from nano.metrics import Metrics
+from nano.node.meeting import Meeting, Serve
 from nano.node.options import NodeOptions
 from nano.node.world import Cluster, Security, World
 
-__all__ = ["Meeting", "OneProcess"]
+__all__ = ["OneProcess", "Together"]
 
 ROOM: Final = 4  # batches that may lie between a writer and its reader
-
-Serve = Callable[[Stream], Awaitable[object]]
 
 
 class _End:
@@ -82,101 +75,8 @@ class _End:
                     end._moved.notify_all()
 
 
-class _Place:
-    """A node's place in a meeting; see :class:`nano.node.world.Cluster`."""
-
-    def __init__(
-        self,
-        meeting: Meeting,
-        me: Member,
-        on_change: Callable[[Change], None],
-        serve: Serve,
-    ) -> None:
-        self._meeting = meeting
-        self.me = me
-        self.on_change = on_change
-        self.serve = serve
-
-    @property
-    def address(self) -> str:
-        return self.me.address
-
-    @property
-    def members(self) -> Mapping[str, Member]:
-        return self._meeting.members | {self.address: self.me}
-
-    @property
-    def list_version(self) -> int:
-        return 0  # nobody numbers it
-
-    @property
-    def is_master_reachable(self) -> bool:
-        return True
-
-    def peer(self, address: str) -> MessagePeer:
-        raise ClusterError(f"{address} is no Go node: there is no port for one")
-
-    async def start(self) -> None:
-        self._meeting.open(self)
-
-    async def join(self) -> None:
-        self._meeting.join(self)
-
-    def update(self, me: Member) -> None:
-        self._meeting.update(self, me)
-
-    async def stop(self, grace: float) -> None:
-        del grace
-        self._meeting.leave(self)
-
-
-class Meeting:
+class Together(Meeting):
     """All nodes of the process."""
-
-    def __init__(self) -> None:
-        self._places: dict[str, _Place] = {}  # those that can be dialled
-        self._members: dict[str, Member] = {}
-        self._served: set[asyncio.Task[None]] = set()
-        self._incarnations = 0
-
-    @property
-    def members(self) -> dict[str, Member]:
-        """Those that have joined, by address."""
-        return dict(self._members)
-
-    def place(
-        self, me: Member, on_change: Callable[[Change], None], serve: Serve
-    ) -> Cluster:
-        """Return a place for the node *me*."""
-        self._incarnations += 1
-        me = dataclasses.replace(me, incarnation=self._incarnations)
-        return _Place(self, me, on_change, serve)
-
-    def open(self, place: _Place) -> None:
-        """Let others dial *place*."""
-        self._places[place.address] = place
-
-    def join(self, place: _Place) -> None:
-        """Make *place* a member; it is told of the others, and they of it."""
-        for address, member in self._members.items():
-            place.on_change(MemberAdded(member))
-            self._places[address].on_change(MemberAdded(place.me))
-        self._members[place.address] = place.me
-
-    def update(self, place: _Place, me: Member) -> None:
-        """Let *place* say something new about itself; the others are told."""
-        before, place.me = place.me, me
-        if place.address in self._members:
-            self._members[place.address] = me
-            for address in self._members:
-                self._places[address].on_change(MemberChanged(before, me))
-
-    def leave(self, place: _Place) -> None:
-        """Take *place* out; the others are told."""
-        self._places.pop(place.address, None)
-        if self._members.pop(place.address, None) is not None:
-            for address in self._members:
-                self._places[address].on_change(MemberRemoved(place.me))
 
     def dial(self, target: str) -> _End:
         """Open a stream for a link.
@@ -184,31 +84,12 @@ class Meeting:
         Raises:
             ClusterError: Nobody is there.
         """
-        place = self._places.get(target)
-        if place is None:
-            raise ClusterError(f"nobody is at {target}")
+        serve = self.reached(target)
         near, far = _End(), _End()
         near.join(far)
         far.join(near)
-        task = asyncio.create_task(_serve(place.serve, far), name=f"link to {target}")
-        self._served.add(task)
-        task.add_done_callback(self._served.discard)
+        self.attend(serve, far, lambda: None)
         return near
-
-    async def stop(self) -> None:
-        """End the links that are still served."""
-        served = list(self._served)
-        for task in served:
-            task.cancel()
-        await asyncio.gather(*served, return_exceptions=True)
-
-
-async def _serve(serve: Serve, stream: _End) -> None:
-    try:
-        with contextlib.suppress(ClusterError):  # who has dialled will say so
-            await serve(stream)
-    finally:
-        await stream.close()
 
 
 class OneProcess(World):
@@ -218,7 +99,7 @@ class OneProcess(World):
         meeting: Where they are.
     """
 
-    def __init__(self, meeting: Meeting) -> None:
+    def __init__(self, meeting: Together) -> None:
         self._meeting = meeting
 
     def security(

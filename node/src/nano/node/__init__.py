@@ -112,9 +112,7 @@ class Node:
             Role.BACKEND: backend.components if backend else (),
         }[options.role]
         self._metrics = Metrics()
-        self._metrics.labels.update(
-            namespace=manifest.metadata.namespace, nanocluster=manifest.metadata.name
-        )
+        self._metrics.labels.update(options.labels)
         self._sessions = Sessions(self._metrics)
         serializer = by_name(settings.serializer)
         self._groups = Groups(

@@ -52,6 +52,12 @@ class NodeOptions:
     tls_dir: str | None = None
     listen_fds: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of every metric: which cluster it is."""
+        about = self.manifest.metadata
+        return {"namespace": about.namespace, "nanocluster": about.name}
+
 
 def backend_of(options: NodeOptions) -> Backend | None:
     """Return the entry of the manifest that this node is.

@@ -1,33 +1,28 @@
 """Where nodes of one process meet: members, links and clients, all in memory.
 
-A :class:`Network` stands for everything between nodes, and takes the master's place:
-who starts is a member at once, who stops is none, and all are told in the same order.
+A :class:`Network` stands for everything between nodes, and takes the master's place.
 Links and the connections of clients are real but for their sockets; each pair of ends
 has a :class:`~nano.testing.faults.Line` on which things can go wrong.
 """
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
 import socket
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from nano.client.streams import SocketStream
 from nano.cluster.drivers import Change
-from nano.cluster.gopeers import MessagePeer
-from nano.cluster.link import Stream
 from nano.cluster.links import Dial
 from nano.cluster.members import Member
-from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
 from nano.cluster.services import MemberCalls
 from nano.cluster.strangers import Strangers
-from nano.errors import ClusterError, ConnectionClosed
+from nano.errors import ConnectionClosed
 from nano.metrics import Metrics
 from nano.node.gate import Entrance
+from nano.node.meeting import Meeting, Serve
 from nano.node.options import NodeOptions
 from nano.node.world import Cluster, Security, World
 from nano.runtime.component import Component
@@ -121,68 +116,12 @@ class MemoryListener:
         await self._door.deserted.wait()
 
 
-class _Place:
-    """A node's place in a network; see :class:`nano.node.world.Cluster`."""
-
-    def __init__(
-        self,
-        network: Network,
-        me: Member,
-        on_change: Callable[[Change], None],
-        serve: Callable[[Stream], Awaitable[object]],
-    ) -> None:
-        self._network = network
-        self.me = me
-        self.on_change = on_change
-        self.serve = serve
-
-    @property
-    def address(self) -> str:
-        return self.me.address
-
-    @property
-    def members(self) -> Mapping[str, Member]:
-        return self._network.members | {self.address: self.me}
-
-    @property
-    def list_version(self) -> int:
-        return 0  # it has no master: the network tells it who is there
-
-    @property
-    def is_master_reachable(self) -> bool:
-        return True
-
-    def peer(self, address: str) -> MessagePeer:
-        raise ClusterError(f"{address} cannot be a Go node: it would have no socket")
-
-    async def start(self) -> None:
-        self._network.open(self)
-
-    async def join(self) -> None:
-        self._network.join(self)
-
-    def update(self, me: Member) -> None:
-        self._network.update(self, me)
-
-    async def stop(self, grace: float) -> None:
-        del grace
-        self._network.leave(self)
-
-
-class Network:
+class Network(Meeting):
     """The ways between the nodes of one process."""
 
     def __init__(self) -> None:
-        self._places: dict[str, _Place] = {}  # those that can be dialled
-        self._members: dict[str, Member] = {}
+        super().__init__()
         self._lines: dict[tuple[str, str], Line] = {}
-        self._served: set[asyncio.Task[None]] = set()
-        self._incarnations = 0
-
-    @property
-    def members(self) -> dict[str, Member]:
-        """Those that have joined, by address."""
-        return dict(self._members)
 
     def line(self, one: str, other: str) -> Line:
         """Return the line of the links between two addresses; ``up`` leads to *other*.
@@ -195,43 +134,6 @@ class Network:
         if line is None:
             line = self._lines[one, other] = Line()
         return line
-
-    def place(
-        self,
-        me: Member,
-        on_change: Callable[[Change], None],
-        serve: Callable[[Stream], Awaitable[object]],
-    ) -> Cluster:
-        """Return a place for the node *me*."""
-        self._incarnations += 1
-        me = dataclasses.replace(me, incarnation=self._incarnations)
-        return _Place(self, me, on_change, serve)
-
-    def open(self, place: _Place) -> None:
-        """Let others dial *place*."""
-        self._places[place.address] = place
-
-    def join(self, place: _Place) -> None:
-        """Make *place* a member; it is told of the others, and they of it."""
-        for address in self._members:
-            place.on_change(MemberAdded(self._members[address]))
-            self._places[address].on_change(MemberAdded(place.me))
-        self._members[place.address] = place.me
-
-    def update(self, place: _Place, me: Member) -> None:
-        """Let *place* say something new about itself; the others are told."""
-        before, place.me = place.me, me
-        if place.address in self._members:
-            self._members[place.address] = me
-            for address in self._members:
-                self._places[address].on_change(MemberChanged(before, me))
-
-    def leave(self, place: _Place) -> None:
-        """Take *place* out; the others are told."""
-        self._places.pop(place.address, None)
-        if self._members.pop(place.address, None) is not None:
-            for address in self._members:
-                self._places[address].on_change(MemberRemoved(place.me))
 
     def cut_off(self, address: str) -> None:
         """Cut all links of the node at *address*."""
@@ -256,42 +158,10 @@ class Network:
             ClusterError: Nobody is there.
         """
         serve = self.reached(target)
-        if serve is None:
-            raise ClusterError(f"nobody listens at {target}")
         line = self.line(source, target)
         near, far = stream_pair(line=line)
-        task = asyncio.create_task(
-            self._serve(serve, far, line.on_cut(far.cut)), name=f"link from {source}"
-        )
-        self._served.add(task)
-        task.add_done_callback(self._served.discard)
+        self.attend(serve, far, line.on_cut(far.cut))
         return near
-
-    def reached(self, address: str) -> Callable[[Stream], Awaitable[object]] | None:
-        """Return what serves links at *address*, if anybody is there."""
-        place = self._places.get(address)
-        return None if place is None else place.serve
-
-    async def _serve(
-        self,
-        serve: Callable[[Stream], Awaitable[object]],
-        stream: MemoryStream,
-        forget: Callable[[], None],
-    ) -> None:
-        try:
-            await serve(stream)
-        except ClusterError:
-            pass  # there was no greeting; who dialled will say so
-        finally:
-            forget()
-            await stream.close()
-
-    async def stop(self) -> None:
-        """End the links that are still served."""
-        served = list(self._served)
-        for task in served:
-            task.cancel()
-        await asyncio.gather(*served, return_exceptions=True)
 
 
 class MemoryWorld(World):
@@ -351,7 +221,7 @@ class MemoryWorld(World):
         master: str | None,
         heartbeat: float,
         on_change: Callable[[Change], None],
-        serve: Callable[[Stream], Awaitable[object]],
+        serve: Serve,
         security: Security,
         calls: MemberCalls,
     ) -> Cluster:
