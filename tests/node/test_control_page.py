@@ -167,4 +167,4 @@ async def test_the_master_has_no_users(tmp_path: Path) -> None:
     finally:
         await node.stop()
     assert status == 404
-    assert "there is /drain, /sessions, /sessions/{id}, /status" in said
+    assert "there is /drain, /log-level, /sessions, /sessions/{id}, /status" in said
