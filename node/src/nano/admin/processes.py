@@ -24,9 +24,8 @@ from prometheus_client.registry import Collector
 from nano.admin.answers import LARGEST_BODY, careful, error, json
 from nano.admin.asking import Answer, ask
 from nano.admin.control import DEFAULT_LIMIT, locked
-from nano.metrics import CONTENT_TYPE
 
-__all__ = ["Process", "Processes", "control_processes", "observe_processes"]
+__all__ = ["Process", "Processes", "control_processes"]
 
 SECONDS_FOR_A_PROBE: Final = 1.5  # less than a probe of Kubernetes waits
 LABEL: Final = "process"
@@ -158,36 +157,6 @@ class _Merged(Collector):
             up.add_metric(values, float(process.pid != 0))
             restarts.add_metric(values, process.restarts)
         yield from (up, restarts)
-
-
-def observe_processes(subject: Processes) -> web.Application:
-    """Return the application that tells how the processes are.
-
-    *Alive* is whoever supervises them: a process that hangs is its business.
-    """
-
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_: web.Request) -> web.Response:
-        reason = await subject.not_ready()
-        if reason is None:
-            return web.Response(text="ok\n")
-        return web.Response(text=f"{reason}\n", status=503)
-
-    async def metrics(_: web.Request) -> web.Response:
-        body = await subject.metrics()
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
-
-    application = web.Application(middlewares=[careful], client_max_size=LARGEST_BODY)
-    application.add_routes(
-        [
-            web.get("/healthz", healthz),
-            web.get("/readyz", readyz),
-            web.get("/metrics", metrics),
-        ]
-    )
-    return application
 
 
 def control_processes(subject: Processes, token: str | None) -> web.Application:

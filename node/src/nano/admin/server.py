@@ -17,7 +17,7 @@ from aiohttp import web
 
 from nano.admin.control import control_application
 from nano.admin.observe import observe_application
-from nano.admin.processes import Processes, control_processes, observe_processes
+from nano.admin.processes import Processes, control_processes
 from nano.admin.subject import Reach, Subject
 from nano.errors import UsageError
 
@@ -75,7 +75,10 @@ class AdminServer:
         try:
             if self._observe:
                 listening = self._listen(self._observe, "observe")
-                bound = await self._serve(self._observe_application(), listening)
+                bound = await self._serve(
+                    observe_application(self._subject.not_ready, self._subject.metrics),
+                    listening,
+                )
                 self.observe_address = bound or self._observe
             if self._control:
                 await self._start_control(self._control)
@@ -101,11 +104,6 @@ class AdminServer:
         application = self._control_application(None if local else self._token)
         listening = self._listen(address, "control")
         self.control_address = await self._serve(application, listening) or address
-
-    def _observe_application(self) -> web.Application:
-        if isinstance(self._subject, Processes):
-            return observe_processes(self._subject)
-        return observe_application(self._subject)
 
     def _control_application(self, token: str | None) -> web.Application:
         if isinstance(self._subject, Processes):
