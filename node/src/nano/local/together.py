@@ -7,20 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
-from nano.cluster.drivers import Change
 from nano.cluster.links import Dial
-from nano.cluster.members import Member
 from nano.cluster.pb import link_pb2 as pb
-from nano.cluster.services import MemberCalls
-from nano.cluster.strangers import Strangers
 from nano.errors import ClusterError
-from nano.metrics import Metrics
-from nano.node.meeting import Meeting, Serve
-from nano.node.options import NodeOptions
-from nano.node.world import Cluster, Security, World
+from nano.node.meeting import Meeting, MeetingWorld
+from nano.node.world import Security
 
 __all__ = ["OneProcess", "Together"]
 
@@ -92,38 +85,18 @@ class Together(Meeting):
         return near
 
 
-class OneProcess(World):
+class OneProcess(MeetingWorld):
     """The machine, but for other nodes, which are in this process.
 
     Args:
-        meeting: Where they are.
+        together: Where they are.
     """
 
-    def __init__(self, meeting: Together) -> None:
-        self._meeting = meeting
-
-    def security(
-        self, options: NodeOptions, cluster: str, metrics: Metrics
-    ) -> Security:
-        """Need no certificates between nodes: nothing leaves the process."""
-        return Security(None, Strangers(metrics.refusals))
-
-    def cluster(
-        self,
-        me: Member,
-        *,
-        master: str | None,
-        heartbeat: float,
-        on_change: Callable[[Change], None],
-        serve: Serve,
-        security: Security,
-        calls: MemberCalls,
-    ) -> Cluster:
-        """Make the node's place in the meeting, which knows who is there."""
-        del master, heartbeat, security, calls
-        return self._meeting.place(me, on_change, serve)
+    def __init__(self, together: Together) -> None:
+        super().__init__(together)
+        self._together = together
 
     def dialler(self, source: str, security: Security) -> Dial:
         """Return what opens streams to the other nodes."""
         del source, security
-        return self._meeting.dial
+        return self._together.dial

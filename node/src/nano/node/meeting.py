@@ -17,10 +17,14 @@ from nano.cluster.gopeers import MessagePeer
 from nano.cluster.link import Stream
 from nano.cluster.members import Member
 from nano.cluster.membership import MemberAdded, MemberChanged, MemberRemoved
+from nano.cluster.services import MemberCalls
+from nano.cluster.strangers import Strangers
 from nano.errors import ClusterError
-from nano.node.world import Cluster
+from nano.metrics import Metrics
+from nano.node.options import NodeOptions
+from nano.node.world import Cluster, Security, World
 
-__all__ = ["Ending", "Meeting", "Serve"]
+__all__ = ["Ending", "Meeting", "MeetingWorld", "Serve"]
 
 Serve: TypeAlias = Callable[[Stream], Awaitable[object]]
 """What a node does with a stream that another one has opened to it."""
@@ -152,6 +156,38 @@ class Meeting:
         for task in served:
             task.cancel()
         await asyncio.gather(*served, return_exceptions=True)
+
+
+class MeetingWorld(World):
+    """What is around one node of a meeting; subclasses say how it dials.
+
+    Args:
+        meeting: Where it meets the others.
+    """
+
+    def __init__(self, meeting: Meeting) -> None:
+        self._meeting = meeting
+
+    def security(
+        self, options: NodeOptions, cluster: str, metrics: Metrics
+    ) -> Security:
+        """Need no certificates between nodes: nothing leaves the process."""
+        return Security(None, Strangers(metrics.refusals))
+
+    def cluster(
+        self,
+        me: Member,
+        *,
+        master: str | None,
+        heartbeat: float,
+        on_change: Callable[[Change], None],
+        serve: Serve,
+        security: Security,
+        calls: MemberCalls,
+    ) -> Cluster:
+        """Make the node's place in the meeting, which knows who is there."""
+        del master, heartbeat, security, calls  # it has no strangers and no Go nodes
+        return self._meeting.place(me, on_change, serve)
 
 
 async def _attend(serve: Serve, stream: Ending, ended: Callable[[], None]) -> None:

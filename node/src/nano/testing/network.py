@@ -14,17 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from nano.client.streams import SocketStream
-from nano.cluster.drivers import Change
 from nano.cluster.links import Dial
-from nano.cluster.members import Member
-from nano.cluster.services import MemberCalls
-from nano.cluster.strangers import Strangers
 from nano.errors import ConnectionClosed
-from nano.metrics import Metrics
 from nano.node.gate import Entrance
-from nano.node.meeting import Meeting, Serve
+from nano.node.meeting import Meeting, MeetingWorld
 from nano.node.options import NodeOptions
-from nano.node.world import Cluster, Security, World
+from nano.node.world import Security
 from nano.runtime.component import Component
 from nano.runtime.info import NodeInfo
 from nano.testing.clock import ManualClock
@@ -164,7 +159,7 @@ class Network(Meeting):
         return near
 
 
-class MemoryWorld(World):
+class MemoryWorld(MeetingWorld):
     """What is around one node of a network.
 
     Args:
@@ -180,6 +175,7 @@ class MemoryWorld(World):
     def __init__(
         self, network: Network, clock: ManualClock, parts: Sequence[Part] | None = None
     ) -> None:
+        super().__init__(network)
         self._network = network
         self._clock = clock
         self._given = parts
@@ -207,28 +203,6 @@ class MemoryWorld(World):
         for component in self.parts:
             component.node = node
         return self.parts
-
-    def security(
-        self, options: NodeOptions, cluster: str, metrics: Metrics
-    ) -> Security:
-        """Need no certificates, whatever the manifest says."""
-        return Security(None, Strangers(metrics.refusals))
-
-    def cluster(
-        self,
-        me: Member,
-        *,
-        master: str | None,
-        heartbeat: float,
-        on_change: Callable[[Change], None],
-        serve: Serve,
-        security: Security,
-        calls: MemberCalls,
-    ) -> Cluster:
-        """Make the node's place in the network."""
-        del master, heartbeat  # the network knows who is there
-        del security, calls  # and has no strangers and no Go nodes
-        return self._network.place(me, on_change, serve)
 
     def dialler(self, source: str, security: Security) -> Dial:
         """Return what opens streams from the node at *source*."""
