@@ -16,14 +16,16 @@ from nano.protocol.handshake import ServerHello
 from nano.protocol.lifecycle import State
 from nano.protocol.messages import Message
 from nano.protocol.packets import DEFAULT_LIMIT
-from nano.transports.connection import LONGEST_GREETING, MOST_OF_A_STRANGER
-from nano.transports.frames import FrameReader
+from nano.transports.connection import MOST_OF_A_STRANGER
+from nano.transports.context import LONGEST_GREETING
+from nano.transports.frames import MESSAGE_TOO_BIG, FrameReader
+from nano.transports.websocket import FRAME_ROOM
 
 from .transcripts import DICTIONARY, Case
 
 __all__ = ["FRAME_LIMIT", "Foretold", "foretell"]
 
-FRAME_LIMIT: Final = 65_536 + 1024  # of a gate with the default limit of a packet
+FRAME_LIMIT: Final = DEFAULT_LIMIT + FRAME_ROOM  # of a client that was greeted
 HELLO: Final = ServerHello(30, 0, DICTIONARY)
 LEAVE: Final = "Yard.leave"
 LATE: Final = frozenset({"Yard.late"})  # answered if there is time
@@ -51,8 +53,11 @@ class Foretold:
     close: int = 0
 
 
-def _packets(data: bytes, told: Foretold) -> None:
-    connection = Connection(DICTIONARY, LONGEST_GREETING)
+def _connection() -> Connection:
+    return Connection(DICTIONARY, LONGEST_GREETING)
+
+
+def _packets(connection: Connection, data: bytes, told: Foretold) -> None:
     events = connection.receive(data)
     while events and not told.kick:
         more = False
@@ -87,10 +92,15 @@ def foretell(case: Case) -> Foretold:
 def _told(case: Case) -> Foretold:
     told = Foretold()
     if case.transport == "tcp":
-        _packets(case.wire, told)
+        _packets(_connection(), case.wire, told)
         return told
-    frames = FrameReader(FRAME_LIMIT).receive(case.wire)
-    _packets(frames.data, told)
+    connection, reader = _connection(), FrameReader(LONGEST_GREETING + FRAME_ROOM)
+    frames = reader.receive(case.wire)
+    _packets(connection, frames.data, told)
+    if frames.error and frames.error.code == MESSAGE_TOO_BIG and told.greetings:
+        reader.limit = FRAME_LIMIT
+        frames = reader.receive(b"")
+        _packets(connection, frames.data, told)
     if told.kick:
         told.close = 1000 if told.kick == "you wanted to go" else 1002
         if told.kick.startswith("a packet of"):

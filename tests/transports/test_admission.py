@@ -7,9 +7,10 @@ import asyncio
 import pytest
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import InvalidStatus
-from websockets.frames import Close
+from websockets.frames import Close, Opcode
 
-from nano.protocol.client import Kicked
+from nano.protocol.client import Accepted, Kicked
+from nano.protocol.messages import Message
 from nano.transports.admission import Admission, Arrivals, Bucket, Meter
 
 from .room import HEARTBEAT, Hall, Wire, notify, turns, until
@@ -296,3 +297,38 @@ async def test_a_stranger_cannot_make_us_keep_more_than_a_greeting() -> None:
     known.greet()
     known.request("Room.Raw", b"x" * 100_000)
     assert len(known.events()) == 1
+
+
+async def test_the_same_holds_for_frames() -> None:
+    hall = Hall(packet=1 << 20)
+    wire = WebSocketWire(hall)
+    wire.upgrade()
+    wire.deliver(bytes.fromhex("82ff 0000000000005000 00000000"))  # 20 KiB to come
+    (frame,) = wire.take()
+    assert frame.opcode == Opcode.CLOSE
+    assert Close.parse(bytes(frame.data)).code == 1009
+    known = WebSocketWire(hall)
+    known.greet()
+    _, packet = known.client.request("Room.Raw", b"x" * 100_000)
+    known.say(packet)
+    assert len(known.events()) == 1
+
+
+async def test_a_long_frame_may_come_in_one_read_with_the_greeting() -> None:
+    hall = Hall(packet=1 << 20)
+    wire = WebSocketWire(hall)
+    wire.upgrade()
+    wire.browser.send_binary(wire.client.greet() + wire.client.acknowledge())
+    _, packet = wire.client.request("Room.Raw", b"x" * 100_000)
+    wire.browser.send_binary(packet)
+    wire.deliver(b"".join(wire.browser.data_to_send()))
+    accepted, response = wire.events()
+    assert isinstance(accepted, Accepted)
+    assert isinstance(response, Message)
+    assert response.payload == b"raw:" + b"x" * 100_000
+    again = WebSocketWire(hall)
+    again.greet()
+    _, packet = again.client.request("Room.Raw", b"x" * (1 << 20))
+    again.say(packet)  # over the limit, and nothing is going to raise it
+    await turns()
+    assert hall.counts("wire").closed == {"packet-too-large": 1}

@@ -341,3 +341,19 @@ def test_the_usual_form_is_a_short_whole_binary_message() -> None:
     fragmented = FrameReader(LIMIT)
     fragmented.receive(b"\x02" + frame[1:])
     assert fragmented.plain(frame) is None
+
+
+@given(st.data())
+def test_a_frame_that_is_too_long_is_read_once_the_limit_is_raised(
+    data: st.DataObject,
+) -> None:
+    sizes = data.draw(st.lists(st.sampled_from([0, 5, 200, 3000]), max_size=6))
+    stream = b"".join(client_frame(Opcode.BINARY, b"x" * size) for size in sizes)
+    reader = FrameReader(100)
+    first = reader.receive(stream)
+    assert len(first.data) <= 5 * len(sizes)
+    assert (first.error is not None) is (max(sizes, default=0) > 100)
+    reader.limit = 3000
+    behind = reader.receive(b"")
+    assert behind.error is None
+    assert first.data + behind.data == b"x" * sum(sizes)

@@ -48,7 +48,6 @@ SILENT: Final = "heartbeat-timeout"
 BROKE_OFF: Final = "client-broke-off"  # it has closed, and means to come back
 BREAKS: Final = (SILENT, BROKE_OFF)
 TOO_FAST: Final = "rate"  # who holds a session whose client sends too fast
-LONGEST_GREETING: Final = 16 * 1024  # bytes of one packet of a client not yet greeted
 MOST_OF_A_STRANGER: Final = 64 * 1024  # bytes that mean nothing yet
 
 
@@ -83,8 +82,7 @@ class ClientTransport(Arrival):
     def __init__(self, door: Doorway) -> None:
         front, terms = door.front, door.terms
         super().__init__(door)
-        limit = min(front.limits.packet, LONGEST_GREETING)
-        self._protocol = Connection(terms.dictionary, limit)
+        self._protocol = Connection(terms.dictionary, front.limits.stranger)
         self._receive = self._protocol.receive
         self._routes = front.dispatcher.routes
         self._unknown = front.dispatcher.unknown
@@ -323,10 +321,14 @@ class ClientTransport(Arrival):
         self._send(self._protocol.accept(answer))
         self.door.counts.handshakes[outcome] += 1
         front.greetings.discard(self)
-        self._protocol.allow(front.limits.packet)  # it is no stranger any more
+        self._widen(front.limits.packet)  # it is no stranger any more
         self._errors = hello.errors or front.dispatcher.serializer.self_describing
         if front.limits.messages and self._meter is None:
             self._meter = Meter(front.limits.messages, front.time())
+
+    def _widen(self, limit: int) -> None:
+        """Accept packets of up to *limit* bytes from now on."""
+        self._protocol.allow(limit)
 
     # --------------------------------------------------------------------- the end
 

@@ -27,6 +27,7 @@ __all__ = ["Arriving", "Client", "Doorway", "Front", "Limits", "Terms"]
 logger = logging.getLogger(__name__)
 
 MOST_HEADS: Final = 500  # encoded heads of push routes, kept to be used again
+LONGEST_GREETING: Final = 16 * 1024  # bytes of one packet of a client not yet greeted
 CLOSING_TIME: Final = 5.0  # seconds to read what was sent before a close
 
 
@@ -59,6 +60,11 @@ class Limits:
     resume: float = 0
     rate: int = 0
     rate_per_address: int = 0
+
+    @property
+    def stranger(self) -> int:
+        """The longest packet body of a client that is not yet greeted, in bytes."""
+        return min(self.packet, LONGEST_GREETING)
 
 
 @dataclass(frozen=True, slots=True)

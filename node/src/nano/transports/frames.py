@@ -105,7 +105,7 @@ class FrameReader:
     Owned by one connection.  It holds at most one incomplete frame.
 
     Args:
-        limit: The longest frame payload that is accepted, in bytes.
+        limit: The longest frame payload that is accepted, in bytes; may be changed.
     """
 
     __slots__ = ("_needed", "_open", "_rest", "_text", "limit")
@@ -138,7 +138,8 @@ class FrameReader:
         """Take bytes from the client and return what is complete.
 
         A broken frame is returned, not raised: what came in front of it counts.
-        Neither it nor a close frame may be followed by another call.
+        Neither it nor a close frame may be followed by another call; but a frame that
+        is only too long is looked at anew by ``receive(b"")`` under another limit.
         """
         if self._rest:
             self._rest += data
@@ -176,6 +177,9 @@ class FrameReader:
                     close = _close_code(payload)
         except FrameError as error:
             broken = detached(error)
+            if error.code == MESSAGE_TOO_BIG:
+                self._rest += data[offset:]
+                self._needed = 0
         joined = parts[0] if len(parts) == 1 else b"".join(parts)
         return Frames(joined, pings, close, broken)
 

@@ -78,13 +78,16 @@ class WebSocketTransport(ClientTransport):
     def __init__(self, door: Doorway) -> None:
         super().__init__(door)
         self._upgrade: bytearray | None = bytearray()  # None once upgraded
-        # not the limit of a greeting: frames of one read are cut before it is answered
-        self._frames = FrameReader(door.front.limits.packet + FRAME_ROOM)
+        self._frames = FrameReader(door.front.limits.stranger + FRAME_ROOM)
 
     @property
     def ready(self) -> bool:
         """The upgrade is done."""
         return self._upgrade is None
+
+    def _widen(self, limit: int) -> None:
+        super()._widen(limit)
+        self._frames.limit = limit + FRAME_ROOM
 
     def _take(self, data: bytes) -> None:
         if self._upgrade is not None:
@@ -95,6 +98,7 @@ class WebSocketTransport(ClientTransport):
         if payload is not None:
             self.feed(payload)
             return
+        limit = self._frames.limit
         frames = self._frames.receive(data)
         if frames.pings:
             self._write_now(b"".join(map(pong_frame, frames.pings)))
@@ -108,6 +112,9 @@ class WebSocketTransport(ClientTransport):
             self._close(why, close_frame(code))
         elif frames.error is not None:
             error = frames.error
+            if error.code == MESSAGE_TOO_BIG and self._frames.limit > limit:
+                self._take(b"")  # it was greeted by what lay in front of the frame
+                return
             logger.info("%s broke WebSocket: %s", self.peer, error)
             self._close("protocol-error", close_frame(error.code, error.reason))
 
