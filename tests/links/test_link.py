@@ -20,13 +20,10 @@ GREETING, OPEN, CLOSED = LinkState
 # every cell: what follows, or None where the input has no place
 TABLE = {
     (GREETING, LinkInput.HELLO): OPEN,
-    (GREETING, LinkInput.ENVELOPE): None,
     (GREETING, LinkInput.END): CLOSED,
     (OPEN, LinkInput.HELLO): None,
-    (OPEN, LinkInput.ENVELOPE): OPEN,
     (OPEN, LinkInput.END): CLOSED,
     (CLOSED, LinkInput.HELLO): None,
-    (CLOSED, LinkInput.ENVELOPE): None,
     (CLOSED, LinkInput.END): CLOSED,
 }
 

@@ -90,14 +90,12 @@ class LinkInput(Enum):
     """What can happen to a link."""
 
     HELLO = "hello"
-    ENVELOPE = "envelope"
     END = "end"  # GOODBYE, the end of the stream, silence, or our own wish
 
 
 TRANSITIONS: Final[dict[tuple[LinkState, LinkInput], LinkState]] = {
     (LinkState.GREETING, LinkInput.HELLO): LinkState.OPEN,
     (LinkState.GREETING, LinkInput.END): LinkState.CLOSED,
-    (LinkState.OPEN, LinkInput.ENVELOPE): LinkState.OPEN,
     (LinkState.OPEN, LinkInput.END): LinkState.CLOSED,
     (LinkState.CLOSED, LinkInput.END): LinkState.CLOSED,
 }
