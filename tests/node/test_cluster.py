@@ -259,6 +259,8 @@ async def test_status_tells_who_is_there(cluster: LocalCluster, client: Client) 
     }
     linked = {member["role"]: member["link"] for member in members}
     assert linked == {"master": False, "gate": False, "backend": True}
+    peers = {node.status()["address"]: "linked" for node in cluster.backends["talk"]}
+    assert status["peers"] == peers
     backend = cluster.backends["talk"][0].status()
     assert (backend["backend"], backend["listeners"]) == ("talk", {})
     assert cluster.master.status()["routes"] == []

@@ -110,6 +110,26 @@ async def test_a_frozen_link_is_given_up_and_another_backend_serves() -> None:
         assert first.address in gate.linked
 
 
+async def test_a_peer_that_falls_silent_is_suspect_then_unlinked_then_gone() -> None:
+    async with cluster(backends=1) as made:
+        (gate,), (backend,) = made.gates, made.backends["rooms"]
+
+        def told() -> object:
+            return gate.status()["peers"]
+
+        assert told() == {backend.address: "linked"}
+        made.line(gate, backend).freeze()
+        await made.clock.advance(3)
+        assert told() == {backend.address: "suspect"}
+        await made.clock.advance(3)
+        assert told() == {backend.address: "unlinked"}
+        await made.clock.advance(10)
+        assert told() == {}
+        made.line(gate, backend).thaw()
+        await made.clock.advance(2)
+        assert told() == {backend.address: "linked"}
+
+
 async def test_what_comes_after_the_end_of_its_link_is_not_served() -> None:
     async with cluster(backends=1) as made:
         (gate,), (backend,) = made.gates, made.backends["rooms"]

@@ -194,6 +194,11 @@ class Links:
         life = self._lives.get(address)
         return PeerState.GONE if life is None else life.state
 
+    @property
+    def states(self) -> dict[str, PeerState]:
+        """Where we stand with each peer that has had a link and is not gone."""
+        return self._lives.states
+
     def expects(self, address: str) -> bool:
         """Whether there is to be a link with *address*: it is a member."""
         expected = self._expected.get(address)

@@ -185,6 +185,11 @@ class Lives:
         return [life]
 
     @property
+    def states(self) -> dict[str, PeerState]:
+        """Where each life stands, by address."""
+        return {address: life.state for address, life in self._lives.items()}
+
+    @property
     def numbers(self) -> Counter[PeerState]:
         """How many lives there are in each state."""
         return Counter(life.state for life in self._lives.values())

@@ -91,6 +91,7 @@ class Report:
                 }
                 for member in self._cluster.members.values()
             ],
+            "peers": {at: it.value for at, it in self._links.states.items()},
             "routes": sorted(self._dispatcher.routes),
             "sessions": len(self._sessions),
         }
