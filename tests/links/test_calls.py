@@ -148,6 +148,21 @@ async def test_what_this_node_serves_it_serves_itself(city: City) -> None:
     assert city.nodes[ONE].metrics.calls == {("in", "ok"): 20, ("out", "ok"): 20}
 
 
+async def test_what_nobody_is_known_to_serve_is_a_503_until_all_kinds_are_met(
+    city: City,
+) -> None:
+    info, unmet = city.gate.info, city.gate.dispatcher.unmet
+    unmet.add("bank")
+    for asked in (info.call("Bank.nothing"), info.call_all("Bank.nothing")):
+        with pytest.raises(RequestError, match="try again") as refused:
+            await asked
+        assert refused.value.status == 503
+    unmet.clear()
+    with pytest.raises(RequestError) as refused:
+        await info.call_all("Bank.nothing")
+    assert refused.value.status == 404
+
+
 async def test_what_nobody_serves_is_a_404_and_what_is_lost_a_503(city: City) -> None:
     with pytest.raises(RequestError, match="no node serves") as refused:
         await city.gate.info.call("Bank.nothing")

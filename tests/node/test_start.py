@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from nano.errors import UsageError
+from nano.client import connect
+from nano.errors import RequestError, UsageError
 from nano.local.ports import free_ports
 from nano.node import Node, NodeOptions, Role
 from nano_manifest import Backend, Gates, Listener, Metadata, NanoCluster, Spec
@@ -148,6 +149,30 @@ async def test_a_node_waits_for_its_master_and_says_so(make: Make) -> None:
     await backend.stop()
     assert backend.not_ready() == "stopping"
     await until(lambda: len(master.status()["members"]) == 1)  # type: ignore[arg-type]
+
+
+async def test_a_gate_that_has_not_met_every_kind_does_not_say_that_nobody_serves(
+    make: Make, master: Node
+) -> None:
+    ws, tcp = free_ports(2)
+    cluster = manifest(ws=ws, tcp=tcp)
+    gate = make(options(Role.GATE, master.address, manifest=cluster))
+    await gate.start()
+    async with await connect(f"tcp://127.0.0.1:{tcp}") as client:
+        for route in ("Talk.echo", "Talk.nothing", "Nobody.knows"):
+            with pytest.raises(RequestError, match="try again") as refused:
+                await client.request(route, {"text": "x"})
+            assert refused.value.status == 503
+        backend = make(options(Role.BACKEND, master.address, backend="talk"))
+        await backend.start()
+        await until(lambda: gate.linked)
+        answer = await client.request("Talk.echo", {"text": "x"})
+        assert answer["node"] == backend.address
+        await backend.stop()  # it was met, and its routes are known
+        for route, status in (("Talk.echo", 503), ("Nobody.knows", 404)):
+            with pytest.raises(RequestError) as refused:
+                await client.request(route, {"text": "x"})
+            assert refused.value.status == status
 
 
 async def test_a_node_that_waits_for_its_master_can_be_stopped(make: Make) -> None:

@@ -143,12 +143,12 @@ class CallLinks:
         """Return all members that serve *route*, this one and those out of reach, too.
 
         Raises:
-            RequestError: Nobody has ever served it.
+            RequestError: Nobody has ever served it, or it is not known yet who does.
         """
         me = self._links.hello
         here = self._calls.serves(route)
         if not here and route not in self._serving:
-            raise unknown()
+            raise self._unserved(route)
         peers = {
             address: link.peer for address, link in self._serving.get(route, {}).items()
         }
@@ -288,7 +288,9 @@ class CallLinks:
         return select(policies, session, service, links, load)
 
     def _unserved(self, route: str) -> RequestError:
-        return unserved() if route in self._serving else unknown()
+        if route in self._serving or self._dispatcher.unmet:
+            return unserved()
+        return unknown()
 
     # ----------------------------------------------------------------- envelopes
 

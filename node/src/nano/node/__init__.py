@@ -36,6 +36,7 @@ from nano.cluster.mover import Mover
 from nano.cluster.refusals import NoMessages
 from nano.cluster.routes import Forwarder
 from nano.cluster.takeovers import Takeovers
+from nano.cluster.unmet import Unmet
 from nano.cluster.users import UserLinks
 from nano.errors import UsageError
 from nano.metrics import Metrics
@@ -138,6 +139,10 @@ class Node:
         self._dispatcher = Dispatcher(
             serializer, self._metrics, timeout, settings.max_send_bytes
         )
+        if options.role is not Role.MASTER:
+            self._dispatcher.unmet.update(
+                it.name for it in spec.backends if it.replicas and it is not backend
+            )
         self._calls = Calls(self._dispatcher)
         self._policies = make_policies(options, self._metrics)
         info = NodeInfo(
@@ -253,6 +258,7 @@ class Node:
             self._world.time,
             settings.peer_grace_seconds,
         )
+        Unmet(self._dispatcher.unmet, self._links)
         self._drains = Drains(self._links)
         self._forwarder: Forwarder | None = None
         Mirrors(self._dispatcher, self._sessions, self._links)

@@ -20,6 +20,7 @@ from nano.errors import (
     NOT_FOUND,
     OVERLOADED,
     TIMEOUT,
+    UNAVAILABLE,
     PayloadError,
     RequestError,
     UsageError,
@@ -94,6 +95,7 @@ class Dispatcher:
 
     Attributes:
         hidden: Routes that are for nodes, not for clients, here or on other nodes.
+        unmet: Kinds of backends whose routes are not known here yet.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Dispatcher:
         self.largest = largest
         self.metrics = metrics
         self.hidden: set[str] = set()
+        self.unmet: set[str] = set()
         self.timeout = timeout
         self.answers = Answers(serializer, metrics, timeout)
         self.routes: dict[str, Watched] = {}
@@ -204,10 +207,14 @@ class _UnknownRoute:
     def deliver(self, session: Session, message: Message) -> None:
         """Refuse *message*."""
         self.counts.received(message.id, len(message.payload))
-        if message.route in self._dispatcher.hidden:
-            self._dispatcher.metrics.dropped["client", "internal-route"] += 1
-        error = RequestError(NOT_FOUND, f"nobody serves {message.route[:80]!r}")
-        answer_error(self._dispatcher, session, message, error)
+        dispatcher, text = self._dispatcher, f"nobody serves {message.route[:80]!r}"
+        if message.route in dispatcher.hidden:
+            dispatcher.metrics.dropped["client", "internal-route"] += 1
+        if dispatcher.unmet:
+            error = RequestError(UNAVAILABLE, f"{text} yet; try again")
+        else:
+            error = RequestError(NOT_FOUND, text)
+        answer_error(dispatcher, session, message, error)
 
 
 class LocalRoute:

@@ -321,7 +321,8 @@ class NodeInfo:
             :meth:`call` would have raised.  None of either, if nobody serves it now.
 
         Raises:
-            RequestError: 404: no node has ever served the route.
+            RequestError: 404: no node has ever served the route; 503: it is not known
+                yet who does.
             TypeError: *payload* cannot be encoded, or nothing becomes *wanted*.
             EncodeError: *payload* is too long.
             UsageError: *timeout* is not positive, or this is no node.

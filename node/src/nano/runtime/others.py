@@ -32,7 +32,7 @@ class Elsewhere(Protocol):
             kind: What they are; anything if empty.
 
         Raises:
-            RequestError: Nobody has ever served it.
+            RequestError: Nobody has ever served it, or it is not known yet who does.
         """
 
     def send(
