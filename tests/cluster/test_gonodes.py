@@ -10,8 +10,9 @@ import grpc
 import pytest
 
 from nano import Component, Session, handler
+from nano.cluster.gobackends import KNOCKING
 from nano.cluster.gogates import ARRIVAL, AT_ONCE, LOOK, id_here
-from nano.cluster.gopeers import LARGEST_PAYLOAD, MOST_STRANGERS
+from nano.cluster.gopeers import LARGEST_PAYLOAD, MOST_STRANGERS, NOBODY
 from nano.cluster.lanes import MOST_WAITING, PAUSE_AT
 from nano.cluster.pb import cluster_pb2 as pb
 from nano.errors import ClusterError, EncodeError, RequestError
@@ -423,6 +424,30 @@ async def test_a_request_that_stays_unanswered_is_answered(ours: Ours) -> None:
     assert number not in client.answers
     ours.go.tick(10.0)
     assert client.answers[number][0].status == 504
+
+
+async def test_who_has_had_a_request_for_a_while_is_looked_for(ours: Ours) -> None:
+    """It has taken the request, so nothing fails if it dies then."""
+    chat, idle = ours.meet(ONE, "Chat"), ours.meet(TWO, "Idle")
+    client = join(ours)
+    number = client.send("Chat.x")
+    await until(lambda: chat.taken)
+    ours.go.tick(0)
+    ours.go.tick(KNOCKING)
+    await until(lambda: chat.taken[1:] == [("closed", NOBODY)])
+    chat.open.clear()
+    for look in range(2, 5):  # one at a time, however long it takes
+        ours.go.tick(look * KNOCKING)
+    chat.open.set()
+    await until(lambda: len(chat.taken) == 3)
+    assert number not in client.answers
+    chat.kill()
+    ours.go.tick(5 * KNOCKING)
+    await until(lambda: number in client.answers)
+    assert client.answers[number][0].status == 503
+    assert client.session.bindings == {}
+    ours.go.tick(6 * KNOCKING)
+    assert idle.taken == []  # who has nothing in hand is left alone
 
 
 async def test_the_end_of_a_session_is_told_to_all_go_nodes(ours: Ours) -> None:

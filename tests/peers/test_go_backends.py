@@ -161,7 +161,7 @@ async def test_when_a_go_backend_goes_another_serves(
         asked = asyncio.create_task(status_of(lost))
         await backends[where].logged("CALL ChatService.Slow")
         await backends.pop(where).stop(end)
-        assert await asked in (503, 504)
+        assert await asked == 503  # and not 504: it is not waited for in vain
         (other,) = backends.values()
         assert (await served_again(client))["address"] == other.address
 

@@ -42,6 +42,7 @@ __all__ = ["GoBackends"]
 
 MOST_PENDING: Final = 100_000  # requests that Go nodes have in hand
 TOO_LARGE: Final = 413
+KNOCKING: Final = 0.5  # seconds between two looks for those who have not answered
 NO_ROUTE: Final = "service not found"  # how nano's words for it begin
 
 
@@ -101,6 +102,7 @@ class GoBackends:
         self._timeout = timeout
         self._at_home = at_home
         self._now = 0.0  # as of the last tick: near enough for a deadline
+        self._knock_at = 0.0
         self._pending: dict[tuple[int, int], _Pending] = {}  # by session and number
         self._known: set[int] = set()  # sessions that Go nodes have heard of
         dispatcher.unknown = _ByService(self, dispatcher.unknown)
@@ -275,6 +277,9 @@ class GoBackends:
     def tick(self, now: float) -> None:
         """Answer the requests whose time is over."""
         self._now = now
+        if now >= self._knock_at:
+            self._knock_at = now + KNOCKING
+            self._knock()
         late = []
         for key, entry in self._pending.items():
             if entry.due > now:
@@ -284,6 +289,21 @@ class GoBackends:
             entry = self._pending.pop(key)
             text = f"{entry.route} did not answer in time"
             self._fail(entry, key[1], RequestError(TIMEOUT, text))
+
+    def _knock(self) -> None:
+        """Look for those who have had a request for a while.
+
+        They have taken it, so no call would fail if they died meanwhile, and a master
+        finds out much later.
+        """
+        asked = self._now - KNOCKING + self._timeout
+        slow: dict[str, GoPeer] = {}
+        for entry in self._pending.values():
+            if entry.due > asked:
+                break
+            slow[entry.peer.address] = entry.peer
+        for peer in slow.values():
+            peer.knock()
 
     def _session_closed(self, session: Session) -> None:
         """Tell every Go node: one may have made the session known to another."""

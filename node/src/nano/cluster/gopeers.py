@@ -29,6 +29,7 @@ LARGEST_PAYLOAD: Final = MESSAGE_LIMIT - 1024  # the rest is for address, route 
 REST: Final = 1.0  # seconds that a node is left alone after it could not be reached
 DOUBT: Final = 5.0  # seconds that it gets no new sessions after it did not answer
 MOST_STRANGERS: Final = 64  # gates that a Go master has forgotten to tell us of
+NOBODY: Final = 0  # no session has this id: nano's are times, ours are above 2^62
 FLUSH_TIME: Final = 1.0  # seconds for what is still to be said when this node stops
 
 Failed = Callable[[PeerError], None]
@@ -99,6 +100,7 @@ class GoPeer:
         self._time = time
         self._down_until = 0.0
         self._doubtful_until = 0.0
+        self._knocking = False
 
     @property
     def down(self) -> bool:
@@ -158,6 +160,23 @@ class GoPeer:
         call = partial(self._way().close_session, session_id)
         errand = Errand("CloseSession", call, self._noting(failed), done=done)
         self.lanes.put(session_id, errand)
+
+    def knock(self) -> None:
+        """Find out whether there is still a process; if not, it is noted as lost.
+
+        nano has no call for it.  That a client has left which never was one is what
+        every version of it takes, without any effect.
+        """
+        if self._knocking:
+            return
+        self._knocking = True
+        call = partial(self._way().session_closed, NOBODY)
+        failed = self._noting(self._knocked)
+        errand = Errand("SessionClosed", call, failed, done=self._knocked)
+        self.lanes.put(NOBODY, errand)
+
+    def _knocked(self, _: PeerError | None = None) -> None:
+        self._knocking = False
 
     async def probe(self, session_id: int) -> bool:
         """Ask a gate whether it still has a client of that id.
