@@ -38,7 +38,9 @@ class Counts:
         published: Pushes to all clients that have come.
         faults: What must not be in any run.
         gaps: Pushes that were made and have not come, of steadfast clients: to which
-            client, whose and which.
+            client, and which.
+        unheard: Publishes of which the same is true, by the request (client and
+            number) and the node that made them: how many clients have missed each.
     """
 
     clients: int = 0
@@ -55,7 +57,8 @@ class Counts:
     pushed: int = 0
     published: int = 0
     faults: list[str] = field(default_factory=list)
-    gaps: list[str] = field(default_factory=list)
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    unheard: Counter[tuple[int, int, str]] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         came_back = ", ".join(
@@ -69,7 +72,7 @@ class Counts:
             "unanswered": f"{_told(self.failed)}; at most {self.most_failed} of one",
             "of others": f"{_told(self.lost)}; at most {self.most_lost} of one",
             "pushes": f"{self.pushed} to single clients, {self.published} to all",
-            "missed": f"{len(self.gaps)} {self.gaps[:5] or ''}",
+            "missed": f"{len(self.gaps)} and {self.unheard.total()} of them",
             "faults": f"{len(self.faults)} {self.faults[:10] or ''}",
         }
         return "\n".join(f"{name:12} {text}" for name, text in rows.items())
@@ -153,23 +156,26 @@ def _pushes(counts: Counts, journal: _Journal, log: ClientLog) -> None:
     for number in sorted(set(log.answered) - came):
         counts.faults.append(f"{who}: answer {number} came without its push")
     if _is_steadfast(log):
-        missing = sorted(made & set(log.failed) - came)
-        counts.gaps += [f"to {log.client} push {number}" for number in missing]
+        counts.gaps += [(log.client, it) for it in sorted(made - came)]
 
 
 def _news(counts: Counts, journal: _Journal, log: ClientLog) -> None:
-    """Judge what was published to all: in order as each node has published it."""
+    """Judge what was published to all: in order as each node has published it.
+
+    A client that comes to another gate may hear there again what it has heard, and has
+    missed what was published in between.
+    """
     counts.published += len(log.news)
+    if not _is_steadfast(log):
+        return
     sources: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
     for it in log.news:
         sources[it.client, it.node].append(it.number)
     for (client, node), numbers in sources.items():
         what = f"client {log.client}: news of {client} at {node}"
         counts.faults += _disorder(what, numbers)
-    if _is_steadfast(log):
-        came = {(it.client, it.number, it.node) for it in log.news}
-        for client, number, node in sorted(journal.published - came):
-            counts.gaps.append(f"to {log.client} news {client}/{number} of {node}")
+    came = {(it.client, it.number, it.node) for it in log.news}
+    counts.unheard.update(journal.published - came)
 
 
 def _disorder(what: str, numbers: Sequence[int]) -> list[str]:

@@ -30,7 +30,7 @@ def test_a_run_without_a_fault_is_counted() -> None:
         ClientLog(2, 1, answered=[0], pushed=[0], news=news),
     ]
     counts = compare(lines, logs)
-    assert (counts.faults, counts.gaps) == ([], [])
+    assert (counts.faults, counts.gaps, counts.unheard) == ([], [], {})
     assert (counts.clients, counts.steadfast) == (2, 2)
     assert (counts.sent, counts.answered, counts.ran) == (3, 3, 3)
     assert (counts.pushed, counts.published) == (3, 2)
@@ -118,7 +118,8 @@ def test_pushes_that_a_steadfast_client_missed_are_gaps() -> None:
     steadfast = ClientLog(1, 1, failed={0: "NANO-503: gone"})
     other = ClientLog(2, losses=["1 s: cut (1006)"], reconnects=1)
     counts = compare(lines, [steadfast, other])
-    assert counts.gaps == ["to 1 push 0", f"to 1 news 1/0 of {NODE}"]
+    assert counts.gaps == [(1, 0)]
+    assert counts.unheard == {(1, 0, NODE): 1}
     assert counts.faults == []
 
 

@@ -106,7 +106,7 @@ async def test_backends_that_are_replaced_leave_no_gap(
             await old.stop()
         await seen.ran(3 * CLIENTS)
     counts = seen.counts
-    assert (counts.faults, counts.gaps) == ([], []), str(counts)
+    assert (counts.faults, counts.gaps, counts.unheard) == ([], [], {}), str(counts)
     assert counts.steadfast == counts.clients == CLIENTS
     assert counts.answered == counts.sent == counts.ran
 

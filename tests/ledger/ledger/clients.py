@@ -27,7 +27,7 @@ from .service import Entry
 __all__ = ["BURST", "Crowd"]
 
 BURST: Final = 3  # requests of a client that are on their way together
-PERIOD: Final = 1.0  # seconds from one burst of a client to the next
+PERIOD: Final = 1.5  # seconds from one burst of a client to the next
 PATIENCE: Final = 30.0  # seconds for an answer; the gate says 504 after 10
 LINGER: Final = 20.0  # seconds for the last news, once nobody asks any more
 BACKOFF: Final = Backoff(base=0.5, cap=2.0)
