@@ -198,6 +198,12 @@ class Cluster:
         found = json.loads(self.kubectl("get", kind, "--output=json", *arguments))
         return cast(list[Object], found["items"])
 
+    def pods(self, selector: str, *arguments: str) -> set[str]:
+        """Return the names of pods by their labels, those that leave among them."""
+        names = ("get", "pods", "--output=name", f"--selector={selector}")
+        said = self.kubectl(*names, *arguments).split()
+        return {name.removeprefix("pod/") for name in said}
+
     def denials(self, namespace: str) -> list[str]:
         """Return what was refused in *namespace*, or to the operator.
 

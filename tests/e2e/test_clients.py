@@ -57,11 +57,8 @@ class Ledger:
 
     def pods(self, *roles: str) -> set[str]:
         """Return the names of the nodes' pods, those that leave among them."""
-        return self._names(f"{NODES},{ROLE} in ({','.join(roles)})")
-
-    def _names(self, selector: str) -> set[str]:
-        pods = self.kubectl("get", "pods", "--output=name", f"--selector={selector}")
-        return {name.removeprefix("pod/") for name in pods.split()}
+        selector = f"{NODES},{ROLE} in ({','.join(roles)})"
+        return self.cluster.pods(selector, "--namespace", NAMESPACE)
 
     def patch(self, path: str, value: object) -> None:
         """Change one field of the NanoCluster."""
@@ -129,7 +126,8 @@ class Ledger:
         return compare(written, logs)
 
     def _writers(self, name: str) -> set[str]:
-        return self._names(f"job-name=clients-{name}")
+        job = f"job-name=clients-{name}"
+        return self.cluster.pods(job, "--namespace", NAMESPACE)
 
     def _written(self, name: str) -> int:
         return int(self._collector("sh", "-c", f"cat /journal/{name} | wc -l"))

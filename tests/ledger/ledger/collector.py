@@ -1,7 +1,7 @@
-"""Keeps what the backends write: ``python -m ledger.collector FOLDER PORT``.
+"""Keeps what the backends write: ``… ledger.collector FOLDER PORT SECONDS``.
 
-Each run has a file of its own, named after it.  After each write the sender is told
-how many of its lines are in the files.
+Each run has a file of its own, named after it.  After each write, and that many seconds
+more, the sender is told how many of its lines are in the files.
 """
 
 from __future__ import annotations
@@ -20,10 +20,16 @@ READ_SIZE = 65536
 
 
 class Collector:
-    """Appends to the files of a folder what comes by TCP."""
+    """Appends to the files of a folder what comes by TCP.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where they are.
+        pause: Seconds between writing and saying so: backends have that much in hand.
+    """
+
+    def __init__(self, folder: Path, pause: float = 0.0) -> None:
         self._folder = folder
+        self._pause = pause
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -35,6 +41,7 @@ class Collector:
                 *lines, rest = (rest + data).split(b"\n")
                 self._keep([line.decode() for line in lines])
                 have += len(lines)
+                await asyncio.sleep(self._pause)
                 writer.write(b"%d\n" % have)
                 await writer.drain()
         except ConnectionError:
@@ -55,13 +62,14 @@ class Collector:
         return (self._folder / run).read_text().splitlines()
 
 
-async def main(folder: Path, port: int) -> None:
+async def main(folder: Path, port: int, pause: float) -> None:
     """Serve until SIGTERM."""
     over = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
-    async with await asyncio.start_server(Collector(folder).serve, "0.0.0.0", port):
+    serve = Collector(folder, pause).serve
+    async with await asyncio.start_server(serve, "0.0.0.0", port):
         await over.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
