@@ -23,6 +23,7 @@ from nano_operator.names import MANAGED_BY
 from nano_operator.objects import CLUSTERS, Kind, Object
 from nano_operator.plan import Requeue, World, make_plan
 from nano_operator.reconcile import Reconciler
+from nano_operator.rollout import HOLD_SECONDS
 
 from .worlds import MemoryApi, Write, cluster, inner
 
@@ -190,6 +191,46 @@ async def test_new_pods_wait_for_the_step_before(scene: Scene) -> None:
         scene.api.settle()
     await scene.rest()
     assert scene.condition()[0] == "True"
+
+
+async def test_old_gates_leave_when_all_the_new_ones_are_ready(scene: Scene) -> None:
+    await scene.rest()
+    scene.api.edit(image="arena:2")
+    for _ in ("master", "backends", "gates"):
+        await scene.look()
+        if Write("apply", "Deployment arena-gate") not in scene.api.writes:
+            scene.api.settle()
+    deployment = scene.api.see(*GATE)
+    assert inner(deployment, "spec.minReadySeconds") == HOLD_SECONDS
+    for ready in (2, 3, 4):  # two old ones, and more and more new ones
+        assert not any("Deployment" in write.what for write in await scene.look())
+        deployment["status"] = {
+            "observedGeneration": inner(deployment, "metadata.generation"),
+            "replicas": 4,
+            "updatedReplicas": 2,
+            "readyReplicas": ready,
+            "availableReplicas": 2,
+        }
+    assert Write("apply", "Deployment arena-gate") in await scene.look()
+    spec = cast("Object", inner(scene.api.see(*GATE), "spec"))
+    assert "minReadySeconds" not in spec
+    assert await scene.look() == []
+    scene.restart()
+    assert await scene.look() == []
+    await scene.rest()
+    assert scene.condition()[0] == "True"
+
+
+async def test_gates_are_replaced_one_at_a_time_where_there_is_no_room() -> None:
+    scene = Scene(cluster(gates={"rollout": "conserve"}))
+    await scene.rest()
+    scene.api.edit(image="arena:2")
+    for _ in ("master", "backends", "gates"):
+        await scene.look()
+        spec = cast("Object", inner(scene.api.see(*GATE), "spec"))
+        assert "minReadySeconds" not in spec
+        scene.api.settle()
+    await scene.rest()
 
 
 async def test_repairs_and_scaling_do_not_wait(scene: Scene) -> None:

@@ -22,6 +22,8 @@ __all__ = ["ROOT", "Cluster", "CommandError", "Object", "run", "until"]
 ROOT: Final = Path(__file__).parents[2]
 CONFIG: Final = ROOT / "kind-config.yaml"
 SYSTEM: Final = "nanocluster-system"  # where the operator lives
+OPERATOR: Final = "app.kubernetes.io/name=nanocluster-operator"
+REFUSALS: Final = {"FailedCreate", "FailedScheduling", "Failed", "BackOff", "Evicted"}
 
 log = logging.getLogger("e2e")
 
@@ -170,7 +172,8 @@ class Cluster:
             for image in images:  # on podman kind mixes several of one call up
                 load = ("kind", "load", "docker-image", "--name", name, image)
                 run(*load, seconds=200)
-            self.measured["kind load"] = time.monotonic() - start
+            took = time.monotonic() - start
+            self.measured["kind load"] = self.measured.get("kind load", 0.0) + took
 
     def kubectl(
         self, *arguments: str, stdin: str | None = None, seconds: float = 60.0
@@ -194,6 +197,28 @@ class Cluster:
         """Return every object of a kind, narrowed by kubectl's *arguments*."""
         found = json.loads(self.kubectl("get", kind, "--output=json", *arguments))
         return cast(list[Object], found["items"])
+
+    def pods(self, selector: str, *arguments: str) -> set[str]:
+        """Return the names of pods by their labels, those that leave among them."""
+        names = ("get", "pods", "--output=name", f"--selector={selector}")
+        said = self.kubectl(*names, *arguments).split()
+        return {name.removeprefix("pod/") for name in said}
+
+    def denials(self, namespace: str) -> list[str]:
+        """Return what was refused in *namespace*, or to the operator.
+
+        By pod security, access rights or quota, to whomever; events tell, and the logs
+        of the operators that run.
+        """
+        events = [
+            f"{event['reason']}: {event['message']}"
+            for each in (SYSTEM, namespace)
+            for event in self.objects("events", "--namespace", each)
+        ]
+        found = [it for it in events if it.split(":")[0] in REFUSALS]
+        logs = ("logs", "--namespace", SYSTEM, "--tail=-1", "--selector", OPERATOR)
+        said = [*events, *self.kubectl(*logs).splitlines()]
+        return found + [it for it in said if "forbidden" in it.lower()]
 
     def diagnosis(self) -> str:
         """Tell all that helps to see why a test failed."""

@@ -24,7 +24,9 @@ from .gate import answer
 
 NAMESPACE = "arena"
 HOST = os.environ.get("E2E_HOST", "127.0.0.1")
-IMAGES = [f"nanocluster-{name}:{__version__}" for name in ("node", "operator", "echo")]
+NODE, OPERATOR, ECHO = (
+    f"nanocluster-{name}:{__version__}" for name in ("node", "operator", "echo")
+)
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 EXISTING = os.environ.get("E2E_CLUSTER") == "existing"
 
@@ -50,7 +52,7 @@ class Echo:
 def cluster(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """A cluster whose nodes have the images."""
+    """A cluster; the images are on this machine."""
     needed = ["kubectl", "helm"] if EXISTING else ["kubectl", "helm", "kind", "docker"]
     absent = [name for name in needed if not shutil.which(name)]
     if absent:
@@ -63,7 +65,6 @@ def cluster(
             start = time.monotonic()
             run("make", "images", seconds=600)
             cluster.measured["make images"] = time.monotonic() - start
-        cluster.load(IMAGES)
         yield cluster
     finally:
         if not os.environ.get("E2E_KEEP"):
@@ -73,6 +74,7 @@ def cluster(
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster with the operator in it, under the strictest pod security."""
+    cluster.load([OPERATOR])
     cluster.kubectl("create", "namespace", SYSTEM)
     try:
         cluster.kubectl("label", "namespace", SYSTEM, RESTRICTED)
@@ -90,6 +92,7 @@ def operator(cluster: Cluster) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def echo(operator: Cluster) -> Iterator[Echo]:
     """examples/echo, applied and answering."""
+    operator.load([NODE, ECHO])
     operator.kubectl("create", "namespace", NAMESPACE)
     try:
         operator.kubectl("label", "namespace", NAMESPACE, RESTRICTED)

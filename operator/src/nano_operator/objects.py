@@ -145,9 +145,10 @@ class DeploymentStatus(_View, frozen=True, kw_only=True):
 
 
 class DeploymentSpec(_View, frozen=True, kw_only=True):
-    """How many pods a Deployment wants."""
+    """How many pods a Deployment wants, and for how long each must have been ready."""
 
     replicas: int = 1
+    min_ready_seconds: int = 0
 
 
 class Deployment(_View, frozen=True, kw_only=True):

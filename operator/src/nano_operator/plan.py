@@ -41,7 +41,7 @@ from nano_operator.names import (
 from nano_operator.objects import Child, Kind, Meta, Object, Ref, ref_of
 from nano_operator.resources import Context, children, missing_images
 from nano_operator.resources.pod import PodRole, autoscaling_of, deployment_name
-from nano_operator.rollout import held_back
+from nano_operator.rollout import held_back, together
 from nano_operator.status import same_status, status_of
 
 __all__ = [
@@ -224,7 +224,8 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     One after the other: how a child is going is known only when the write has come
     back, and a write that changed nothing must not make a cluster look unready.
     """
-    rendered = {ref_of(child): child for child in children(context)}
+    built = {ref_of(child): child for child in children(context)}
+    rendered = together(context, built, world.children)
     wanted = {*rendered, Ref(Kind.SECRET, secret_name(context.name))}
     claims = {ref: _claim(world.meta, child) for ref, child in world.children.items()}
     leaving = {ref for ref in wanted if claims.get(ref) is _Claim.LEAVING}

@@ -5,23 +5,34 @@ gates that let clients in must find backends that understand them.  So a step be
 when the one before it is done.
 
 Only new pods wait.  A Deployment that somebody removed or changed is repaired at
-once, and one that is scaled is scaled, however the others are.  Pure.
+once, and one that is scaled is scaled, however the others are.
+
+Old gates leave together, when all the new ones are ready: a client that is sent away by
+one of them would otherwise come to another that leaves as well.  Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Final, cast
 
 from nano_operator.conditions import RoleState
-from nano_operator.names import BACKEND_ROLE, GATE, MASTER, TEMPLATE
+from nano_operator.drift import sealed
+from nano_operator.names import BACKEND_ROLE, GATE, MASTER, TEMPLATE, gate_name
 from nano_operator.objects import Child, Kind, Object, Ref
 from nano_operator.resources import Context
 from nano_operator.resources.pod import PodRole, deployment_name
 
-__all__ = ["held_back"]
+__all__ = ["HOLD_SECONDS", "held_back", "together"]
 
 Children = Mapping[Ref, Child]
+
+HOLD_SECONDS: Final = 300
+"""How long a new gate that is ready replaces no old one, unless all of them are ready.
+
+After that Kubernetes goes on by itself, should there be no operator.  Less than a
+Deployment's ``progressDeadlineSeconds``, which is 600.
+"""
 
 
 def held_back(
@@ -51,6 +62,40 @@ def held_back(
             ref = Ref(Kind.DEPLOYMENT, deployment_name(context, pod))
             waiting = waiting or not _is_done(pod, rendered[ref], children.get(ref))
     return held
+
+
+def together(
+    context: Context, rendered: Mapping[Ref, Object], children: Children
+) -> dict[Ref, Object]:
+    """Return *rendered* with the old gates kept until all the new ones are ready.
+
+    Kubernetes replaces an old pod by each new one that is available, which is ready for
+    ``minReadySeconds``.  That is long while new gates start, and nothing afterwards.
+    """
+    ref = Ref(Kind.DEPLOYMENT, gate_name(context.name))
+    observed = children.get(ref)
+    if context.cluster.spec.gates.rollout != "surge" or observed is None:
+        return dict(rendered)
+    if not _waits_for_others(rendered[ref], observed):
+        return dict(rendered)
+    spec = cast("Object", rendered[ref]["spec"]) | {"minReadySeconds": HOLD_SECONDS}
+    return {**rendered, ref: sealed(rendered[ref] | {"spec": spec})}
+
+
+def _waits_for_others(rendered: Object, observed: Child) -> bool:
+    """Tell whether new gates are yet to become ready."""
+    if _template(rendered) != observed.meta.annotations.get(TEMPLATE):
+        return True
+    deployment = observed.deployment()
+    status = deployment.status
+    if not deployment.spec.min_ready_seconds:
+        return False  # they were, and the old ones are on their way
+    if status.observed_generation < deployment.metadata.generation:
+        return True
+    # the old ones are available; what is ready besides is new
+    ready = status.ready_replicas - status.available_replicas
+    alone = status.updated_replicas == status.replicas
+    return not alone and ready < deployment.spec.replicas
 
 
 def _needs_new_pods(
