@@ -93,6 +93,7 @@ class Report:
             ],
             "routes": sorted(self._dispatcher.routes),
             "sessions": len(self._sessions),
+            "connections": sum(len(it.clients) for it in self._listeners.values()),
         }
 
     def _stage(self) -> str | None:
