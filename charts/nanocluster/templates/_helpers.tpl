@@ -103,6 +103,10 @@ directions, to the table in nano_operator.kube from which every request is made.
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+# whose nodes are asked how many clients they have
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [list, create, patch, delete]

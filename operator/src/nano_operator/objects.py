@@ -15,15 +15,18 @@ from typing import Final, cast
 import msgspec
 
 from nano_manifest import GROUP, PLURAL, VERSION
+from nano_operator.names import BACKEND, ROLE
 
 __all__ = [
     "CLUSTERS",
+    "PODS",
     "Child",
     "Deployment",
     "DeploymentStatus",
     "Kind",
     "Meta",
     "Object",
+    "Pod",
     "Ref",
     "Resource",
     "Service",
@@ -45,6 +48,7 @@ class Resource:
 
 
 CLUSTERS: Final = Resource(GROUP, VERSION, PLURAL)
+PODS: Final = Resource("", "v1", "pods")
 
 
 class Kind(Enum):
@@ -182,6 +186,57 @@ class Service(_View, frozen=True, kw_only=True):
 
     metadata: Meta
     status: ServiceStatus = ServiceStatus()
+
+
+class PodCondition(_View, frozen=True, kw_only=True):
+    """One of a pod's own conditions."""
+
+    type: str
+    status: str
+
+
+class PodStatus(_View, frozen=True, kw_only=True):
+    """How a pod is.  *pod_ip* is empty as long as it has none."""
+
+    phase: str = "Pending"
+    pod_ip: str = msgspec.field(name="podIP", default="")
+    conditions: list[PodCondition] = []
+
+
+class PodSpec(_View, frozen=True, kw_only=True):
+    """Where a pod is; empty as long as nobody has decided."""
+
+    node_name: str = ""
+
+
+class Pod(_View, frozen=True, kw_only=True):
+    """A pod, read for who it is and how."""
+
+    metadata: Meta
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def role(self) -> str:
+        """``master``, ``gate`` or ``backend``."""
+        return self.metadata.labels.get(ROLE, "")
+
+    @property
+    def title(self) -> str:
+        """The role, or the kind of backend."""
+        return self.metadata.labels.get(BACKEND) or self.role
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its node may be asked."""
+        return self.status.phase == "Running"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether Kubernetes sends clients to it."""
+        return any(
+            it.type == "Ready" and it.status == "True" for it in self.status.conditions
+        )
 
 
 class _Headed(_View, frozen=True, kw_only=True):

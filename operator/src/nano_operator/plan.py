@@ -31,6 +31,7 @@ from nano_manifest import KIND, ManifestError, NanoCluster, from_object
 from nano_operator.conditions import Obstacle, Reason
 from nano_operator.drift import Applied, has_drifted
 from nano_operator.events import Event, events_between
+from nano_operator.figures import Figures
 from nano_operator.names import (
     AUTOSCALED,
     CLUSTER,
@@ -137,6 +138,7 @@ class World:
         applied: What came back when children were last applied, as far as known.
         refused: What the API server said against children just now.
         let_go: Deployments whose number of pods was left to others just now.
+        figures: What the nodes said last, if they were asked.
     """
 
     resource: Object
@@ -148,6 +150,7 @@ class World:
     applied: Mapping[Ref, Applied] = field(default_factory=dict)
     refused: Mapping[Ref, str] = field(default_factory=dict)
     let_go: frozenset[Ref] = frozenset()
+    figures: Figures | None = None
 
     @classmethod
     def of(
@@ -361,6 +364,7 @@ def _status(
         now,
         obstacle=obstacle,
         pending=pending,
+        figures=world.figures,
     )
     if same_status(wanted, world.status):
         return ()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final, Protocol, cast
 
+from nano_operator.census import Census
 from nano_operator.controller import Key
 from nano_operator.drift import Applied
 from nano_operator.errors import (
@@ -111,7 +112,10 @@ class Reconciler:
         operator_namespace: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         metrics: Metrics | None = None,
+        census: Census | None = None,
     ) -> None:
+        """*census* knows what nodes say of themselves; without it nobody asks them."""
+        self._census = census
         self._metrics = metrics or Metrics()
         self._api = api
         self._node_image = node_image
@@ -130,6 +134,8 @@ class Reconciler:
         if world is None:
             self._applied.pop(key, None)
             self._metrics.forget_cluster((key.namespace, key.name))
+            if self._census is not None:
+                self._census.forget(key)
             return None
         return await self._act(key, world)
 
@@ -153,7 +159,8 @@ class Reconciler:
                 raw_child = await self._find(ref, key.namespace)
                 if raw_child is not None:
                     children[ref] = Child.parse(ref.kind, raw_child)
-        return dataclasses.replace(world, children=children)
+        figures = self._census.latest(key) if self._census is not None else None
+        return dataclasses.replace(world, children=children, figures=figures)
 
     async def _find(self, ref: Ref, namespace: str) -> Object | None:
         resource = ref.kind.resource

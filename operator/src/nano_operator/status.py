@@ -12,6 +12,13 @@ from typing import cast
 
 from nano_manifest import Backend, Gates, NanoCluster
 from nano_operator.conditions import Obstacle, RoleState, View, conditions
+from nano_operator.figures import (
+    SHOWN,
+    Figures,
+    drains_shown,
+    routes_shown,
+    shown,
+)
 from nano_operator.names import (
     BACKEND,
     BACKEND_ROLE,
@@ -40,6 +47,7 @@ def status_of(
     *,
     obstacle: Obstacle | None = None,
     pending: tuple[Ref, ...] = (),
+    figures: Figures | None = None,
 ) -> Object:
     """Return the status that the resource should have.
 
@@ -52,6 +60,8 @@ def status_of(
         now: The time of a transition that happens here.
         obstacle: Why the resource cannot be followed.
         pending: What cannot be written at present.
+        figures: What the nodes said last; None: nobody has asked yet, and what was
+            written stays.
     """
     roles = _Roles(meta.name, children, pending)
     view = View(
@@ -73,15 +83,32 @@ def status_of(
             "replicas": view.gates.replicas,
             "readyReplicas": view.gates.ready,
             "selector": written(role_selector(meta.name, GATE)),
+            **_connections(figures, cast("Object", previous.get("gates") or {})),
         },
         "backends": [
             {"name": name, "replicas": kind.replicas, "readyReplicas": kind.ready}
             for name, kind in roles.backends(cluster).items()
         ],
+        "routes": previous.get("routes", [])
+        if figures is None or figures.routes is None
+        else routes_shown(figures),
+        "drains": previous.get("drains", [])
+        if figures is None
+        else drains_shown(figures.drains),
         "endpoints": _endpoints(cluster, children)
         if cluster
         else previous.get("endpoints", []),
     }
+
+
+def _connections(figures: Figures | None, previous: Object) -> Object:
+    """Return how many clients the gates have, and which gates did not say."""
+    if figures is None:
+        kept = ("connections", "silent")
+        return {key: previous[key] for key in kept if key in previous}
+    count = shown(figures.connections, previous.get("connections"))
+    known: Object = {} if count is None else {"connections": count}
+    return known | {"silent": list(figures.silent[:SHOWN])}
 
 
 def same_status(wanted: Object, previous: Object) -> bool:
