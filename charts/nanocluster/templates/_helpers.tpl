@@ -103,9 +103,13 @@ directions, to the table in nano_operator.kube from which every request is made.
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
-# whose nodes are asked how many clients they have
+# whose nodes are asked how many clients they have; gates that are to leave get a label
 - apiGroups: [""]
   resources: [pods]
+  verbs: [list, patch]
+# whether clients still find those
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
   verbs: [list]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from nano_operator.leaving import is_closed
 from nano_operator.names import GATE, MASTER
 from nano_operator.objects import Object, Pod
 
@@ -132,6 +133,7 @@ def figures_of(pods: Sequence[Pod], answers: Mapping[str, Said]) -> Figures:
             pod.metadata.name: pod.title
             for pod in sorted(pods, key=lambda pod: pod.metadata.name)
             if pod.metadata.deletion_timestamp
+            or is_closed(pod)
             or pod.status.pod_ip in hosts
             or _drains(answers.get(pod.metadata.name))
         },

@@ -20,6 +20,7 @@ from nano_operator.names import BACKEND, ROLE
 __all__ = [
     "CLUSTERS",
     "PODS",
+    "SLICES",
     "Child",
     "Deployment",
     "DeploymentStatus",
@@ -30,6 +31,7 @@ __all__ = [
     "Ref",
     "Resource",
     "Service",
+    "Slice",
     "digest",
     "ref_of",
 ]
@@ -49,6 +51,7 @@ class Resource:
 
 CLUSTERS: Final = Resource(GROUP, VERSION, PLURAL)
 PODS: Final = Resource("", "v1", "pods")
+SLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices")
 
 
 class Kind(Enum):
@@ -237,6 +240,31 @@ class Pod(_View, frozen=True, kw_only=True):
         return any(
             it.type == "Ready" and it.status == "True" for it in self.status.conditions
         )
+
+
+class Target(_View, frozen=True, kw_only=True):
+    """What an endpoint is."""
+
+    kind: str = ""
+    uid: str = ""
+
+
+class Endpoint(_View, frozen=True, kw_only=True):
+    """One address of a Service."""
+
+    target_ref: Target = Target()
+
+
+class Slice(_View, frozen=True, kw_only=True):
+    """A part of the endpoints of a Service."""
+
+    endpoints: list[Endpoint] | None = None
+
+    @property
+    def pods(self) -> set[str]:
+        """UIDs of the pods that are in it."""
+        targets = (it.target_ref for it in self.endpoints or [])
+        return {target.uid for target in targets if target.kind == "Pod"}
 
 
 class _Headed(_View, frozen=True, kw_only=True):

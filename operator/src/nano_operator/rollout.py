@@ -19,7 +19,7 @@ from nano_operator.objects import Child, Kind, Object, Ref
 from nano_operator.resources import Context
 from nano_operator.resources.pod import PodRole, deployment_name
 
-__all__ = ["held_back"]
+__all__ = ["held_back", "is_replaced"]
 
 Children = Mapping[Ref, Child]
 
@@ -53,11 +53,16 @@ def held_back(
     return held
 
 
+def is_replaced(rendered: Object, observed: Child) -> bool:
+    """Tell whether writing *rendered* replaces all pods of a Deployment."""
+    return _template(rendered) != observed.meta.annotations.get(TEMPLATE)
+
+
 def _needs_new_pods(
     pod: PodRole, rendered: Object, observed: Child | None, previous: Object
 ) -> bool:
     if observed is not None:
-        return _template(rendered) != observed.meta.annotations.get(TEMPLATE)
+        return is_replaced(rendered, observed)
     return not _was_there(pod, previous)
 
 
@@ -77,7 +82,7 @@ def _is_done(pod: PodRole, rendered: Object, observed: Child | None) -> bool:
     deployment = observed.deployment()
     spec = cast("Object", rendered["spec"])
     desired = cast("int", spec.get("replicas", deployment.spec.replicas))
-    pending = _template(rendered) != observed.meta.annotations.get(TEMPLATE)
+    pending = is_replaced(rendered, observed)
     return RoleState.of(pod.title, desired, deployment, pending).complete
 
 

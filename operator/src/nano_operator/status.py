@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import cast
 
 from nano_manifest import Backend, Gates, NanoCluster
@@ -48,6 +49,7 @@ def status_of(
     obstacle: Obstacle | None = None,
     pending: tuple[Ref, ...] = (),
     figures: Figures | None = None,
+    closed: Mapping[str, str] = MappingProxyType({}),
 ) -> Object:
     """Return the status that the resource should have.
 
@@ -62,6 +64,7 @@ def status_of(
         pending: What cannot be written at present.
         figures: What the nodes said last; None: nobody has asked yet, and what was
             written stays.
+        closed: Role of each pod that is about to leave, by its name.
     """
     roles = _Roles(meta.name, children, pending)
     view = View(
@@ -92,9 +95,7 @@ def status_of(
         "routes": previous.get("routes", [])
         if figures is None or figures.routes is None
         else routes_shown(figures),
-        "drains": previous.get("drains", [])
-        if figures is None
-        else drains_shown(figures.drains),
+        "drains": drains_shown({**_drains(figures, previous), **closed}),
         "endpoints": _endpoints(cluster, children)
         if cluster
         else previous.get("endpoints", []),
@@ -109,6 +110,13 @@ def _connections(figures: Figures | None, previous: Object) -> Object:
     count = shown(figures.connections, previous.get("connections"))
     known: Object = {} if count is None else {"connections": count}
     return known | {"silent": list(figures.silent[:SHOWN])}
+
+
+def _drains(figures: Figures | None, previous: Object) -> Mapping[str, str]:
+    if figures is not None:
+        return figures.drains
+    entries = cast("list[Object]", previous.get("drains") or [])
+    return {str(entry["pod"]): str(entry.get("role", "")) for entry in entries}
 
 
 def same_status(wanted: Object, previous: Object) -> bool:
