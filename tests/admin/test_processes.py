@@ -44,6 +44,7 @@ nano_seconds_sum 0.5
             "address": f"10.0.0.7:{self.number}",
             "notReady": self.reason,
             "sessions": self.number,
+            "connections": 10 * self.number,
         }
 
     def sessions(self, limit: int) -> list[dict[str, object]]:
@@ -164,6 +165,7 @@ async def test_status_is_one_nodes_with_its_processes(whole: Whole) -> None:
         "address": "10.0.0.7:1",
         "notReady": None,
         "sessions": 3,
+        "connections": 30,
         "processes": [
             {
                 "process": str(number),

@@ -64,6 +64,7 @@ def test_the_default_is_two_operators_with_their_rights(default: Chart) -> None:
     assert default.container()["image"] == f"nanocluster-operator:{__version__}"
     assert default.env() == {
         "NANO_NODE_IMAGE": f"nanocluster-node:{__version__}",
+        "NANO_OPERATOR_CENSUS_SECONDS": "30",
         "NANO_OPERATOR_HEALTH": "0.0.0.0:8080",
         "NANO_OPERATOR_LEASE": "arena-operator",
         "NANO_OPERATOR_LOG_LEVEL": "info",

@@ -167,6 +167,41 @@ def test_the_status_shows_conditions_addresses_and_every_node(chat: Server) -> N
     assert all(words[0] == "--namespace=games" for words in chat.asked())
 
 
+def test_the_status_shows_what_the_operator_has_counted(chat: Server) -> None:
+    told = {
+        "gates": {"connections": 1240, "silent": []},
+        "routes": [{"service": "Room", "members": 2}, {"service": "Shop"}],
+        "drains": [{"pod": GATE, "role": "gate"}],
+    }
+    chat.says(
+        "get", "nanoclusters.nanocluster.io", "chat", that=CLUSTER | {"status": told}
+    )
+    assert run("status", "chat").output.splitlines()[1:4] == [
+        "  clients: about 1240",
+        "  members of each service: Room 2, Shop 0",
+        f"  leaving: {GATE} (gate)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gates", "said"),
+    [
+        ({"connections": 0, "silent": []}, "none"),
+        (
+            {"connections": 5, "silent": ["a", "b"]},
+            "about 5, without those of a, b, who did not answer",
+        ),
+        ({"silent": ["a"]}, "unknown, without those of a, who did not answer"),
+    ],
+)
+def test_clients_that_nobody_has_counted_are_not_made_up(
+    chat: Server, gates: dict[str, Any], said: str
+) -> None:
+    resource = CLUSTER | {"status": {"gates": gates}}
+    chat.says("get", "nanoclusters.nanocluster.io", "chat", that=resource)
+    assert run("status", "chat").output.splitlines()[1] == f"  clients: {said}"
+
+
 def test_a_pod_that_does_not_run_yet_is_not_asked(server: Server) -> None:
     server.says("get", "nanoclusters.nanocluster.io", that={"items": [CLUSTER]})
     status = {"phase": "Pending", "podIP": "", "conditions": []}

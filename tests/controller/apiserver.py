@@ -130,8 +130,12 @@ class ApiServer:
             and nothing collects orphans.
     """
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
-        """Prepare certificates and files in the empty *folder*; start nothing."""
+    def __init__(self, binaries: Path, folder: Path, admission: str = "") -> None:
+        """Prepare certificates and files in the empty *folder*; start nothing.
+
+        *admission* names plugins to switch on beyond Kubernetes' own choice.
+        """
+        self._admission = admission
         self._binaries = binaries
         self._folder = folder
         self._processes: list[tuple[str, subprocess.Popen[bytes], IO[bytes]]] = []
@@ -257,6 +261,8 @@ class ApiServer:
         ]
         if not self.has_controllers:  # nobody makes the accounts that it asks for
             arguments.append("--disable-admission-plugins=ServiceAccount")
+        if self._admission:
+            arguments.append(f"--enable-admission-plugins={self._admission}")
         self._spawn("kube-apiserver", *arguments)
 
     def _start_controllers(self) -> None:

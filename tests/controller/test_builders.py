@@ -511,7 +511,11 @@ def test_clients_reach_the_gates_as_the_resource_says(
     assert selector == {
         "nanocluster.io/cluster": "arena",
         "nanocluster.io/role": "gate",
+        "nanocluster.io/entrance": "open",
     }
+    gate = of_kind(built(gates=gates), "Deployment", "arena-gate")
+    labels = cast("Object", inner(gate, "spec.template.metadata.labels"))
+    assert selector.items() <= labels.items()
     assert inner(made, "metadata.annotations.lb") == "fast"
 
 

@@ -20,6 +20,7 @@ def test_the_page_lists_every_metric_of_the_operator() -> None:
     metrics.reconciles.labels("done").inc()
     metrics.requests.labels("get", "pods", "200").inc()
     metrics.resyncs.labels("done").inc()
+    metrics.asked.labels("silent").inc()
     metrics.condition.labels("arena", "chat", "Ready").set(1)
     told = {}
     for family in text_string_to_metric_families(metrics.render().decode()):

@@ -84,5 +84,13 @@ def test_every_value_of_the_chart_is_one() -> None:
             properties = properties[step].get("properties", {})
 
 
+def test_every_ability_is_shown_by_a_test_that_is_there() -> None:
+    rows = section("What the operator is able to do")
+    shown = re.findall(r"`(\S+\.py)::(\w+)` \|$", rows, re.MULTILINE)
+    assert len(shown) == len(re.findall(r"^\| (?!level|-)", rows, re.MULTILINE)) > 10
+    for file, name in shown:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(), (file, name)
+
+
 def test_the_annotation_is_the_one_that_restarts() -> None:
     assert f"{RESTART}=" in section("Change")

@@ -248,7 +248,7 @@ async def test_status_tells_who_is_there(cluster: LocalCluster, client: Client) 
     status = gate.status()
     assert (status["cluster"], status["role"]) == ("default/demo", "gate")
     assert status["notReady"] is None
-    assert status["sessions"] == 1
+    assert (status["sessions"], status["connections"]) == (1, 1)
     assert status["listeners"] == gate.client_addresses
     assert "Talk.echo" in cast("list[str]", status["routes"])
     members = cast("list[dict[str, object]]", status["members"])

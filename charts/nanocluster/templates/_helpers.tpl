@@ -103,6 +103,14 @@ directions, to the table in nano_operator.kube from which every request is made.
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+# whose nodes are asked how many clients they have; gates that are to leave get a label
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, patch]
+# whether clients still find those
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [list, create, patch, delete]

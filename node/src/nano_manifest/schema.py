@@ -35,6 +35,7 @@ _COLUMNS: Final = (
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
     ("Gates", "integer", ".status.gates.readyReplicas", 0),
     ("Desired", "integer", ".spec.gates.replicas", 0),
+    ("Clients", "integer", ".status.gates.connections", 0),
     ("Step", "string", ".status.step", 1),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 1),

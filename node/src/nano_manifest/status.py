@@ -13,7 +13,15 @@ from msgspec import Meta, field
 from nano_manifest._base import MAX_ITEMS, Object
 from nano_manifest.model import MAX_BACKENDS
 
-__all__ = ["BackendStatus", "Condition", "Endpoint", "GatesStatus", "Status"]
+__all__ = [
+    "BackendStatus",
+    "Condition",
+    "Drain",
+    "Endpoint",
+    "GatesStatus",
+    "Route",
+    "Status",
+]
 
 
 class Condition(Object, frozen=True, kw_only=True):
@@ -53,6 +61,21 @@ class GatesStatus(Object, frozen=True, kw_only=True):
     selector: Annotated[
         str, Meta(max_length=512, description="Label selector of the gates' pods.")
     ] = ""
+    connections: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="Clients of the gates that answered, within a twentieth; "
+            "absent as long as none has.",
+        ),
+    ] = None
+    silent: Annotated[
+        list[Annotated[str, Meta(max_length=253)]],
+        Meta(
+            max_length=MAX_ITEMS,
+            description="Pods of running gates that did not answer: their clients are "
+            "not counted.",
+        ),
+    ] = field(default_factory=list)
 
 
 class BackendStatus(Object, frozen=True, kw_only=True):
@@ -61,6 +84,24 @@ class BackendStatus(Object, frozen=True, kw_only=True):
     name: Annotated[str, Meta(max_length=63, description="Name of the backend.")]
     replicas: Annotated[int, Meta(ge=0, description="Pods that there are.")] = 0
     ready_replicas: Annotated[int, Meta(ge=0, description="Pods that are ready.")] = 0
+
+
+class Route(Object, frozen=True, kw_only=True):
+    """A service that clients and nodes reach."""
+
+    service: Annotated[str, Meta(max_length=512, description="Name of the service.")]
+    members: Annotated[
+        int, Meta(ge=0, description="Members that serve it and do not drain.")
+    ] = 0
+
+
+class Drain(Object, frozen=True, kw_only=True):
+    """A node that is about to leave."""
+
+    pod: Annotated[str, Meta(max_length=253, description="Name of its pod.")]
+    role: Annotated[
+        str, Meta(max_length=63, description="master, gate, or the backend's name.")
+    ] = ""
 
 
 class Endpoint(Object, frozen=True, kw_only=True):
@@ -101,6 +142,22 @@ class Status(Object, frozen=True, kw_only=True):
             max_length=MAX_BACKENDS,
             description="The backends as they are.",
             extra={"key": "name"},
+        ),
+    ] = field(default_factory=list)
+    routes: Annotated[
+        list[Route],
+        Meta(
+            max_length=MAX_ITEMS,
+            description="The services that there are, by name.",
+            extra={"key": "service"},
+        ),
+    ] = field(default_factory=list)
+    drains: Annotated[
+        list[Drain],
+        Meta(
+            max_length=MAX_ITEMS,
+            description="The nodes that drain, or are about to.",
+            extra={"key": "pod"},
         ),
     ] = field(default_factory=list)
     endpoints: Annotated[

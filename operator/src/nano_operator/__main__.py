@@ -22,6 +22,7 @@ import click
 import msgspec
 
 from nano_manifest import crd
+from nano_operator.census import SECONDS, Census
 from nano_operator.controller import Controller, Key
 from nano_operator.crd import install
 from nano_operator.errors import OperatorError
@@ -31,6 +32,7 @@ from nano_operator.hearing import Hearing
 from nano_operator.kube import Kube, load_configuration
 from nano_operator.lease import Lease
 from nano_operator.metrics import Metrics
+from nano_operator.nodes import Nodes
 from nano_operator.objects import CLUSTERS, Meta
 from nano_operator.reconcile import Reconciler
 
@@ -48,6 +50,7 @@ class Options:
     pod_namespace: str
     lease: str
     health: tuple[str, int]
+    census_seconds: float
 
 
 class _Endpoint(click.ParamType[tuple[str, int]]):
@@ -107,6 +110,14 @@ class _Endpoint(click.ParamType[tuple[str, int]]):
     help="Where to answer /healthz, /readyz and /metrics.",
 )
 @click.option(
+    "--census-seconds",
+    type=click.FloatRange(min=1.0),
+    default=SECONDS,
+    envvar="NANO_OPERATOR_CENSUS_SECONDS",
+    metavar="SECONDS",
+    help="How often the nodes of each cluster are asked for their clients.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
@@ -119,6 +130,7 @@ def main(
     pod_namespace: str,
     lease: str,
     health: tuple[str, int],
+    census_seconds: float,
     log_level: str,
 ) -> None:
     """Keep NanoCluster resources running in Kubernetes.
@@ -142,6 +154,7 @@ def main(
         pod_namespace=pod_namespace,
         lease=lease,
         health=health,
+        census_seconds=census_seconds,
     )
     failures: list[Exception] = []
     try:
@@ -157,7 +170,7 @@ def main(
 
 async def _serve(options: Options) -> None:
     metrics = Metrics()
-    async with Kube(await load_configuration(), metrics) as kube:
+    async with Kube(await load_configuration(), metrics) as kube, Nodes() as nodes:
         hearing = Hearing[Key]()
 
         async def list_keys() -> list[Key]:
@@ -165,8 +178,13 @@ async def _serve(options: Options) -> None:
             hearing.listed(versions, time.monotonic())
             return list(versions)
 
+        census = Census(kube, nodes.ask, metrics, options.census_seconds)
         reconciler = Reconciler(
-            kube, options.node_image, options.pod_namespace, metrics=metrics
+            kube,
+            options.node_image,
+            options.pod_namespace,
+            metrics=metrics,
+            census=census,
         )
         controller = Controller(
             reconciler,
@@ -181,12 +199,14 @@ async def _serve(options: Options) -> None:
         ):
             metrics.leader.set(1)
             await install(kube, crd())
-            await _work(controller, hearing, options, f"{host}:{port}", renew)
+            where = f"{host}:{port}"
+            await _work(controller, census, hearing, options, where, renew)
     logger.info("stopped")
 
 
 async def _work(
     controller: Controller,
+    census: Census,
     hearing: Hearing[Key],
     options: Options,
     health: str,
@@ -195,6 +215,7 @@ async def _work(
     """Look after clusters until a signal comes, or the Lease is lost."""
     async with asyncio.TaskGroup() as tasks:
         working = tasks.create_task(controller.run(), name="controller")
+        counting = tasks.create_task(census.run(controller.add), name="census")
         leading = tasks.create_task(renew(), name="lease")
         # on its way out, kopf cancels every task that is younger than itself
         await controller.started.wait()
@@ -202,6 +223,7 @@ async def _work(
         logger.info("looking after %s; health on %s", where, health)
         await watch(controller.add, options.namespaces, hearing.heard)
         working.cancel()
+        counting.cancel()
         leading.cancel()
 
 

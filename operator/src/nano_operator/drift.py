@@ -19,7 +19,7 @@ from typing import Final, cast
 from nano_operator.names import INTENT
 from nano_operator.objects import Child, Object, digest
 
-__all__ = ["Applied", "has_drifted", "sealed"]
+__all__ = ["Applied", "has_drifted", "sealed", "with_replicas"]
 
 _KEYS: Final = ("uid", "mountPath", "name", "topologyKey")
 """What tells the items of a list apart, tried in this order; merge keys of the API."""
@@ -61,6 +61,16 @@ def sealed(rendered: Object) -> Object:
     annotations = cast("Object", metadata.get("annotations", {}))
     marked = annotations | {INTENT: digest(rendered)}
     return rendered | {"metadata": metadata | {"annotations": marked}}
+
+
+def with_replicas(rendered: Object, replicas: int) -> Object:
+    """Return a sealed Deployment with another number of pods, sealed anew."""
+    metadata = cast("Object", rendered["metadata"])
+    annotations = cast("Object", metadata["annotations"])
+    bare = {key: value for key, value in annotations.items() if key != INTENT}
+    spec = cast("Object", rendered["spec"]) | {"replicas": replicas}
+    changed = {"metadata": metadata | {"annotations": bare}, "spec": spec}
+    return sealed(rendered | changed)
 
 
 def has_drifted(rendered: Object, child: Child, applied: Applied | None) -> bool:

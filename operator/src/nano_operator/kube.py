@@ -54,6 +54,8 @@ CALLS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("", "configmaps"): _KEPT,
     ("", "secrets"): frozenset({"get", "create", "delete"}),
     ("", "events"): frozenset({"create"}),
+    ("", "pods"): frozenset({"list", "patch"}),
+    ("discovery.k8s.io", "endpointslices"): frozenset({"list"}),
     ("coordination.k8s.io", "leases"): frozenset({"get", "update"}),
     ("networking.k8s.io", "networkpolicies"): _KEPT,
     ("policy", "poddisruptionbudgets"): _KEPT,

@@ -40,6 +40,8 @@ class Metrics:
         condition: 1 where a condition of a cluster is true, by its namespace, name and
             type.
         leader: 1 while this process does the work, 0 while it stands by.
+        asked: Nodes that were asked for their status by ``result``: ``answered`` or
+            ``silent``.
         resyncs: Full listings of all clusters by ``result``: ``done`` or ``failed``.
     """
 
@@ -89,6 +91,12 @@ class Metrics:
         self.leader = Gauge(
             f"{prefix}_leader",
             "Whether this process does the work; the others stand by.",
+            registry=self._registry,
+        )
+        self.asked = Counter(
+            f"{prefix}_nodes_asked",
+            "Nodes that were asked for their clients.",
+            ["result"],
             registry=self._registry,
         )
         self.resyncs = Counter(

@@ -7,12 +7,16 @@ by :mod:`nano_manifest`.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Final
 
 __all__ = [
     "AUTOSCALED",
+    "CLOSED_AT",
     "COMPONENT",
     "CONSUMED",
+    "DELETION_COST",
+    "ENTRANCE",
     "HANDOVER",
     "INSTANCE",
     "INTENT",
@@ -21,10 +25,14 @@ __all__ = [
     "NAME",
     "PART_OF",
     "RESTART",
+    "SERVICE_NAME",
     "TEMPLATE",
+    "Entrance",
+    "clients_selector",
     "cluster_labels",
     "config_name",
     "gate_name",
+    "gates_labels",
     "master_name",
     "members_name",
     "nodes_name",
@@ -65,6 +73,26 @@ RESTART: Final = "nanocluster.io/restart"
 TEMPLATE: Final = "nanocluster.io/template"
 """Annotation of a Deployment: digest of its pods' template as it should be."""
 
+ENTRANCE: Final = "nanocluster.io/entrance"
+"""Label of a gate's pod: whether the clients' Service selects it."""
+
+
+class Entrance(Enum):
+    """The values of that label."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+CLOSED_AT: Final = "nanocluster.io/closed-at"
+"""Annotation of a gate's pod that is closed: since when."""
+
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+"""Kubernetes' own annotation: who of several pods is removed first."""
+
+SERVICE_NAME: Final = "kubernetes.io/service-name"
+"""Kubernetes' own label of an EndpointSlice: whose it is."""
+
 MASTER: Final = "master"
 GATE: Final = "gate"
 BACKEND_ROLE: Final = "backend"
@@ -95,6 +123,16 @@ def role_selector(cluster: str, role: str, backend: str = "") -> dict[str, str]:
     """
     selector = {CLUSTER: cluster, ROLE: role}
     return selector | {BACKEND: backend} if backend else selector
+
+
+def gates_labels(cluster: str) -> dict[str, str]:
+    """Return the labels that a new gate's pod has."""
+    return role_labels(cluster, GATE) | {ENTRANCE: Entrance.OPEN.value}
+
+
+def clients_selector(cluster: str) -> dict[str, str]:
+    """Return the labels of the gates to which new clients may come."""
+    return role_selector(cluster, GATE) | {ENTRANCE: Entrance.OPEN.value}
 
 
 def nodes_selector(cluster: str) -> dict[str, str]:

@@ -15,18 +15,23 @@ from typing import Final, cast
 import msgspec
 
 from nano_manifest import GROUP, PLURAL, VERSION
+from nano_operator.names import BACKEND, ROLE
 
 __all__ = [
     "CLUSTERS",
+    "PODS",
+    "SLICES",
     "Child",
     "Deployment",
     "DeploymentStatus",
     "Kind",
     "Meta",
     "Object",
+    "Pod",
     "Ref",
     "Resource",
     "Service",
+    "Slice",
     "digest",
     "ref_of",
 ]
@@ -45,6 +50,8 @@ class Resource:
 
 
 CLUSTERS: Final = Resource(GROUP, VERSION, PLURAL)
+PODS: Final = Resource("", "v1", "pods")
+SLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices")
 
 
 class Kind(Enum):
@@ -183,6 +190,82 @@ class Service(_View, frozen=True, kw_only=True):
 
     metadata: Meta
     status: ServiceStatus = ServiceStatus()
+
+
+class PodCondition(_View, frozen=True, kw_only=True):
+    """One of a pod's own conditions."""
+
+    type: str
+    status: str
+
+
+class PodStatus(_View, frozen=True, kw_only=True):
+    """How a pod is.  *pod_ip* is empty as long as it has none."""
+
+    phase: str = "Pending"
+    pod_ip: str = msgspec.field(name="podIP", default="")
+    conditions: list[PodCondition] = []
+
+
+class PodSpec(_View, frozen=True, kw_only=True):
+    """Where a pod is; empty as long as nobody has decided."""
+
+    node_name: str = ""
+
+
+class Pod(_View, frozen=True, kw_only=True):
+    """A pod, read for who it is and how."""
+
+    metadata: Meta
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def role(self) -> str:
+        """``master``, ``gate`` or ``backend``."""
+        return self.metadata.labels.get(ROLE, "")
+
+    @property
+    def title(self) -> str:
+        """The role, or the kind of backend."""
+        return self.metadata.labels.get(BACKEND) or self.role
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its node may be asked."""
+        return self.status.phase == "Running"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether Kubernetes sends clients to it."""
+        return any(
+            it.type == "Ready" and it.status == "True" for it in self.status.conditions
+        )
+
+
+class Target(_View, frozen=True, kw_only=True):
+    """What an endpoint is."""
+
+    kind: str = ""
+    uid: str = ""
+
+
+class Endpoint(_View, frozen=True, kw_only=True):
+    """One address of a Service."""
+
+    target_ref: Target = Target()
+
+
+class Slice(_View, frozen=True, kw_only=True):
+    """A part of the endpoints of a Service."""
+
+    endpoints: list[Endpoint] | None = None
+
+    @property
+    def pods(self) -> set[str]:
+        """UIDs of the pods that are in it."""
+        targets = (it.target_ref for it in self.endpoints or [])
+        return {target.uid for target in targets if target.kind == "Pod"}
 
 
 class _Headed(_View, frozen=True, kw_only=True):

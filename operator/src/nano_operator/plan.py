@@ -13,6 +13,7 @@ Rules that are decided here and nowhere else:
 * Children of a deleted cluster of the same name are removed by UID, not adopted.
 * What is ours and no longer asked for is removed by UID.
 * New pods come in steps, each waiting for the one before (:mod:`.rollout`).
+* The number of gates is lowered in steps of its own (:mod:`.leaving`).
 * A plan removes, or writes, or reports; after either of the first two, one plans
   again.
 """
@@ -29,27 +30,32 @@ import msgspec
 
 from nano_manifest import KIND, ManifestError, NanoCluster, from_object
 from nano_operator.conditions import Obstacle, Reason
-from nano_operator.drift import Applied, has_drifted
+from nano_operator.drift import Applied, has_drifted, with_replicas
 from nano_operator.events import Event, events_between
+from nano_operator.figures import Figures
+from nano_operator.leaving import Exit, Step, Way, way_out
 from nano_operator.names import (
     AUTOSCALED,
     CLUSTER,
     MANAGED_BY,
     MANAGER,
+    gate_name,
     secret_name,
 )
-from nano_operator.objects import Child, Kind, Meta, Object, Ref, ref_of
+from nano_operator.objects import Child, Kind, Meta, Object, Pod, Ref, ref_of
 from nano_operator.resources import Context, children, missing_images
 from nano_operator.resources.pod import PodRole, autoscaling_of, deployment_name
-from nano_operator.rollout import held_back, together
+from nano_operator.rollout import held_back, is_replaced, together
 from nano_operator.status import same_status, status_of
 
 __all__ = [
     "Action",
     "Apply",
+    "Count",
     "Delete",
     "LetGo",
     "MakeSecret",
+    "Mark",
     "Requeue",
     "Tell",
     "World",
@@ -99,6 +105,19 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """Ask the gates how many clients they have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Close a gate's pod to new clients, because it has to leave; or open it again."""
+
+    pod: Pod
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class WriteStatus:
     """Write the resource's status."""
 
@@ -119,7 +138,9 @@ class Requeue:
     seconds: float
 
 
-Action = Apply | LetGo | MakeSecret | Delete | WriteStatus | Tell | Requeue
+Action = (
+    Apply | LetGo | MakeSecret | Delete | Count | Mark | WriteStatus | Tell | Requeue
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +158,8 @@ class World:
         applied: What came back when children were last applied, as far as known.
         refused: What the API server said against children just now.
         let_go: Deployments whose number of pods was left to others just now.
+        figures: What the nodes said last, if they were asked.
+        gates: The gates that leave, or are chosen from.
     """
 
     resource: Object
@@ -148,6 +171,8 @@ class World:
     applied: Mapping[Ref, Applied] = field(default_factory=dict)
     refused: Mapping[Ref, str] = field(default_factory=dict)
     let_go: frozenset[Ref] = frozenset()
+    figures: Figures | None = None
+    gates: Exit = field(default_factory=Exit)
 
     @classmethod
     def of(
@@ -237,13 +262,46 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     releases = _releases(world, context, waits)
     if releases:
         return tuple(releases)
+    gates = Ref(Kind.DEPLOYMENT, gate_name(context.name))
+    way = None if gates in waits else _way_out(world, rendered[gates], now)
+    marks = _marks(world, way)
+    if marks:
+        return marks
+    if way is not None and "replicas" in cast("Object", rendered[gates]["spec"]):
+        rendered[gates] = with_replicas(rendered[gates], way.replicas)
     writes = _writes(world, context, rendered, waits)
     if writes:
         return tuple(writes)
     pending = tuple(sorted(waits, key=str))
+    # nobody tells that a Service has forgotten a pod
+    soon = leaving or (way is not None and way.step in (Step.WAIT, Step.GOING))
     return (
         *_status(world, now, _refusal(world), pending),
-        *([Requeue(WAIT_SECONDS)] if leaving else []),
+        *([Requeue(WAIT_SECONDS)] if soon else []),
+    )
+
+
+def _way_out(world: World, rendered: Object, now: datetime) -> Way | None:
+    """Return how the number of gates is lowered, as far as there are gates."""
+    observed = world.children.get(ref_of(rendered))
+    if observed is None:
+        return None
+    deployment = observed.deployment()
+    spec = cast("Object", rendered["spec"])
+    wanted = cast("int", spec.get("replicas", deployment.spec.replicas))
+    replaced = is_replaced(rendered, observed)
+    return way_out(wanted, deployment, replaced, world.gates, now)
+
+
+def _marks(world: World, way: Way | None) -> tuple[Action, ...]:
+    """Return the gates to close or to open again; or that somebody has to count."""
+    if way is None:
+        return ()
+    if way.close and not world.gates.counted:
+        return (Count(),)
+    return (
+        *(Mark(pod, closed=True) for pod in way.close),
+        *(Mark(pod, closed=False) for pod in way.reopen),
     )
 
 
@@ -362,6 +420,8 @@ def _status(
         now,
         obstacle=obstacle,
         pending=pending,
+        figures=world.figures,
+        closed={pod.metadata.name: pod.title for pod in world.gates.closed},
     )
     if same_status(wanted, world.status):
         return ()

@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final, Protocol, cast
 
+import msgspec
+
+from nano_operator.census import Census
 from nano_operator.controller import Key
 from nano_operator.drift import Applied
 from nano_operator.errors import (
@@ -26,15 +29,40 @@ from nano_operator.errors import (
     RefusedError,
 )
 from nano_operator.events import EVENTS, event_object
+from nano_operator.leaving import Exit, mark
 from nano_operator.metrics import Metrics
-from nano_operator.names import HANDOVER, MANAGER, owned_selector
-from nano_operator.objects import CLUSTERS, Child, Kind, Object, Ref, Resource
+from nano_operator.names import (
+    ENTRANCE,
+    GATE,
+    HANDOVER,
+    MANAGER,
+    SERVICE_NAME,
+    Entrance,
+    gate_name,
+    owned_selector,
+    role_selector,
+    written,
+)
+from nano_operator.objects import (
+    CLUSTERS,
+    PODS,
+    SLICES,
+    Child,
+    Kind,
+    Object,
+    Pod,
+    Ref,
+    Resource,
+    Slice,
+)
 from nano_operator.plan import (
     Action,
     Apply,
+    Count,
     Delete,
     LetGo,
     MakeSecret,
+    Mark,
     Requeue,
     Tell,
     World,
@@ -49,9 +77,9 @@ __all__ = ["Api", "Reconciler"]
 LISTED: Final = tuple(kind for kind in Kind if kind is not Kind.SECRET)
 """Kinds that are listed.  Secrets are not: one is read by name, others never."""
 
-ROUNDS: Final = 5
-"""Removing, letting go, writing, reporting: four are enough; the next look does the
-rest."""
+ROUNDS: Final = 7
+"""Removing, letting go, counting, closing, writing, reporting: six are enough; the
+next look does the rest."""
 
 LAST: Final = (WriteStatus, Tell, Requeue)
 """After these actions there is nothing left to plan."""
@@ -111,7 +139,10 @@ class Reconciler:
         operator_namespace: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         metrics: Metrics | None = None,
+        census: Census | None = None,
     ) -> None:
+        """*census* knows what nodes say of themselves; without it nobody asks them."""
+        self._census = census
         self._metrics = metrics or Metrics()
         self._api = api
         self._node_image = node_image
@@ -130,6 +161,8 @@ class Reconciler:
         if world is None:
             self._applied.pop(key, None)
             self._metrics.forget_cluster((key.namespace, key.name))
+            if self._census is not None:
+                self._census.forget(key)
             return None
         return await self._act(key, world)
 
@@ -153,7 +186,32 @@ class Reconciler:
                 raw_child = await self._find(ref, key.namespace)
                 if raw_child is not None:
                     children[ref] = Child.parse(ref.kind, raw_child)
-        return dataclasses.replace(world, children=children)
+        figures = self._census.latest(key) if self._census is not None else None
+        world = dataclasses.replace(world, children=children, figures=figures)
+        return dataclasses.replace(world, gates=await self._gates(key, world))
+
+    async def _gates(self, key: Key, world: World) -> Exit:
+        """Return the gates that leave; where some have to be chosen, all of them."""
+        ref = Ref(Kind.DEPLOYMENT, gate_name(key.name))
+        if world.cluster is None or ref not in world.children:
+            return Exit()
+        wanted, told = world.cluster.spec.gates, world.children[ref].deployment().spec
+        lowered = wanted.autoscaling is None and wanted.replicas < told.replicas
+        labels = role_selector(key.name, GATE)
+        if not lowered:
+            labels[ENTRANCE] = Entrance.CLOSED.value
+        listed = await self._api.list(PODS, key.namespace, labels=written(labels))
+        endpoints: set[str] = set()
+        if lowered:
+            of_clients = written({SERVICE_NAME: gate_name(key.name)})
+            for raw in await self._api.list(SLICES, key.namespace, labels=of_clients):
+                endpoints |= msgspec.convert(raw, Slice).pods
+        return Exit(
+            pods=tuple(msgspec.convert(raw, Pod) for raw in listed),
+            endpoints=frozenset(endpoints),
+            clients=world.figures.gates if world.figures is not None else {},
+            counted=self._census is None,
+        )
 
     async def _find(self, ref: Ref, namespace: str) -> Object | None:
         resource = ref.kind.resource
@@ -203,6 +261,10 @@ class Reconciler:
                 return await self._make_secret(key, world, action)
             case Delete():
                 return await self._delete(key, world, action)
+            case Count():
+                return await self._count(key, world)
+            case Mark():
+                return await self._mark(key, world, action)
             case WriteStatus():
                 await self._write_status(key, world, action)
             case Tell():
@@ -248,6 +310,29 @@ class Reconciler:
         logger.info("%s: removed %s", key, ref)
         left = {known: child for known, child in world.children.items() if known != ref}
         return dataclasses.replace(world, children=left)
+
+    async def _count(self, key: Key, world: World) -> World:
+        """Ask all gates, which takes a few seconds at most."""
+        assert self._census is not None, "without a census all counts as counted"
+        figures = await self._census.take(key)
+        gates = dataclasses.replace(world.gates, clients=figures.gates, counted=True)
+        return dataclasses.replace(world, figures=figures, gates=gates)
+
+    async def _mark(self, key: Key, world: World, action: Mark) -> World:
+        pod, gates = action.pod, world.gates
+        try:
+            raw = await self._api.apply(PODS, mark(pod, action.closed, self._clock()))
+        except (NotFoundError, ConflictError):
+            marked = []  # it has gone by itself
+        else:
+            clients = gates.clients.get(pod.metadata.name, "unknown")
+            word = "closed" if action.closed else "opened again"
+            text = "%s: %s is %s to new clients; it has %s"
+            logger.info(text, key, pod.metadata.name, word, clients)
+            marked = [msgspec.convert(raw, Pod)]
+        others = [it for it in gates.pods if it.metadata.uid != pod.metadata.uid]
+        gates = dataclasses.replace(gates, pods=(*others, *marked))
+        return dataclasses.replace(world, gates=gates)
 
     async def _write_status(self, key: Key, world: World, action: WriteStatus) -> None:
         body: Object = {

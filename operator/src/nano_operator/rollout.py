@@ -23,7 +23,7 @@ from nano_operator.objects import Child, Kind, Object, Ref
 from nano_operator.resources import Context
 from nano_operator.resources.pod import PodRole, deployment_name
 
-__all__ = ["HOLD_SECONDS", "held_back", "together"]
+__all__ = ["HOLD_SECONDS", "held_back", "is_replaced", "together"]
 
 Children = Mapping[Ref, Child]
 
@@ -84,7 +84,7 @@ def together(
 
 def _waits_for_others(rendered: Object, observed: Child) -> bool:
     """Tell whether new gates are yet to become ready."""
-    if _template(rendered) != observed.meta.annotations.get(TEMPLATE):
+    if is_replaced(rendered, observed):
         return True
     deployment = observed.deployment()
     status = deployment.status
@@ -98,11 +98,16 @@ def _waits_for_others(rendered: Object, observed: Child) -> bool:
     return not alone and ready < deployment.spec.replicas
 
 
+def is_replaced(rendered: Object, observed: Child) -> bool:
+    """Tell whether writing *rendered* replaces all pods of a Deployment."""
+    return _template(rendered) != observed.meta.annotations.get(TEMPLATE)
+
+
 def _needs_new_pods(
     pod: PodRole, rendered: Object, observed: Child | None, previous: Object
 ) -> bool:
     if observed is not None:
-        return _template(rendered) != observed.meta.annotations.get(TEMPLATE)
+        return is_replaced(rendered, observed)
     return not _was_there(pod, previous)
 
 
@@ -122,7 +127,7 @@ def _is_done(pod: PodRole, rendered: Object, observed: Child | None) -> bool:
     deployment = observed.deployment()
     spec = cast("Object", rendered["spec"])
     desired = cast("int", spec.get("replicas", deployment.spec.replicas))
-    pending = _template(rendered) != observed.meta.annotations.get(TEMPLATE)
+    pending = is_replaced(rendered, observed)
     return RoleState.of(pod.title, desired, deployment, pending).complete
 
 

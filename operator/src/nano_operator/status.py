@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import cast
 
 from nano_manifest import Backend, Gates, NanoCluster
 from nano_operator.conditions import Obstacle, RoleState, View, conditions
+from nano_operator.figures import (
+    SHOWN,
+    Figures,
+    drains_shown,
+    routes_shown,
+    shown,
+)
 from nano_operator.names import (
     BACKEND,
     BACKEND_ROLE,
@@ -40,6 +48,8 @@ def status_of(
     *,
     obstacle: Obstacle | None = None,
     pending: tuple[Ref, ...] = (),
+    figures: Figures | None = None,
+    closed: Mapping[str, str] = MappingProxyType({}),
 ) -> Object:
     """Return the status that the resource should have.
 
@@ -52,6 +62,9 @@ def status_of(
         now: The time of a transition that happens here.
         obstacle: Why the resource cannot be followed.
         pending: What cannot be written at present.
+        figures: What the nodes said last; None: nobody has asked yet, and what was
+            written stays.
+        closed: Role of each pod that is about to leave, by its name.
     """
     roles = _Roles(meta.name, children, pending)
     view = View(
@@ -73,15 +86,37 @@ def status_of(
             "replicas": view.gates.replicas,
             "readyReplicas": view.gates.ready,
             "selector": written(role_selector(meta.name, GATE)),
+            **_connections(figures, cast("Object", previous.get("gates") or {})),
         },
         "backends": [
             {"name": name, "replicas": kind.replicas, "readyReplicas": kind.ready}
             for name, kind in roles.backends(cluster).items()
         ],
+        "routes": previous.get("routes", [])
+        if figures is None or figures.routes is None
+        else routes_shown(figures),
+        "drains": drains_shown({**_drains(figures, previous), **closed}),
         "endpoints": _endpoints(cluster, children)
         if cluster
         else previous.get("endpoints", []),
     }
+
+
+def _connections(figures: Figures | None, previous: Object) -> Object:
+    """Return how many clients the gates have, and which gates did not say."""
+    if figures is None:
+        kept = ("connections", "silent")
+        return {key: previous[key] for key in kept if key in previous}
+    count = shown(figures.connections, previous.get("connections"))
+    known: Object = {} if count is None else {"connections": count}
+    return known | {"silent": list(figures.silent[:SHOWN])}
+
+
+def _drains(figures: Figures | None, previous: Object) -> Mapping[str, str]:
+    if figures is not None:
+        return figures.drains
+    entries = cast("list[Object]", previous.get("drains") or [])
+    return {str(entry["pod"]): str(entry.get("role", "")) for entry in entries}
 
 
 def same_status(wanted: Object, previous: Object) -> bool:

@@ -196,7 +196,7 @@ class _Control:
         return await self.status(request)
 
     async def status(self, _: web.Request) -> web.Response:
-        """Answer as one node: its sessions are those of all processes."""
+        """Answer as one node: sessions and connections are those of all processes."""
         answers = await self._subject.ask("/status")
         if not answers:
             return _nobody()
@@ -207,6 +207,7 @@ class _Control:
             | {
                 "notReady": await self._subject.not_ready(),
                 "sessions": sum(said["sessions"] for _, said in told),
+                "connections": sum(said["connections"] for _, said in told),
                 "processes": [
                     {
                         LABEL: process.name,

@@ -94,6 +94,7 @@ class Report:
             "peers": {at: it.value for at, it in self._links.states.items()},
             "routes": sorted(self._dispatcher.routes),
             "sessions": len(self._sessions),
+            "connections": sum(len(it.clients) for it in self._listeners.values()),
         }
 
     def _stage(self) -> str | None:

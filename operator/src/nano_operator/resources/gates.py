@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from nano_manifest import Listener
-from nano_operator.names import GATE, gate_name, role_labels, role_selector
+from nano_operator.names import (
+    GATE,
+    clients_selector,
+    gate_name,
+    role_labels,
+    role_selector,
+)
 from nano_operator.objects import Kind, Object
 from nano_operator.resources.context import Context, metadata
 from nano_operator.resources.pod import (
@@ -38,12 +44,15 @@ def deployment(context: Context, pod: PodRole) -> Object:
 
 
 def service(context: Context) -> Object:
-    """Return the Service through which clients reach the ready gates."""
+    """Return the Service through which clients reach the ready gates.
+
+    Gates that are about to leave are not selected: :mod:`nano_operator.leaving`.
+    """
     gates = context.cluster.spec.gates
     kind = gates.service.type
     spec: Object = {
         "type": kind,
-        "selector": role_selector(context.name, GATE),
+        "selector": clients_selector(context.name),
         "ports": [_port(it, kind) for it in gates.listeners if it.port is not None],
     }
     if kind == "LoadBalancer":

@@ -34,6 +34,7 @@ from nano_operator.names import (
     RESTART,
     config_name,
     gate_name,
+    gates_labels,
     master_name,
     role_labels,
     role_name,
@@ -168,13 +169,19 @@ def pod_template(context: Context, pod: PodRole) -> Object:
     }
     return {
         "metadata": {
-            "labels": extra.labels | role_labels(context.name, pod.name, pod.backend),
+            "labels": extra.labels | _labels(context, pod),
             "annotations": extra.annotations
             | {CONSUMED: consumed(context.cluster, pod.role)}
             | _restart(context.cluster),
         },
         "spec": spec | _placement(extra),
     }
+
+
+def _labels(context: Context, pod: PodRole) -> dict[str, str]:
+    if pod.name == GATE:
+        return gates_labels(context.name)
+    return role_labels(context.name, pod.name, pod.backend)
 
 
 def _restart(cluster: NanoCluster) -> dict[str, str]:

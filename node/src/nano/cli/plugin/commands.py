@@ -68,9 +68,31 @@ def _headline(cluster: dict[str, Any]) -> str:
             text += f" {condition['message']}"
         lines.append(text)
     lines += [f"  {it['name']}: {it['url']}" for it in told.get("endpoints", [])]
+    lines += _figures(told)
     if not told:
         lines.append("  nothing is known yet: is the operator running?")
     return "\n".join([*lines, ""])
+
+
+def _figures(told: dict[str, Any]) -> list[str]:
+    """Say what the operator has counted: clients, services, who leaves."""
+    gates = told.get("gates", {})
+    lines = []
+    if "connections" in gates or "silent" in gates:
+        known, silent = gates.get("connections"), gates.get("silent", [])
+        text = "unknown" if known is None else f"about {known}" if known else "none"
+        if silent:
+            text += f", without those of {', '.join(silent)}, who did not answer"
+        lines.append(f"  clients: {text}")
+    served = [
+        f"{it['service']} {it.get('members', 0)}" for it in told.get("routes", [])
+    ]
+    if served:
+        lines.append(f"  members of each service: {', '.join(served)}")
+    leaving = [f"{it['pod']} ({it['role']})" for it in told.get("drains", [])]
+    if leaving:
+        lines.append(f"  leaving: {', '.join(leaving)}")
+    return lines
 
 
 def _node(asked: Asked, now: datetime) -> tuple[str, ...]:
