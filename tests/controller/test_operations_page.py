@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nano_manifest import from_object
+from nano_manifest import IssuedTls, from_object
 from nano_operator.conditions import Reason
 from nano_operator.metrics import Metrics
-from nano_operator.names import RESTART
+from nano_operator.names import RESTART, ROTATE
 from nano_operator.objects import Object
 from nano_operator.resources import Context, children
+from nano_operator.resources.certificates import certificate_refs
 
 from .worlds import inner
 
@@ -82,6 +83,17 @@ def test_every_value_of_the_chart_is_one() -> None:
         for step in value.split("."):
             assert step in properties, value
             properties = properties[step].get("properties", {})
+
+
+def test_certificates_are_told_as_they_are() -> None:
+    told = section("Certificates")
+    terms = IssuedTls()
+    for ref in certificate_refs("arena"):
+        assert f"| `{ref.name}` |" in told
+    assert f"{ROTATE}=" in told
+    assert f"`certificateDays` ({terms.certificate_days})" in told
+    assert f"`authorityDays` ({terms.authority_days})" in told
+    assert f"`settleSeconds` ({terms.settle_seconds})" in told
 
 
 def test_the_annotation_is_the_one_that_restarts() -> None:

@@ -39,6 +39,7 @@ class Scene:
         self.api.put(CLUSTERS, resource or cluster())
         self._node_image = node_image
         self.now = NOW
+        self.elapsed = 0.0
         self.restart()
 
     def restart(self) -> None:
@@ -50,6 +51,7 @@ class Scene:
             "system",
             clock=lambda: self.now,
             metrics=self.metrics,
+            elapsed=lambda: self.elapsed,
         )
 
     async def forget(self) -> None:

@@ -21,7 +21,9 @@ __all__ = [
     "NAME",
     "PART_OF",
     "RESTART",
+    "ROTATE",
     "TEMPLATE",
+    "authority_name",
     "cluster_labels",
     "config_name",
     "gate_name",
@@ -61,6 +63,10 @@ AUTOSCALED: Final = "nanocluster.io/autoscaled"
 
 RESTART: Final = "nanocluster.io/restart"
 """Annotation of a cluster; the pods get it too, so a new value replaces them all."""
+
+ROTATE: Final = "nanocluster.io/rotate-certificates"
+"""Annotation of a cluster: another value asks for another authority; and of the Secret
+of the authority: the last one that was followed."""
 
 TEMPLATE: Final = "nanocluster.io/template"
 """Annotation of a Deployment: digest of its pods' template as it should be."""
@@ -120,6 +126,11 @@ def config_name(cluster: str) -> str:
 def secret_name(cluster: str) -> str:
     """Return the name of the Secret with the control token."""
     return f"{cluster}-control"
+
+
+def authority_name(cluster: str) -> str:
+    """Return the name of the Secret with the key that signs the nodes' certificates."""
+    return f"{cluster}-authority"
 
 
 def master_name(cluster: str) -> str:

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final, Protocol, cast
@@ -32,6 +33,7 @@ from nano_operator.objects import CLUSTERS, Child, Kind, Object, Ref, Resource
 from nano_operator.plan import (
     Action,
     Apply,
+    Certify,
     Delete,
     LetGo,
     MakeSecret,
@@ -40,18 +42,22 @@ from nano_operator.plan import (
     World,
     WriteStatus,
     expected,
+    expiries,
+    left_over,
     make_plan,
 )
+from nano_operator.resources.certificates import kept
 from nano_operator.resources.secret import TOKEN_BYTES, secret
+from nano_operator.securing import certified
 
 __all__ = ["Api", "Reconciler"]
 
 LISTED: Final = tuple(kind for kind in Kind if kind is not Kind.SECRET)
 """Kinds that are listed.  Secrets are not: one is read by name, others never."""
 
-ROUNDS: Final = 5
-"""Removing, letting go, writing, reporting: four are enough; the next look does the
-rest."""
+ROUNDS: Final = 8
+"""Removing, letting go, three for certificates, writing, reporting: seven are enough;
+the next look does the rest."""
 
 LAST: Final = (WriteStatus, Tell, Requeue)
 """After these actions there is nothing left to plan."""
@@ -111,6 +117,7 @@ class Reconciler:
         operator_namespace: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         metrics: Metrics | None = None,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics or Metrics()
         self._api = api
@@ -118,6 +125,8 @@ class Reconciler:
         self._operator_namespace = operator_namespace
         self._clock = clock
         self._applied: dict[Key, dict[Ref, Applied]] = {}
+        self._elapsed = elapsed
+        self._seen: dict[Key, tuple[str, float]] = {}  # certificates, and since when
 
     async def __call__(self, key: Key) -> float | None:
         """Look at *key* once; return after how many seconds to look again, if so.
@@ -129,6 +138,7 @@ class Reconciler:
         world = await self._look(key)
         if world is None:
             self._applied.pop(key, None)
+            self._seen.pop(key, None)
             self._metrics.forget_cluster((key.namespace, key.name))
             return None
         return await self._act(key, world)
@@ -148,12 +158,27 @@ class Reconciler:
                 child = Child.parse(kind, raw)
                 children[child.ref] = child
         # whoever else may already have an object with a name that we want
-        for ref in expected(world):
+        for ref in dict.fromkeys((*expected(world), *left_over(world))):
             if ref not in children:
                 raw_child = await self._find(ref, key.namespace)
                 if raw_child is not None:
                     children[ref] = Child.parse(ref.kind, raw_child)
-        return dataclasses.replace(world, children=children)
+        seen = self._settled(key, children)
+        return dataclasses.replace(world, children=children, seen=seen)
+
+    def _settled(self, key: Key, children: dict[Ref, Child]) -> tuple[str, float]:
+        """Return what the nodes' certificates are, and for how many seconds so.
+
+        By a clock that nobody sets, from when this process saw them first.
+        """
+        refs = frozenset(children)
+        digest = kept(key.namespace, key.name, children, refs).seen
+        now = self._elapsed()
+        before, since = self._seen.get(key, ("", now))
+        if digest != before:
+            since = now
+        self._seen[key] = (digest, since)
+        return digest, now - since
 
     async def _find(self, ref: Ref, namespace: str) -> Object | None:
         resource = ref.kind.resource
@@ -171,7 +196,7 @@ class Reconciler:
                 try:
                     world = await self._carry_out(key, world, action)
                 except RefusedError as error:
-                    if not isinstance(action, Apply | LetGo | MakeSecret):
+                    if not isinstance(action, Apply | LetGo | MakeSecret | Certify):
                         raise
                     refusal = error
                     refused = {**world.refused, action.ref: error.message}
@@ -179,6 +204,9 @@ class Reconciler:
             self._note(key, actions)
             if all(isinstance(action, LAST) for action in actions):
                 break
+        self._metrics.note_certificates(
+            (key.namespace, key.name), expiries(world, self._clock())
+        )
         if refusal is not None:
             raise refusal
         pauses = (item.seconds for item in actions if isinstance(item, Requeue))
@@ -201,6 +229,8 @@ class Reconciler:
                 return await self._let_go(key, world, action)
             case MakeSecret():
                 return await self._make_secret(key, world, action)
+            case Certify():
+                return await self._certify(key, world, action)
             case Delete():
                 return await self._delete(key, world, action)
             case WriteStatus():
@@ -238,6 +268,20 @@ class Reconciler:
         body = secret(action.context, secrets.token_urlsafe(TOKEN_BYTES))
         raw = await self._api.create(Kind.SECRET.resource, body)
         logger.info("%s: made %s", key, action.ref)
+        return _with(world, Child.parse(Kind.SECRET, raw))
+
+    async def _certify(self, key: Key, world: World, action: Certify) -> World:
+        """Write a Secret with certificates, unless somebody else just has."""
+        body = certified(action, self._clock())
+        resource = Kind.SECRET.resource
+        if action.version:
+            head = cast("Object", body["metadata"])
+            head["resourceVersion"] = action.version
+            raw = await self._api.apply(resource, body)
+        else:
+            raw = await self._api.create(resource, body)
+        why = action.step.move.value if action.step else "take it back"
+        logger.info("%s: wrote %s: %s", key, action.ref, why)
         return _with(world, Child.parse(Kind.SECRET, raw))
 
     async def _delete(self, key: Key, world: World, action: Delete) -> World:

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import cast
 
 from nano_manifest import Backend, Gates, NanoCluster
-from nano_operator.conditions import Obstacle, RoleState, View, conditions
+from nano_operator.conditions import Obstacle, RoleState, Verdict, View, conditions
+from nano_operator.conditions.view import PLAIN
 from nano_operator.names import (
     BACKEND,
     BACKEND_ROLE,
@@ -40,6 +41,8 @@ def status_of(
     *,
     obstacle: Obstacle | None = None,
     pending: tuple[Ref, ...] = (),
+    encryption: Verdict = PLAIN,
+    certificates: Object | None = None,
 ) -> Object:
     """Return the status that the resource should have.
 
@@ -52,6 +55,8 @@ def status_of(
         now: The time of a transition that happens here.
         obstacle: Why the resource cannot be followed.
         pending: What cannot be written at present.
+        encryption: How the cluster port is secured.
+        certificates: What is told of certificates that the operator issues.
     """
     roles = _Roles(meta.name, children, pending)
     view = View(
@@ -64,7 +69,9 @@ def status_of(
         backends=tuple(roles.backends(cluster).values()),
         obstacle=obstacle,
         pending=tuple(str(ref) for ref in pending if ref.kind is not Kind.DEPLOYMENT),
+        encryption=encryption,
     )
+    told: Object = {} if certificates is None else {"certificates": certificates}
     return {
         "observedGeneration": meta.generation,
         "conditions": conditions(view, meta.generation, _by_type(previous), now),
@@ -81,6 +88,7 @@ def status_of(
         "endpoints": _endpoints(cluster, children)
         if cluster
         else previous.get("endpoints", []),
+        **told,
     }
 
 
@@ -89,6 +97,8 @@ def same_status(wanted: Object, previous: Object) -> bool:
 
     Conditions of other writers may stand between ours.
     """
+    if ("certificates" in wanted) is not ("certificates" in previous):
+        return False
     ours = cast("list[Object]", wanted["conditions"])
     theirs = _by_type(previous)
     return all(theirs.get(str(entry["type"])) == entry for entry in ours) and all(

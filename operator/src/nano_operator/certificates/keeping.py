@@ -29,7 +29,7 @@ __all__ = ["Kept"]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of the certificates of one cluster.
+    """What is kept of the certificates of one cluster; entries are never shown.
 
     Attributes:
         identity: Who its nodes are.
@@ -39,9 +39,9 @@ class Kept:
     """
 
     identity: Identity
-    authority: Data = field(default_factory=dict)
+    authority: Data = field(default_factory=dict, repr=False)
     answered: str = ""
-    leaves: Mapping[Owner, Data] = field(default_factory=dict)
+    leaves: Mapping[Owner, Data] = field(default_factory=dict, repr=False)
 
     @property
     def seen(self) -> str:
