@@ -39,10 +39,14 @@ class Desk:
     """
 
     def __init__(
-        self, cluster: str = "arena", namespace: str = "demo", terms: Terms = TERMS
+        self,
+        cluster: str = "arena",
+        namespace: str = "demo",
+        terms: Terms = TERMS,
+        now: datetime = START,
     ) -> None:
         self.kept = Kept(Identity.of(namespace, cluster))
-        self.now = START
+        self.now = now
         self.wish = ""
         self.told: list[str] = []
         self._terms = terms
