@@ -14,7 +14,7 @@ import dataclasses
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Protocol, cast
 
@@ -166,7 +166,7 @@ class Reconciler:
         seen = self._settled(key, children)
         return dataclasses.replace(world, children=children, seen=seen)
 
-    def _settled(self, key: Key, children: dict[Ref, Child]) -> tuple[str, float]:
+    def _settled(self, key: Key, children: Mapping[Ref, Child]) -> tuple[str, float]:
         """Return what the nodes' certificates are, and for how many seconds so.
 
         By a clock that nobody sets, from when this process saw them first.
@@ -204,6 +204,7 @@ class Reconciler:
             self._note(key, actions)
             if all(isinstance(action, LAST) for action in actions):
                 break
+        self._settled(key, world.children)  # what was written counts from now on
         self._metrics.note_certificates(
             (key.namespace, key.name), expiries(world, self._clock())
         )
