@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nano_manifest import from_object
+from nano_manifest import IssuedTls, from_object
 from nano_operator.conditions import Reason
 from nano_operator.metrics import Metrics
-from nano_operator.names import RESTART
+from nano_operator.names import RESTART, ROTATE
 from nano_operator.objects import Object
 from nano_operator.resources import Context, children
+from nano_operator.resources.certificates import certificate_refs
 
 from .worlds import inner
 
@@ -90,6 +91,17 @@ def test_every_ability_is_shown_by_a_test_that_is_there() -> None:
     assert len(shown) == len(re.findall(r"^\| (?!level|-)", rows, re.MULTILINE)) > 10
     for file, name in shown:
         assert f"def {name}(" in (ROOT / "tests" / file).read_text(), (file, name)
+
+
+def test_certificates_are_told_as_they_are() -> None:
+    told = section("Certificates")
+    terms = IssuedTls()
+    for ref in certificate_refs("arena"):
+        assert f"| `{ref.name}` |" in told
+    assert f"{ROTATE}=" in told
+    assert f"`certificateDays` ({terms.certificate_days})" in told
+    assert f"`authorityDays` ({terms.authority_days})" in told
+    assert f"`settleSeconds` ({terms.settle_seconds})" in told
 
 
 def test_the_annotation_is_the_one_that_restarts() -> None:

@@ -119,16 +119,16 @@ def versions(server: ApiServer) -> dict[str, str]:
     }
 
 
-def let_pods_run(server: ApiServer) -> None:
+def let_pods_run(server: ApiServer, space: str = SPACE) -> None:
     """Play the kubelet: say of every pod that it runs and is ready."""
     status = {
         "phase": "Running",
         "conditions": [{"type": "Ready", "status": "True"}],
     }
     patch = f"--patch={json.dumps({'status': status})}"
-    for pod in server.kubectl("get", "pods", "-n", SPACE, "-o=name").split():
+    for pod in server.kubectl("get", "pods", "-n", space, "-o=name").split():
         with contextlib.suppress(RuntimeError):  # it may have gone meanwhile
-            server.kubectl("patch", pod, "-n", SPACE, "--subresource=status", patch)
+            server.kubectl("patch", pod, "-n", space, "--subresource=status", patch)
 
 
 def become_ready(server: ApiServer) -> None:

@@ -40,6 +40,7 @@ class Scene:
         self.api.put(CLUSTERS, resource or cluster())
         self._node_image = node_image
         self.now = NOW
+        self.elapsed = 0.0
         self.restart()
 
     def restart(self) -> None:
@@ -51,6 +52,7 @@ class Scene:
             "system",
             clock=lambda: self.now,
             metrics=self.metrics,
+            elapsed=lambda: self.elapsed,
         )
 
     async def forget(self) -> None:

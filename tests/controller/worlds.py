@@ -87,6 +87,7 @@ class MemoryApi:
         self._applied: dict[tuple[str, str], Object] = {}
         self._handed: dict[tuple[str, str], Object] = {}
         self._uids = itertools.count(1)
+        self._versions = itertools.count(1)
 
     # what a test does from outside
 
@@ -113,6 +114,11 @@ class MemoryApi:
         stored["spec"] = cast("Object", stored["spec"]) | spec
         metadata = cast("Object", stored["metadata"])
         metadata["generation"] = cast("int", metadata["generation"]) + 1
+
+    def annotate(self, name: str = "arena", /, **annotations: str) -> None:
+        """Annotate a cluster as a person would, which makes no new generation."""
+        metadata = cast("Object", self._objects[CLUSTERS.plural, name]["metadata"])
+        metadata["annotations"] = annotations
 
     def forget(self, name: str = "arena") -> None:
         """Remove a cluster."""
@@ -181,7 +187,7 @@ class MemoryApi:
         if (resource.plural, name) in self._objects:
             raise ConflictError(409, "AlreadyExists", "it exists", "create")
         self._store(resource, name, copy.deepcopy(body))
-        return copy.deepcopy(body)
+        return copy.deepcopy(self._objects[resource.plural, name])
 
     async def apply(
         self, resource: Resource, body: Object, manager: str = MANAGER
@@ -201,6 +207,9 @@ class MemoryApi:
             raise RefusedError(422, "Invalid", self.refuse[what], f"apply {what}")
         key = (resource.plural, name)
         old = self._objects.get(key, {})
+        asked = cast("Object", body["metadata"]).get("resourceVersion")
+        if asked and asked != inner(old, "metadata.resourceVersion"):
+            raise ConflictError(409, "Conflict", "it has changed", f"apply {what}")
         last = self._applied.get(key, {})
         new = cast("Object", _applied(old, last, _normal(copy.deepcopy(body))))
         if resource.plural == "deployments":  # what nobody says has a default
@@ -233,6 +242,7 @@ class MemoryApi:
     def _store(self, resource: Resource, name: str, new: Object) -> None:
         old = self._objects.get((resource.plural, name))
         head = cast("Object", new["metadata"])
+        head["resourceVersion"] = str(next(self._versions))
         if old is None:
             head["uid"] = f"uid-{next(self._uids)}"
             head["generation"] = 1

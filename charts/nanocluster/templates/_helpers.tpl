@@ -120,8 +120,10 @@ directions, to the table in nano_operator.kube from which every request is made.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list, create, patch, delete]
-# made once and never listed: what else is in a namespace's secrets is not its business
+# never listed: what else is in a namespace's Secrets is not its business. By name it reads
+# its own: names come from those of clusters, which RBAC cannot know. It patches those with
+# certificates when they are renewed.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, create, delete]
+  verbs: [get, create, patch, delete]
 {{- end -}}

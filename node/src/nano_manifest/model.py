@@ -55,6 +55,7 @@ __all__ = [
     "EnvVar",
     "GateService",
     "Gates",
+    "IssuedTls",
     "Listener",
     "LocalReference",
     "Master",
@@ -266,8 +267,50 @@ class Tls(Object, frozen=True, kw_only=True):
     ] = ""
 
 
+class IssuedTls(Object, frozen=True, kw_only=True):
+    """Certificates that the operator makes, renews and replaces."""
+
+    certificate_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=397,
+            description="Days that a node's certificate is valid; its successor comes "
+            "after two thirds of them.",
+        ),
+    ] = 30
+    authority_days: Annotated[
+        int,
+        Meta(
+            ge=3,
+            le=7300,
+            description="Days that the authority is valid, at least three times "
+            "certificateDays; its successor comes after two thirds of them.",
+        ),
+    ] = 1825
+    settle_seconds: Annotated[
+        int,
+        Meta(
+            ge=60,
+            le=86_400,
+            description="Seconds that nodes get to take up new authorities before the "
+            "next step of a rotation; a kubelet may take two minutes and a half.",
+        ),
+    ] = 300
+
+
 class ClusterTls(Object, frozen=True, kw_only=True):
-    """Mutual TLS between nodes: of Secrets, or of three files."""
+    """Mutual TLS between nodes: the operator's, of Secrets, or of three files."""
+
+    issued: Annotated[
+        IssuedTls | None,
+        Meta(
+            description="The operator is the authority: it makes the Secrets "
+            "NAME-nodes-tls and NAME-master-tls and renews them while the nodes run. "
+            "Elsewhere than in Kubernetes, folders of these names in that of "
+            "--tls-dir.",
+        ),
+    ] = None
 
     secret_name: Annotated[
         SecretName,
@@ -298,6 +341,19 @@ class ClusterTls(Object, frozen=True, kw_only=True):
         FilePath,
         Meta(description="File with the authorities that are believed, in PEM."),
     ] = ""
+
+    def named(self, cluster: str) -> ClusterTls:
+        """Return the same as nodes need it: with the names of issued Secrets.
+
+        Args:
+            cluster: The name of the cluster.
+        """
+        if self.issued is None:
+            return self
+        return ClusterTls(
+            secret_name=f"{cluster}-nodes-tls",
+            master_secret_name=f"{cluster}-master-tls",
+        )
 
 
 class Listener(Object, frozen=True, kw_only=True):

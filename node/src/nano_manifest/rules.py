@@ -27,6 +27,7 @@ from nano_manifest.model import (
     ClusterTls,
     EnvVar,
     Gates,
+    IssuedTls,
     Listener,
     NanoCluster,
     RoleFields,
@@ -246,17 +247,25 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             "certFile, keyFile and caFile go together",
         ),
         CelRule(
-            "(has(self.secretName) && self.secretName != '') != "
-            "((has(self.certFile) && self.certFile != '') || "
+            "[has(self.issued), has(self.secretName) && self.secretName != '', "
+            "(has(self.certFile) && self.certFile != '') || "
             "(has(self.keyFile) && self.keyFile != '') || "
-            "(has(self.caFile) && self.caFile != ''))",
-            "clusterTls needs either secretName, or certFile, keyFile and caFile",
+            "(has(self.caFile) && self.caFile != '')].exists_one(given, given)",
+            "clusterTls needs one of issued, secretName, or certFile, keyFile and "
+            "caFile",
         ),
         CelRule(
             "!has(self.masterSecretName) || self.masterSecretName == '' || "
             "(has(self.secretName) && self.secretName != '')",
             "masterSecretName goes with secretName",
             ".masterSecretName",
+        ),
+    ),
+    IssuedTls: (
+        CelRule(
+            "self.authorityDays >= 3 * self.certificateDays",
+            "authorityDays must be at least three times certificateDays",
+            ".authorityDays",
         ),
     ),
     Autoscaling: (
@@ -458,10 +467,13 @@ def _cluster_tls(tls: ClusterTls, at: Path) -> Iterator[Problem]:
     files = [bool(file) for file in (tls.cert_file, tls.key_file, tls.ca_file)]
     if any(files) and not all(files):
         yield at, "certFile, keyFile and caFile go together"
-    elif bool(tls.secret_name) is any(files):
-        yield at, "needs either secretName, or certFile, keyFile and caFile"
+    elif [tls.issued is not None, bool(tls.secret_name), any(files)].count(True) != 1:
+        yield at, "needs one of issued, secretName, or certFile, keyFile and caFile"
     if tls.master_secret_name and not tls.secret_name:
         yield (*at, "masterSecretName"), "goes with secretName"
+    if tls.issued and tls.issued.authority_days < 3 * tls.issued.certificate_days:
+        text = "must be at least three times certificateDays"
+        yield (*at, "issued", "authorityDays"), text
 
 
 def _dictionary(codes: dict[str, int], at: Path) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from nano_manifest.model import MAX_BACKENDS
 
 __all__ = [
     "BackendStatus",
+    "CertificatesStatus",
     "Condition",
     "Drain",
     "Endpoint",
@@ -111,6 +112,35 @@ class Endpoint(Object, frozen=True, kw_only=True):
     url: Annotated[str, Meta(max_length=512, description="Address for clients.")]
 
 
+class CertificatesStatus(Object, frozen=True, kw_only=True):
+    """The certificates that the operator has issued."""
+
+    phase: Annotated[
+        str,
+        Meta(
+            max_length=63,
+            description="Steady; or how far a new authority is: Spreading while nodes "
+            "learn to believe it, Signing while certificates are replaced by its own.",
+        ),
+    ] = ""
+    expires: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="When the first of the nodes' certificates ends.",
+            extra_json_schema={"format": "date-time"},
+        ),
+    ]
+    authority_expires: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="When the authority ends.",
+            extra_json_schema={"format": "date-time"},
+        ),
+    ]
+
+
 class Status(Object, frozen=True, kw_only=True):
     """The cluster as it is; written by the operator."""
 
@@ -168,3 +198,7 @@ class Status(Object, frozen=True, kw_only=True):
             extra={"key": "name"},
         ),
     ] = field(default_factory=list)
+    certificates: Annotated[
+        CertificatesStatus | None,
+        Meta(description="The certificates that the operator has issued, if any."),
+    ] = None

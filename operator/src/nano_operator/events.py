@@ -19,6 +19,15 @@ __all__ = ["EVENTS", "Event", "event_object", "events_between"]
 
 EVENTS: Final = Resource("", "v1", "events")
 
+ISSUING: Final = tuple(
+    reason.word
+    for reason in (
+        Reason.CERTIFICATES_ISSUED,
+        Reason.ROTATING_AUTHORITY,
+        Reason.CERTIFICATES_MISSING,
+    )
+)
+
 MESSAGE_LENGTH: Final = 1024  # Kubernetes refuses a longer one
 
 
@@ -44,6 +53,7 @@ def events_between(previous: Object, status: Object) -> list[Event]:
     if status["step"] and status["step"] != previous.get("step"):
         found += _progress(now["Progressing"])
     found += _readiness(before.get("Ready", {}), now["Ready"])
+    found += _encryption(before.get("Encrypted", {}), now["Encrypted"])
     return found
 
 
@@ -106,6 +116,14 @@ def _readiness(before: Object, now: Object) -> list[Event]:
     if all(before.get(key) == now[key] for key in told):
         return []
     return [_event("Warning", now)]
+
+
+def _encryption(before: Object, now: Object) -> list[Event]:
+    """Tell of certificates that the operator has issued, and of those it could not."""
+    told = ("reason", "message")
+    if now["reason"] not in ISSUING or all(before.get(key) == now[key] for key in told):
+        return []
+    return [_event("Normal" if now["status"] == "True" else "Warning", now)]
 
 
 def _event(kind: str, condition: Object) -> Event:

@@ -52,7 +52,8 @@ CALLS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("apps", "deployments"): frozenset({"list", "watch", "create", "patch", "delete"}),
     ("", "services"): frozenset({"list", "watch", "create", "patch", "delete"}),
     ("", "configmaps"): _KEPT,
-    ("", "secrets"): frozenset({"get", "create", "delete"}),
+    # not by server-side apply alone: who makes one must not overwrite another's
+    ("", "secrets"): frozenset({"get", "create", "patch", "delete"}),
     ("", "events"): frozenset({"create"}),
     ("", "pods"): frozenset({"list", "patch"}),
     ("discovery.k8s.io", "endpointslices"): frozenset({"list"}),

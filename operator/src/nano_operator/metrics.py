@@ -7,7 +7,10 @@ bounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Set
+from datetime import datetime
 from typing import Final
 
 from prometheus_client import (
@@ -39,13 +42,17 @@ class Metrics:
         watch_age: For how many seconds the watch has failed to tell of a change.
         condition: 1 where a condition of a cluster is true, by its namespace, name and
             type.
+        certificate: Seconds until a certificate ends that the operator has issued, by
+            namespace and name of the cluster, and whose it is.
         leader: 1 while this process does the work, 0 while it stands by.
         asked: Nodes that were asked for their status by ``result``: ``answered`` or
             ``silent``.
         resyncs: Full listings of all clusters by ``result``: ``done`` or ``failed``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """*clock* gives seconds since 1970."""
+        self._clock = clock
         self._registry = CollectorRegistry()
         prefix = "nanocluster_operator"
         self.reconciles = Counter(
@@ -87,6 +94,13 @@ class Metrics:
             ["namespace", "name", "condition"],
             registry=self._registry,
         )
+        self.certificate = Gauge(
+            f"{prefix}_certificate_seconds",
+            "Seconds until a certificate ends that the operator has issued.",
+            ["namespace", "name", "certificate"],
+            registry=self._registry,
+        )
+        self._ends: dict[tuple[str, str], dict[str, float]] = {}
         self._clusters: dict[tuple[str, str], set[str]] = {}
         self.leader = Gauge(
             f"{prefix}_leader",
@@ -114,6 +128,17 @@ class Metrics:
         for name, holds in conditions.items():
             self.condition.labels(*cluster, name).set(holds)
 
+    def note_certificates(
+        self, cluster: tuple[str, str], ends: Mapping[str, datetime]
+    ) -> None:
+        """Show until when the certificates of *cluster* are valid, by whose."""
+        for gone in self._ends.pop(cluster, {}).keys() - ends.keys():
+            with contextlib.suppress(KeyError):  # not rendered yet
+                self.certificate.remove(*cluster, gone)
+        if ends:
+            moments = {whose: end.timestamp() for whose, end in ends.items()}
+            self._ends[cluster] = moments
+
     def keep_clusters(self, clusters: Set[tuple[str, str]]) -> None:
         """Drop what is shown of all other clusters: they are gone."""
         for gone in self._clusters.keys() - clusters:
@@ -121,9 +146,14 @@ class Metrics:
 
     def forget_cluster(self, cluster: tuple[str, str]) -> None:
         """Drop what is shown of one that is gone."""
+        self.note_certificates(cluster, {})
         for name in self._clusters.pop(cluster, set()):
             self.condition.remove(*cluster, name)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
+        now = self._clock()
+        for cluster, ends in self._ends.items():
+            for whose, end in ends.items():
+                self.certificate.labels(*cluster, whose).set(end - now)
         return generate_latest(self._registry)

@@ -25,9 +25,11 @@ __all__ = [
     "NAME",
     "PART_OF",
     "RESTART",
+    "ROTATE",
     "SERVICE_NAME",
     "TEMPLATE",
     "Entrance",
+    "authority_name",
     "clients_selector",
     "cluster_labels",
     "config_name",
@@ -69,6 +71,10 @@ AUTOSCALED: Final = "nanocluster.io/autoscaled"
 
 RESTART: Final = "nanocluster.io/restart"
 """Annotation of a cluster; the pods get it too, so a new value replaces them all."""
+
+ROTATE: Final = "nanocluster.io/rotate-certificates"
+"""Annotation of a cluster: another value asks for another authority; and of the Secret
+of the authority: the last one that was followed."""
 
 TEMPLATE: Final = "nanocluster.io/template"
 """Annotation of a Deployment: digest of its pods' template as it should be."""
@@ -158,6 +164,11 @@ def config_name(cluster: str) -> str:
 def secret_name(cluster: str) -> str:
     """Return the name of the Secret with the control token."""
     return f"{cluster}-control"
+
+
+def authority_name(cluster: str) -> str:
+    """Return the name of the Secret with the key that signs the nodes' certificates."""
+    return f"{cluster}-authority"
 
 
 def master_name(cluster: str) -> str:

@@ -29,7 +29,7 @@ from typing import Final, cast
 import msgspec
 
 from nano_manifest import KIND, ManifestError, NanoCluster, from_object
-from nano_operator.conditions import Obstacle, Reason
+from nano_operator.conditions import Obstacle, Reason, Verdict
 from nano_operator.drift import Applied, has_drifted, with_replicas
 from nano_operator.events import Event, events_between
 from nano_operator.figures import Figures
@@ -44,13 +44,16 @@ from nano_operator.names import (
 )
 from nano_operator.objects import Child, Kind, Meta, Object, Pod, Ref, ref_of
 from nano_operator.resources import Context, children, missing_images
+from nano_operator.resources.certificates import certificate_refs
 from nano_operator.resources.pod import PodRole, autoscaling_of, deployment_name
 from nano_operator.rollout import held_back, is_replaced, together
+from nano_operator.securing import Certify, Secured, issued, own
 from nano_operator.status import same_status, status_of
 
 __all__ = [
     "Action",
     "Apply",
+    "Certify",
     "Count",
     "Delete",
     "LetGo",
@@ -61,11 +64,17 @@ __all__ = [
     "World",
     "WriteStatus",
     "expected",
+    "expiries",
+    "left_over",
     "make_plan",
 ]
 
 WAIT_SECONDS: Final = 2.0
 """When to look again at something that is about to vanish."""
+
+
+SOON_SECONDS: Final = 60.0
+"""What is due later than this, the listing of all clusters comes by in time for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,16 @@ class Requeue:
 
 
 Action = (
-    Apply | LetGo | MakeSecret | Delete | Count | Mark | WriteStatus | Tell | Requeue
+    Apply
+    | LetGo
+    | MakeSecret
+    | Certify
+    | Delete
+    | Count
+    | Mark
+    | WriteStatus
+    | Tell
+    | Requeue
 )
 
 
@@ -160,6 +178,8 @@ class World:
         let_go: Deployments whose number of pods was left to others just now.
         figures: What the nodes said last, if they were asked.
         gates: The gates that leave, or are chosen from.
+        seen: What the nodes' certificates were when the operator began to count, and
+            for how many seconds it has seen them so.
     """
 
     resource: Object
@@ -173,6 +193,7 @@ class World:
     let_go: frozenset[Ref] = frozenset()
     figures: Figures | None = None
     gates: Exit = field(default_factory=Exit)
+    seen: tuple[str, float] = ("", 0.0)
 
     @classmethod
     def of(
@@ -223,8 +244,23 @@ def expected(world: World) -> list[Ref]:
     if world.cluster is None:
         return []
     context = Context(world.cluster, world.node_image, world.operator_namespace)
-    secret = Ref(Kind.SECRET, secret_name(context.name))
-    return [secret, *(ref_of(rendered) for rendered in children(context))]
+    return [
+        *_secrets(context),
+        *(ref_of(rendered) for rendered in children(context)),
+    ]
+
+
+def left_over(world: World) -> list[Ref]:
+    """Return Secrets that were made for an earlier version of the resource."""
+    if "certificates" not in world.status:
+        return []
+    return certificate_refs(world.meta.name)
+
+
+def _secrets(context: Context) -> list[Ref]:
+    """Return the Secrets that the resource wants."""
+    issues = certificate_refs(context.name) if issued(context) else []
+    return [Ref(Kind.SECRET, secret_name(context.name)), *issues]
 
 
 def make_plan(world: World, now: datetime) -> tuple[Action, ...]:
@@ -251,7 +287,7 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     """
     built = {ref_of(child): child for child in children(context)}
     rendered = together(context, built, world.children)
-    wanted = {*rendered, Ref(Kind.SECRET, secret_name(context.name))}
+    wanted = {*rendered, *_secrets(context)}
     claims = {ref: _claim(world.meta, child) for ref, child in world.children.items()}
     leaving = {ref for ref in wanted if claims.get(ref) is _Claim.LEAVING}
     held = held_back(context, rendered, world.children, world.status)
@@ -262,6 +298,12 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     releases = _releases(world, context, waits)
     if releases:
         return tuple(releases)
+    secured = _secured(world, context, now)
+    if secured is not None and waits.isdisjoint(certificate_refs(context.name)):
+        orphans = frozenset(ref for ref in claims if claims[ref] is _Claim.ORPHAN)
+        certificates = secured.writes(world.children, orphans)
+        if certificates:  # first, for pods wait for them
+            return tuple(certificates)
     gates = Ref(Kind.DEPLOYMENT, gate_name(context.name))
     way = None if gates in waits else _way_out(world, rendered[gates], now)
     marks = _marks(world, way)
@@ -275,9 +317,12 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     pending = tuple(sorted(waits, key=str))
     # nobody tells that a Service has forgotten a pod
     soon = leaving or (way is not None and way.step in (Step.WAIT, Step.GOING))
+    pauses = [WAIT_SECONDS] if soon else []
+    if secured is not None and secured.decision.wake is not None:
+        pauses += [secured.decision.wake] * (secured.decision.wake <= SOON_SECONDS)
     return (
         *_status(world, now, _refusal(world), pending),
-        *([Requeue(WAIT_SECONDS)] if soon else []),
+        *([Requeue(min(pauses))] if pauses else []),
     )
 
 
@@ -305,16 +350,56 @@ def _marks(world: World, way: Way | None) -> tuple[Action, ...]:
     )
 
 
+def _secured(world: World, context: Context, now: datetime) -> Secured | None:
+    """Return how certificates are that the operator issues; None if it does not."""
+    wanted = issued(context)
+    if wanted is None:
+        return None
+    ours = frozenset(
+        ref
+        for ref, child in world.children.items()
+        if _claim(world.meta, child) in (_Claim.OURS, _Claim.ORPHAN)
+    )
+    return Secured.of(context, wanted, world.children, ours, world.seen, now)
+
+
+def expiries(world: World, now: datetime) -> Mapping[str, datetime]:
+    """Return when the certificates end that the operator has issued, by whose."""
+    if world.cluster is None:
+        return {}
+    context = Context(world.cluster, world.node_image, world.operator_namespace)
+    secured = _secured(world, context, now)
+    if secured is None:
+        return {}
+    spans = secured.kept.expiries(secured.situation)
+    return {whose: span.ends for whose, span in spans.items()}
+
+
 def _removals(
     world: World, wanted: set[Ref], claims: Mapping[Ref, _Claim]
 ) -> list[Delete]:
-    """Return what has to go: leftovers of ours, and what stands in a child's place."""
+    """Return what has to go: leftovers of ours, and what stands in a child's place.
+
+    Certificates go last: pods that are yet to be replaced could not start anew.
+    """
+    kept = set() if _was_ready(world) else set(certificate_refs(world.meta.name))
     return [
         Delete(ref, world.children[ref].meta.uid)
         for ref, claim in sorted(claims.items(), key=str)
         if (claim is _Claim.PREDECESSOR and ref in wanted)
-        or (claim is _Claim.OURS and ref not in wanted)
+        or (claim is _Claim.OURS and ref not in wanted | kept)
     ]
+
+
+def _was_ready(world: World) -> bool:
+    """Whether every node was seen to run as the present generation asks."""
+    entries = cast("list[Object]", world.status.get("conditions") or [])
+    return any(
+        entry.get("type") == "Ready"
+        and entry.get("status") == "True"
+        and entry.get("observedGeneration") == world.meta.generation
+        for entry in entries
+    )
 
 
 def _releases(world: World, context: Context, waits: set[Ref]) -> list[LetGo]:
@@ -384,9 +469,10 @@ def _missing_image(context: Context) -> Obstacle | None:
 
 def _taken_name(world: World, context: Context) -> Obstacle | None:
     """Say which names are taken; a Secret that somebody else made is welcome."""
+    issues = certificate_refs(context.name) if issued(context) else []
     taken = [
         str(ref)
-        for ref in (ref_of(child) for child in children(context))
+        for ref in (*issues, *(ref_of(child) for child in children(context)))
         if ref in world.children
         and _claim(world.meta, world.children[ref]) is _Claim.FOREIGN
     ]
@@ -406,12 +492,26 @@ def _refusal(world: World) -> Obstacle | None:
     return Obstacle(Reason.CHILD_REFUSED, said)
 
 
+def _encryption(world: World, now: datetime) -> tuple[Verdict, Object | None]:
+    """Return how the cluster port is secured, and what is told of certificates."""
+    before = cast("Object | None", world.status.get("certificates"))
+    if world.cluster is None:
+        return Verdict(False, Reason.INVALID_SPEC, world.invalid), before
+    context = Context(world.cluster, world.node_image, world.operator_namespace)
+    secured = _secured(world, context, now)
+    if secured is not None:
+        return secured.verdict, secured.status or before
+    remain = any(ref in world.children for ref in certificate_refs(context.name))
+    return own(world.cluster.spec.cluster_tls), before if remain else None
+
+
 def _status(
     world: World,
     now: datetime,
     obstacle: Obstacle | None,
     pending: tuple[Ref, ...] = (),
 ) -> tuple[Action, ...]:
+    encryption, certificates = _encryption(world, now)
     wanted = status_of(
         world.meta,
         world.cluster,
@@ -422,6 +522,8 @@ def _status(
         pending=pending,
         figures=world.figures,
         closed={pod.metadata.name: pod.title for pod in world.gates.closed},
+        encryption=encryption,
+        certificates=certificates,
     )
     if same_status(wanted, world.status):
         return ()

@@ -13,7 +13,8 @@ import contextlib
 import dataclasses
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Protocol, cast
 
@@ -58,6 +59,7 @@ from nano_operator.objects import (
 from nano_operator.plan import (
     Action,
     Apply,
+    Certify,
     Count,
     Delete,
     LetGo,
@@ -68,18 +70,22 @@ from nano_operator.plan import (
     World,
     WriteStatus,
     expected,
+    expiries,
+    left_over,
     make_plan,
 )
+from nano_operator.resources.certificates import kept
 from nano_operator.resources.secret import TOKEN_BYTES, secret
+from nano_operator.securing import certified
 
 __all__ = ["Api", "Reconciler"]
 
 LISTED: Final = tuple(kind for kind in Kind if kind is not Kind.SECRET)
 """Kinds that are listed.  Secrets are not: one is read by name, others never."""
 
-ROUNDS: Final = 7
-"""Removing, letting go, counting, closing, writing, reporting: six are enough; the
-next look does the rest."""
+ROUNDS: Final = 10
+"""Removing, letting go, three for certificates, counting, closing, writing, reporting:
+nine are enough; the next look does the rest."""
 
 LAST: Final = (WriteStatus, Tell, Requeue)
 """After these actions there is nothing left to plan."""
@@ -140,6 +146,7 @@ class Reconciler:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         metrics: Metrics | None = None,
         census: Census | None = None,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         """*census* knows what nodes say of themselves; without it nobody asks them."""
         self._census = census
@@ -149,6 +156,8 @@ class Reconciler:
         self._operator_namespace = operator_namespace
         self._clock = clock
         self._applied: dict[Key, dict[Ref, Applied]] = {}
+        self._elapsed = elapsed
+        self._seen: dict[Key, tuple[str, float]] = {}  # certificates, and since when
 
     async def __call__(self, key: Key) -> float | None:
         """Look at *key* once; return after how many seconds to look again, if so.
@@ -160,6 +169,7 @@ class Reconciler:
         world = await self._look(key)
         if world is None:
             self._applied.pop(key, None)
+            self._seen.pop(key, None)
             self._metrics.forget_cluster((key.namespace, key.name))
             if self._census is not None:
                 self._census.forget(key)
@@ -181,13 +191,16 @@ class Reconciler:
                 child = Child.parse(kind, raw)
                 children[child.ref] = child
         # whoever else may already have an object with a name that we want
-        for ref in expected(world):
+        for ref in dict.fromkeys((*expected(world), *left_over(world))):
             if ref not in children:
                 raw_child = await self._find(ref, key.namespace)
                 if raw_child is not None:
                     children[ref] = Child.parse(ref.kind, raw_child)
         figures = self._census.latest(key) if self._census is not None else None
-        world = dataclasses.replace(world, children=children, figures=figures)
+        seen = self._settled(key, children)
+        world = dataclasses.replace(
+            world, children=children, figures=figures, seen=seen
+        )
         return dataclasses.replace(world, gates=await self._gates(key, world))
 
     async def _gates(self, key: Key, world: World) -> Exit:
@@ -213,6 +226,20 @@ class Reconciler:
             counted=self._census is None,
         )
 
+    def _settled(self, key: Key, children: Mapping[Ref, Child]) -> tuple[str, float]:
+        """Return what the nodes' certificates are, and for how many seconds so.
+
+        By a clock that nobody sets, from when this process saw them first.
+        """
+        refs = frozenset(children)
+        digest = kept(key.namespace, key.name, children, refs).seen
+        now = self._elapsed()
+        before, since = self._seen.get(key, ("", now))
+        if digest != before:
+            since = now
+        self._seen[key] = (digest, since)
+        return digest, now - since
+
     async def _find(self, ref: Ref, namespace: str) -> Object | None:
         resource = ref.kind.resource
         if ref.kind is Kind.SECRET:
@@ -229,7 +256,7 @@ class Reconciler:
                 try:
                     world = await self._carry_out(key, world, action)
                 except RefusedError as error:
-                    if not isinstance(action, Apply | LetGo | MakeSecret):
+                    if not isinstance(action, Apply | LetGo | MakeSecret | Certify):
                         raise
                     refusal = error
                     refused = {**world.refused, action.ref: error.message}
@@ -237,6 +264,10 @@ class Reconciler:
             self._note(key, actions)
             if all(isinstance(action, LAST) for action in actions):
                 break
+        self._settled(key, world.children)  # what was written counts from now on
+        self._metrics.note_certificates(
+            (key.namespace, key.name), expiries(world, self._clock())
+        )
         if refusal is not None:
             raise refusal
         pauses = (item.seconds for item in actions if isinstance(item, Requeue))
@@ -259,6 +290,8 @@ class Reconciler:
                 return await self._let_go(key, world, action)
             case MakeSecret():
                 return await self._make_secret(key, world, action)
+            case Certify():
+                return await self._certify(key, world, action)
             case Delete():
                 return await self._delete(key, world, action)
             case Count():
@@ -300,6 +333,20 @@ class Reconciler:
         body = secret(action.context, secrets.token_urlsafe(TOKEN_BYTES))
         raw = await self._api.create(Kind.SECRET.resource, body)
         logger.info("%s: made %s", key, action.ref)
+        return _with(world, Child.parse(Kind.SECRET, raw))
+
+    async def _certify(self, key: Key, world: World, action: Certify) -> World:
+        """Write a Secret with certificates, unless somebody else just has."""
+        body = certified(action, self._clock())
+        resource = Kind.SECRET.resource
+        if action.version:
+            head = cast("Object", body["metadata"])
+            head["resourceVersion"] = action.version
+            raw = await self._api.apply(resource, body)
+        else:
+            raw = await self._api.create(resource, body)
+        why = action.step.move.value if action.step else "take it back"
+        logger.info("%s: wrote %s: %s", key, action.ref, why)
         return _with(world, Child.parse(Kind.SECRET, raw))
 
     async def _delete(self, key: Key, world: World, action: Delete) -> World:

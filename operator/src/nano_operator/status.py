@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import cast
 
 from nano_manifest import Backend, Gates, NanoCluster
-from nano_operator.conditions import Obstacle, RoleState, View, conditions
+from nano_operator.conditions import Obstacle, RoleState, Verdict, View, conditions
+from nano_operator.conditions.view import PLAIN
 from nano_operator.figures import (
     SHOWN,
     Figures,
@@ -50,6 +51,8 @@ def status_of(
     pending: tuple[Ref, ...] = (),
     figures: Figures | None = None,
     closed: Mapping[str, str] = MappingProxyType({}),
+    encryption: Verdict = PLAIN,
+    certificates: Object | None = None,
 ) -> Object:
     """Return the status that the resource should have.
 
@@ -65,6 +68,8 @@ def status_of(
         figures: What the nodes said last; None: nobody has asked yet, and what was
             written stays.
         closed: Role of each pod that is about to leave, by its name.
+        encryption: How the cluster port is secured.
+        certificates: What is told of certificates that the operator issues.
     """
     roles = _Roles(meta.name, children, pending)
     view = View(
@@ -77,7 +82,9 @@ def status_of(
         backends=tuple(roles.backends(cluster).values()),
         obstacle=obstacle,
         pending=tuple(str(ref) for ref in pending if ref.kind is not Kind.DEPLOYMENT),
+        encryption=encryption,
     )
+    told: Object = {} if certificates is None else {"certificates": certificates}
     return {
         "observedGeneration": meta.generation,
         "conditions": conditions(view, meta.generation, _by_type(previous), now),
@@ -99,6 +106,7 @@ def status_of(
         "endpoints": _endpoints(cluster, children)
         if cluster
         else previous.get("endpoints", []),
+        **told,
     }
 
 
@@ -124,6 +132,8 @@ def same_status(wanted: Object, previous: Object) -> bool:
 
     Conditions of other writers may stand between ours.
     """
+    if ("certificates" in wanted) is not ("certificates" in previous):
+        return False
     ours = cast("list[Object]", wanted["conditions"])
     theirs = _by_type(previous)
     return all(theirs.get(str(entry["type"])) == entry for entry in ours) and all(

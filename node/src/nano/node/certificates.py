@@ -51,6 +51,7 @@ def cluster_credentials(
     tls = options.manifest.spec.cluster_tls
     if tls is None:
         return None
+    tls = tls.named(options.manifest.metadata.name)
     if tls.secret_name:
         own = tls.master_secret_name if options.role is Role.MASTER else ""
         folder = secret_folder(options, own or tls.secret_name, "the cluster port")

@@ -13,6 +13,7 @@ from typing import Final
 
 from nano_operator.conditions.available import available
 from nano_operator.conditions.backends import backends_available
+from nano_operator.conditions.encrypted import encrypted
 from nano_operator.conditions.gates import gates_available
 from nano_operator.conditions.master import master_available
 from nano_operator.conditions.progressing import progressing
@@ -38,6 +39,7 @@ CONDITIONS: Final[Mapping[str, Callable[[View], Verdict]]] = {
     "MasterAvailable": master_available,
     "GatesAvailable": gates_available,
     "BackendsAvailable": backends_available,
+    "Encrypted": encrypted,
 }
 
 _MESSAGE_LENGTH: Final = 1024  # an admission webhook can say a lot

@@ -79,6 +79,38 @@ class Reason(Enum):
     NO_NODE_READY = ("NoNodeReady", "No node of the role is ready.")
     SCALED_TO_ZERO = ("ScaledToZero", "The resource asks for no node of this role.")
     NO_BACKENDS = ("NoBackends", "The resource declares no backends.")
+    PLAIN_CLUSTER_PORT = (
+        "PlainClusterPort",
+        (
+            "Nodes speak without TLS, as Go nodes need it, and believe whoever reaches "
+            "their cluster port. `spec.clusterTls` changes that."
+        ),
+    )
+    OWN_CERTIFICATES = (
+        "OwnCertificates",
+        (
+            "Nodes show certificates of Secrets or files that the resource names. "
+            "Whoever made them renews them."
+        ),
+    )
+    CERTIFICATES_ISSUED = (
+        "CertificatesIssued",
+        "Nodes show certificates of the operator. The message says until when.",
+    )
+    ROTATING_AUTHORITY = (
+        "RotatingAuthority",
+        (
+            "Another authority is about to sign. Nodes get time to believe it, then "
+            "certificates of its own; nothing is restarted."
+        ),
+    )
+    CERTIFICATES_MISSING = (
+        "CertificatesMissing",
+        (
+            "The operator has not been able to write a certificate: Ready and its log "
+            "say why. New pods wait; those that run keep what they have."
+        ),
+    )
 
     def __init__(self, word: str, sentence: str) -> None:
         self.word = word

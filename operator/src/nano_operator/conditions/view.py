@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from nano_operator.conditions.reasons import Reason
 from nano_operator.objects import Deployment
 
-__all__ = ["Obstacle", "RoleState", "Verdict", "View"]
+__all__ = ["PLAIN", "Obstacle", "RoleState", "Verdict", "View"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,14 @@ class Verdict:
     holds: bool
     reason: Reason
     message: str
+
+
+PLAIN: Final = Verdict(
+    False,
+    Reason.PLAIN_CLUSTER_PORT,
+    "spec.clusterTls is absent: the cluster port is plain",
+)
+"""The cluster port of a resource that says nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class View:
         backends: Each kind of backend.
         obstacle: Why the resource cannot be followed, if it cannot.
         pending: Children, Deployments apart, that are yet to be written.
+        encryption: How the cluster port is secured.
     """
 
     master: RoleState
@@ -102,6 +112,7 @@ class View:
     backends: tuple[RoleState, ...] = ()
     obstacle: Obstacle | None = None
     pending: tuple[str, ...] = ()
+    encryption: Verdict = PLAIN
 
     @property
     def roles(self) -> tuple[RoleState, ...]:

@@ -2,9 +2,9 @@
 
 :func:`children` is the whole of what there should be, in the order in which it is
 applied: what pods need comes before the pods, the master before those who register
-with it, and what is scaled before its autoscaler.  Only the Secret is apart
-(:mod:`.secret`): it is made once, from a random token, and so is no function of the
-resource.
+with it, and what is scaled before its autoscaler.  Only Secrets are apart
+(:mod:`.secret`, :mod:`.certificates`): they are made from random numbers, and so are no
+function of the resource.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ __all__ = ["Context", "children", "missing_images"]
 
 
 def children(context: Context) -> list[Object]:
-    """Return all children but the Secret, sealed, in the order of their making."""
+    """Return all children but the Secrets, sealed, in the order of their making."""
+    context = context.resolved
     roles = PodRole.all_of(context.cluster)
     deployments = [_stamped(_deployment(context, pod)) for pod in roles]
     built = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from nano_manifest import NanoCluster
 from nano_operator.names import cluster_labels
@@ -30,6 +32,21 @@ class Context:
     def name(self) -> str:
         """Name of the cluster."""
         return self.cluster.metadata.name
+
+    @property
+    def resolved(self) -> Context:
+        """The same as nodes are told: certificates that are issued are in Secrets.
+
+        So a node knows Secrets only, and no pod is replaced when lifetimes change.
+        """
+        tls = self.cluster.spec.cluster_tls
+        if tls is None or tls.issued is None:
+            return self
+        spec = msgspec.structs.replace(
+            self.cluster.spec, cluster_tls=tls.named(self.name)
+        )
+        cluster = msgspec.structs.replace(self.cluster, spec=spec)
+        return replace(self, cluster=cluster)
 
     @property
     def namespace(self) -> str:
