@@ -75,7 +75,7 @@ class Operator:
         """Look, and let pods run, until the cluster is ready."""
         for _ in range(200):
             await self.look(KEY)
-            let_pods_run(server, SPACE)
+            let_pods_run(server, space=SPACE)
             if condition(server, "Ready") == "AllReady":
                 return
         raise AssertionError("the cluster does not become ready")

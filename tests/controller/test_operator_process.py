@@ -119,14 +119,15 @@ def versions(server: ApiServer) -> dict[str, str]:
     }
 
 
-def let_pods_run(server: ApiServer, space: str = SPACE) -> None:
-    """Play the kubelet: say of every pod that it runs and is ready."""
+def let_pods_run(server: ApiServer, *which: str, space: str = SPACE) -> None:
+    """Play the kubelet: say of every pod, or of those, that it runs and is ready."""
     status = {
         "phase": "Running",
         "conditions": [{"type": "Ready", "status": "True"}],
     }
     patch = f"--patch={json.dumps({'status': status})}"
-    for pod in server.kubectl("get", "pods", "-n", space, "-o=name").split():
+    get = ("get", "pods", "-n", space, "-o=name")
+    for pod in which or server.kubectl(*get).split():
         with contextlib.suppress(RuntimeError):  # it may have gone meanwhile
             server.kubectl("patch", pod, "-n", space, "--subresource=status", patch)
 
@@ -321,6 +322,41 @@ def test_kubectl_scale_changes_the_number_of_gates(
     )
     labels = "nanocluster.io/cluster=arena,nanocluster.io/role=gate"
     assert scale["status"]["selector"] == labels
+
+
+def test_old_gates_leave_when_all_the_new_ones_are_ready(
+    server: ApiServer, make: Make
+) -> None:
+    gates = ("get", "pods", "-n", SPACE, "-o=name", "-l=nanocluster.io/role=gate")
+    make(gates={"replicas": 2})
+    become_ready(server)
+    old = set(server.kubectl(*gates).split())
+
+    def new() -> list[str]:
+        return sorted(set(server.kubectl(*gates).split()) - old)
+
+    def both_sets() -> bool:
+        others = "-l=nanocluster.io/role in (master,backend)"
+        found = server.kubectl(*gates[:-1], others).split()
+        let_pods_run(server, *found)
+        return len(new()) == 2
+
+    def deployment() -> Object:
+        return look(server, SPACE, "deployment", "arena-gate")
+
+    make(gates={"replicas": 2}, image="node:1")
+    eventually(both_sets, "there are two new gates")
+    let_pods_run(server, new()[0])
+    eventually(
+        lambda: inner(deployment(), "status.readyReplicas") == 3, "one of them is ready"
+    )
+    assert old <= set(server.kubectl(*gates).split())
+    let_pods_run(server, new()[1])
+    eventually(
+        lambda: not old & set(server.kubectl(*gates).split()), "the old ones are gone"
+    )
+    assert "minReadySeconds" not in cast("Object", deployment()["spec"])
+    become_ready(server)
 
 
 def test_a_removed_backend_is_removed(server: ApiServer, make: Make) -> None:

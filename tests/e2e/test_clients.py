@@ -236,7 +236,7 @@ def test_clients_get_all_answers_and_pushes(ledger: Ledger, case: Case) -> None:
     ledger.ready()
     ledger.begin(case.name)
     over = case.happens(ledger)
-    until(over, case.happens.__name__, 300)
+    until(over, case.happens.__name__, 420)
     ledger.ready()
     ledger.more(case.name)
     counts = ledger.end(case.name)
