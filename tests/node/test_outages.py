@@ -36,6 +36,33 @@ async def test_a_backend_frozen_for_six_seconds_is_not_expelled(make: Make) -> N
         assert town.lost("master") == town.lost("gate") == set()
 
 
+@pytest.mark.parametrize("stopped", ["gate", "backend0"])
+async def test_a_process_that_stops_for_ten_seconds_finds_all_that_was_kept_for_it(
+    make: Make, stopped: str
+) -> None:
+    """Its link is given up after five of them, and the grace is ten more."""
+    town = await make()
+    async with await visitor(town) as client:
+        before = await ask(client, 1)
+        (other,) = {"gate", "backend0"} - {stopped}
+        town.signal(stopped, signal.SIGSTOP)
+        waiting = asyncio.create_task(ask(client, 2))
+        await asyncio.sleep(10)  # it is the matter of this test
+        await until(lambda: town.count(other, "nano_peers", state="unlinked") == 1)
+        town.signal(stopped, signal.SIGCONT)
+        (outcome,) = await asyncio.gather(waiting, return_exceptions=True)
+        if isinstance(outcome, RequestError):
+            assert outcome.status in (503, 504)
+        else:  # a gate that was stopped itself may find the next link first
+            assert isinstance(outcome, Answer)
+        await whole(town, ["master", "gate", "backend0"])
+        after = await ask(client, 3)
+        assert (after.pid, after.first) == (before.pid, 1)  # the mirror it was
+        assert (after.opened, after.closed) == (1, 0)
+        assert town.count("backend0", "nano_sessions", place="mirror") == 1
+        assert town.lost("master") == set()
+
+
 async def test_a_dead_master_is_not_noticed_and_finds_everybody_again(
     make: Make,
 ) -> None:
