@@ -182,6 +182,22 @@ async def test_a_gate_may_write_before_it_is_known_as_a_member(ours: Ours) -> No
     await early
 
 
+async def test_what_comes_at_once_for_a_new_client_makes_one_session(
+    ours: Ours, desk: Desk
+) -> None:
+    """Two calls that both wait until their gate is known."""
+    early = Played(ONE)
+    asked = [
+        asyncio.create_task(ours.request(early, 7, "Desk.where", by=f"{WIRE}{number}"))
+        for number in range(2)
+    ]
+    await asyncio.sleep(0)
+    assert not len(ours.sessions)
+    ours.meet(ONE).clients.add(7)
+    await asyncio.gather(*asked)
+    assert [it.id for it in ours.sessions] == [id_here(ONE, 7)]
+
+
 async def test_a_gate_that_is_no_member_is_refused(ours: Ours) -> None:
     async with asyncio.timeout(ARRIVAL * 3):
         with pytest.raises(ClusterError, match="is no member here"):

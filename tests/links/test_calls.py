@@ -228,6 +228,23 @@ async def test_a_call_of_a_backend_goes_by_the_sessions_home(city: City) -> None
     assert not city.gate.calls._open
 
 
+async def test_a_session_that_comes_from_two_nodes_at_once_is_one_mirror(
+    city: City,
+) -> None:
+    """Its own message by the gate, and a call for it by another backend."""
+    begun: list[int] = []
+    city.nodes[TWO].sessions.on_opened(lambda it: begun.append(it.id))
+    city.bind("Bank", TWO)
+    asked = city.client.send("Till.ask", "Bank.who")
+    told = asyncio.create_task(
+        city.gate.info.call("Bank.who", session=city.client.session)
+    )
+    assert await told == [TWO, "ann"]
+    await until(lambda: asked in city.client.answers)
+    assert begun == [city.client.session.id]
+    assert len(city.nodes[TWO].sessions) == 1
+
+
 async def test_what_goes_wrong_behind_the_home_comes_back(city: City) -> None:
     for route, status in (("Bank.refuse", 402), ("Bank.nothing", 404)):
         answer = await city.client.request("Till.ask", route)

@@ -206,6 +206,23 @@ async def test_a_request_with_id_0_is_a_notify_as_in_nano() -> None:
     assert (counts.requests, counts.notifies, counts.responses) == (0, 1, 0)
 
 
+async def test_while_some_are_not_met_nobody_says_that_nobody_serves() -> None:
+    world = World()
+    world.dispatcher.unmet.add("rooms")
+    client = world.client()
+    assert (await client.request("Nobody.knows")).status == 503
+    world.dispatcher.unmet.clear()
+    assert (await client.request("Nobody.knows")).status == 404
+
+
+async def test_what_another_node_sends_here_is_for_this_node_or_for_nobody() -> None:
+    world = World()
+    world.dispatcher.unmet.add("rooms")
+    client = world.client()
+    world.dispatcher.dispatch = world.dispatcher.dispatch_here  # type: ignore[method-assign]
+    assert (await client.request("Nobody.knows")).status == 404
+
+
 async def test_messages_of_other_nodes_reach_handlers_of_this_node_only() -> None:
     world = World(Service())
     client = world.client()

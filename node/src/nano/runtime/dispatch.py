@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Final, Protocol
 
 from nano.errors import (
@@ -116,7 +116,8 @@ class Dispatcher:
         self.local: dict[str, Watched] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.stopping = False
-        self.unknown: Route = _UnknownRoute(self)
+        self.unknown: Route = _UnknownRoute(self, self.unmet)
+        self._absent: Route = _UnknownRoute(self, ())
 
     def add(self, handlers: Iterable[Handler], filters: Filters = NO_FILTERS) -> None:
         """Serve *handlers* on this node to clients, each with *filters* around it.
@@ -143,7 +144,7 @@ class Dispatcher:
 
     def dispatch_here(self, session: Session, message: Message) -> None:
         """Hand a message that another node has sent on to a handler of this node."""
-        self.local.get(message.route, self.unknown).deliver(session, message)
+        self.local.get(message.route, self._absent).deliver(session, message)
 
     def tick(self, now: float) -> None:
         """Look at the clock: promised answers have a deadline."""
@@ -198,10 +199,15 @@ class _UnknownRoute:
 
     One to an internal handler is answered as if there were none: a client learns
     nothing of what nodes say to each other.
+
+    Args:
+        dispatcher: Whose routes there are.
+        unmet: Who might serve it all the same, for nothing is known of them yet.
     """
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, unmet: Collection[str]) -> None:
         self._dispatcher = dispatcher
+        self._unmet = unmet
         self.counts = dispatcher.metrics.route(UNKNOWN)
 
     def deliver(self, session: Session, message: Message) -> None:
@@ -210,7 +216,7 @@ class _UnknownRoute:
         dispatcher, text = self._dispatcher, f"nobody serves {message.route[:80]!r}"
         if message.route in dispatcher.hidden:
             dispatcher.metrics.dropped["client", "internal-route"] += 1
-        if dispatcher.unmet:
+        if self._unmet:
             error = RequestError(UNAVAILABLE, f"{text} yet; try again")
         else:
             error = RequestError(NOT_FOUND, text)
