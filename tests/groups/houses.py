@@ -163,3 +163,30 @@ class Houses:
         other.links.add(member(one.address))
         await until(lambda: one.links.get(other.address))
         await until(lambda: other.links.get(one.address))
+
+
+async def heard(*clients: Client, route: str = "onNews", times: int = 1) -> None:
+    """Wait until each client has heard *route*, and no more often than *times*."""
+
+    def count(client: Client) -> int:
+        return sum(name == route for name, _ in client.pushes)
+
+    for client in clients:
+        await until(lambda client=client: count(client) >= times)  # type: ignore[misc]
+        assert count(client) == times
+
+
+async def said(raw: Raw, kind: pb.Kind.ValueType) -> pb.Envelope:
+    """Return the next envelope of *kind* that comes, whatever is in front of it."""
+    while (envelope := await raw.next()).kind != kind:
+        pass
+    return envelope
+
+
+async def all_said(raw: Raw) -> list[pb.Envelope]:
+    """Return all that has come up to now."""
+    await raw.send(pb.Envelope(kind=pb.PING, id=7))
+    found = []
+    while (envelope := await raw.next()).kind != pb.PONG:
+        found.append(envelope)
+    return found
