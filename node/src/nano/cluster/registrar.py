@@ -187,7 +187,7 @@ class Registrar:
         if not address or address == self.me.address:
             return [Refused("invalid register request")]
         entry = self._entries.get(address)
-        if entry is None and len(self._entries) >= MOST_MEMBERS:
+        if entry is None and self._is_full:
             return [FULL]
         if entry and not entry.is_go and self._is_same_life(entry, member):
             entry.greet(now)
@@ -236,7 +236,7 @@ class Registrar:
         actions: list[Action] = []
         entry = self._entries.get(address)
         if entry is None:
-            if len(self._entries) >= MOST_MEMBERS:
+            if self._is_full:
                 return [FULL]
             entry = self._returning(member, now)
             self._add(entry)
@@ -284,6 +284,11 @@ class Registrar:
         return self._announce([event.to])
 
     # The list and its versions
+
+    @property
+    def _is_full(self) -> bool:
+        """Nobody new is taken in any more."""
+        return len(self._entries) >= MOST_MEMBERS
 
     def _add(self, entry: _Entry) -> None:
         self._entries[entry.member.address] = entry
