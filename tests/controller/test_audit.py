@@ -18,9 +18,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -29,7 +31,9 @@ from nano.cli.plugin import main as plugin
 from nano.client import connect
 from nano.testing import LocalCluster
 from nano_manifest import CONTROL_PORT, from_object
-from nano_operator.objects import Object
+from nano_operator.leaving import mark
+from nano_operator.names import CLOSED_AT, DELETION_COST, ENTRANCE
+from nano_operator.objects import Object, Pod
 
 from .apiserver import ApiServer, AuditEvent, missing
 from .operating import OperatorProcess, eventually, look
@@ -89,14 +93,14 @@ class Scene:
                     "patch", "pod", name, "-n", SPACE, "--subresource=status", patch
                 )
 
-    def ready(self, *names: str) -> None:
-        """Wait until these clusters are ready, and their present generation."""
+    def ready(self, name: str) -> None:
+        """Wait until a cluster is ready, in its present generation."""
 
-        def all_ready() -> bool:
+        def is_ready() -> bool:
             self.let_pods_run()
-            return all(self.condition(name) == "True" for name in names)
+            return self.condition(name) == "True"
 
-        eventually(all_ready, f"{names} are ready")
+        eventually(is_ready, f"{name} is ready")
 
     def condition(self, name: str) -> object:
         resource = look(self.server, SPACE, "nano", name)
@@ -172,7 +176,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             "--census-seconds=1",
         )
         process.start()
-        eventually(lambda: process.metric("leader") == 1, "it holds the Lease")
+        # it holds the Lease then, and has brought the definition
+        eventually(lambda: "looking after" in process.told(), "it works")
         yield Scene(server, process)
     finally:
         if process is not None:
@@ -215,7 +220,7 @@ def used(events: list[AuditEvent]) -> set[Right]:
 def test_five_clusters_at_rest_are_not_written(scene: Scene) -> None:
     for name in CLUSTERS:
         scene.apply(name)
-    scene.ready(*CLUSTERS)
+        scene.ready(name)
 
     def all_counted() -> bool:
         told = [cast("Object", scene.status(name)["gates"]) for name in CLUSTERS]
@@ -332,8 +337,32 @@ def upgrade(scene: Scene) -> None:
     scene.ready("three")
     assert scene.operator.stop() == 0
     scene.operator.start()
-    eventually(lambda: scene.operator.metric("leader") == 1, "it holds the Lease")
+    eventually(lambda: "looking after" in scene.operator.told(), "it works")
     scene.ready("three")
+
+
+def undo(scene: Scene) -> None:
+    """What an operator left that died while gates were leaving is taken back."""
+    assert scene.operator.stop(signal.SIGKILL) == -signal.SIGKILL
+    gates = [name for name in scene.names("pods", "three") if "-gate-" in name]
+    name = sorted(gates)[0].partition("/")[2]
+    raw = look(scene.server, SPACE, "pod", name)
+    closed = mark(msgspec.convert(raw, Pod), closed=True, now=datetime.now(UTC))
+    scene.server.kubectl(
+        *("apply", "--server-side", "--force-conflicts", "-f", "-"),
+        f"--field-manager={OPERATOR}",
+        stdin=json.dumps(closed),
+    )
+    scene.operator.start()
+
+    def as_before() -> bool:
+        pod = look(scene.server, SPACE, "pod", name)
+        given = cast("Object", inner(pod, "metadata")).get("annotations", {})
+        marks = {DELETION_COST, CLOSED_AT} & cast("Object", given).keys()
+        labels = cast("Object", inner(pod, "metadata.labels"))
+        return not marks and labels[ENTRANCE] == "open"
+
+    eventually(as_before, "the gate is open again")
 
 
 def without(scene: Scene) -> None:
@@ -428,6 +457,7 @@ FEATURES: Final[tuple[Callable[[Scene], None], ...]] = (
     drain,
     restart,
     upgrade,
+    undo,
     without,
     autoscale,
     predecessors,

@@ -150,6 +150,26 @@ async def test_only_what_is_worth_telling_asks_for_a_look(town: Town) -> None:
             await running
 
 
+async def test_what_goes_wrong_with_one_count_ends_no_other(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    town.gates(one=100)
+    secret = town.api.see(Kind.SECRET, "arena-control")
+    good, secret["data"] = secret["data"], "no mapping at all"
+    running = asyncio.create_task(town.census.run(town.changed.put))
+    try:
+        async with asyncio.timeout(20):
+            while "failed unexpectedly" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            assert town.changed.empty()
+            secret["data"] = good
+            assert await town.changed.get() == KEY
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
 async def test_a_cluster_that_is_gone_is_not_counted(town: Town) -> None:
     town.gates(one=100)
     town.api.forget()

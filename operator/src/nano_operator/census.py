@@ -136,6 +136,9 @@ class Census:
                 except (ApiError, msgspec.ValidationError) as error:
                     logger.warning("%s: its nodes are not counted: %s", key, error)
                     return
+                except Exception:
+                    logger.exception("%s: counting failed unexpectedly", key)
+                    return
             before = self._told.get(key)
             coarse = figures.coarse(before)
             if coarse != before and key in self._latest:
