@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nano.cli.errors import Failed, Wrong, as_sentences
+from nano.cli.running import run_options
 from nano.cli.server import Server, server_options
 
 __all__ = ["check", "crd", "request", "up"]
@@ -22,38 +23,12 @@ Examples:
   nanoctl up -f cluster.yaml --try EchoService.echo '{"text": "hello"}'
 """
 )
-@click.option(
-    "-f",
-    "--file",
-    "manifest",
-    type=_FILE,
-    default="cluster.yaml",
-    show_default=True,
-    help="The manifest; the components' modules are looked for beside it.",
-)
+@run_options
 @click.option(
     "-d",
     "--detach",
     is_flag=True,
     help="Return when all is ready, and let it run on; `nanoctl down` stops it.",
-)
-@click.option(
-    "--single",
-    is_flag=True,
-    help="All roles in one process: one gate and one backend of each kind, no master. "
-    "It starts faster and needs less memory.",
-)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Where the listeners for clients bind; 0.0.0.0 lets other machines in.",
-)
-@click.option(
-    "--tls-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="In place of Secrets: folders with tls.crt, tls.key and, for the cluster "
-    "port, ca.crt.",
 )
 @click.option(
     "--try",
