@@ -26,6 +26,7 @@ FROM dependencies AS wheel
 COPY LICENSE README.md ./
 COPY node/src node/src
 COPY operator/src operator/src
+COPY clients/js/src clients/js/src
 RUN /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w /wheel .
 
 FROM dependencies AS node-venv

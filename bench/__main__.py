@@ -203,7 +203,8 @@ def calls(options: argparse.Namespace, folder: Path) -> int:
         messages = run.calls(row, ours)
         run.progress.say("")
         if messages:
-            print(f"{row.name}: calls for a message\n{counter.render(messages)}\n")
+            head = f"{row.name}: calls for each of {messages} messages"
+            print(f"{head}\n{counter.render(messages)}\n")
     return conclude(run, 0)
 
 

@@ -1,7 +1,8 @@
 """The folder called ``operator`` must never become a package.
 
 Such a package would hide the standard library's module from whatever starts in
-the root of the checkout.  Five rules keep it harmless, and each has its test.
+the root of the checkout.  Five rules keep it harmless, and each has its test.  The last
+test is of what else goes into the wheel.
 """
 
 from __future__ import annotations
@@ -59,3 +60,13 @@ def test_the_standard_library_keeps_its_operator_module() -> None:
         timeout=60,
     )
     assert found.stdout.startswith(stdlib)
+
+
+def test_the_client_of_javascript_is_in_the_wheel_as_it_is() -> None:
+    # a link, which hatchling follows: `nanoctl new` copies what is behind it
+    link = ROOT / "node" / "src" / "nano" / "cli" / "project" / "client"
+    assert link.is_symlink()
+    assert link.resolve() == ROOT / "clients" / "js" / "src"
+    assert not link.readlink().is_absolute()
+    stage = (ROOT / "Dockerfile").read_text().partition(" AS wheel\n")[2]
+    assert "COPY clients/js/src clients/js/src\n" in stage.partition("pip wheel")[0]

@@ -85,7 +85,7 @@ def test_errors_and_silence_are_failures() -> None:
 
 def test_a_payload_counts() -> None:
     load_ = Load(1, 1, 0, "A.b", '{"n": $n, "text": "of $client, $$1"}')
-    assert load_.body(3, 7) == {"n": 7, "text": "of 3, $1"}
+    assert load_.body(3, 7) == b'{"n":7,"text":"of 3, $1"}'
 
 
 @pytest.mark.parametrize("payload", ['{"a": $m}', "$", "{a}"])

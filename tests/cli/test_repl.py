@@ -37,10 +37,10 @@ wait onShout 5
     [
         ("", Line("")),
         ("  # remark", Line("")),
-        ("A.b", Line("request", "A.b", {})),
-        ('A.b {"a": 1}', Line("request", "A.b", {"a": 1})),
-        ('request  A.b  "x y"', Line("request", "A.b", "x y")),
-        ("notify A.b null", Line("notify", "A.b", None)),
+        ("A.b", Line("request", "A.b")),
+        ('A.b {"a": 1}', Line("request", "A.b", '{"a": 1}')),
+        ('request  A.b  "x y"', Line("request", "A.b", '"x y"')),
+        ("notify A.b null", Line("notify", "A.b", "null")),
         ("wait onNews", Line("wait", "onNews")),
         ("wait onNews 0.5", Line("wait", "onNews", seconds=0.5)),
         ("help", Line("help")),
@@ -55,7 +55,6 @@ def test_a_line_is_understood(text: str, line: Line) -> None:
     ("text", "problem"),
     [
         ("hello", "'hello' is no command and no route; try: help"),
-        ("A.b {x}", "is no JSON"),
         ("notify", "notify needs a route"),
         ("wait", "wait needs a route"),
         ("wait onNews 0", "seconds are a number above 0"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
@@ -16,6 +15,7 @@ from nano.cluster.pb import cluster_pb2 as pb
 from nano.cluster.peer import Peer
 from nano.cluster.server import ClusterServer
 from nano.cluster.strangers import Strangers
+from nano.local.ports import free_ports
 
 HEARTBEAT = 0.2
 
@@ -240,7 +240,9 @@ def labels(node: ClusterServer) -> set[str]:
 
 
 def free_address() -> str:
-    """An address of this machine where nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{taken.getsockname()[1]}"
+    """An address of this machine where nobody listens.
+
+    It is none of those that the kernel gives to outgoing connections: a node that is
+    dialled at one, and is not there, may find its port taken when it comes back.
+    """
+    return f"127.0.0.1:{free_ports(1)[0]}"

@@ -92,7 +92,7 @@ class TestMembership:
     async def test_a_master_that_comes_back_loses_nobody(
         self, neighbourhood: Neighbourhood
     ) -> None:
-        master = await neighbourhood.master()
+        master = await neighbourhood.master(free_address())
         nodes = [
             await neighbourhood.member(name, master.address) for name in ("a", "b", "c")
         ]

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import itertools
 import socket
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from nano.errors import UsageError
 from nano.local.console import Console
 from nano.local.plan import ProcessSpec, Surroundings, ignored, plan
-from nano.local.ports import FIRST_PORT, LAST_PORT, Doors, free_ports
+from nano.local.ports import BLOCK, FIRST_PORT, LAST_PORT, Doors, free_ports
 from nano_manifest import (
     Backend,
     EnvVar,
@@ -118,7 +120,10 @@ def test_a_role_has_the_variables_of_the_manifest() -> None:
 
 def test_what_only_kubernetes_knows_is_named() -> None:
     assert list(ignored(CLUSTER)) == [
-        "backend wallet: envFrom is for Kubernetes; set its variables by hand here",
+        (
+            "backend wallet: envFrom is for Kubernetes; here its variables are those "
+            "of this shell, if it has them"
+        ),
         "backend wallet: B takes its value from Kubernetes; set it by hand here",
     ]
 
@@ -137,6 +142,29 @@ def test_free_ports_are_different_and_not_those_of_outgoing_connections() -> Non
     ports = free_ports(50)
     assert len(set(ports)) == 50
     assert all(FIRST_PORT <= port <= LAST_PORT for port in ports)
+    assert not set(ports) & set(free_ports(50))  # they may not be bound yet
+
+
+def test_two_processes_find_different_ports() -> None:
+    program = "from nano.local.ports import free_ports; print(*free_ports(50)); input()"
+    with ExitStack() as stack:
+        found = []
+        for _ in range(3):
+            started = subprocess.Popen(
+                [sys.executable, "-c", program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(started)
+            stack.callback(started.kill)
+            assert started.stdout is not None
+            found.append(started.stdout.readline().split())
+    assert len({port for ports in found for port in ports}) == 150
+
+
+def test_there_may_be_more_than_a_block() -> None:
+    assert len(set(free_ports(BLOCK + 50))) == BLOCK + 50
 
 
 def test_a_port_in_use_is_named_with_its_listener() -> None:

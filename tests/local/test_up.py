@@ -53,9 +53,9 @@ def is_alive(pid: int) -> bool:
 class Up:
     """A running ``nanoctl up``, with all that it has said."""
 
-    def __init__(self, folder: Path, *args: str) -> None:
+    def __init__(self, folder: Path, *args: str, verb: str = "up") -> None:
         self.lines: list[str] = []
-        command = [sys.executable, "-m", "nano.cli", "up", "-f", "cluster.yaml", *args]
+        command = [sys.executable, "-m", "nano.cli", verb, "-f", "cluster.yaml", *args]
         self.process = subprocess.Popen(
             command,
             cwd=folder,
@@ -132,8 +132,8 @@ spec:
         )
         self._started: list[Up] = []
 
-    def up(self, *args: str) -> Up:
-        started = Up(self.path, *args)
+    def up(self, *args: str, verb: str = "up") -> Up:
+        started = Up(self.path, *args, verb=verb)
         self._started.append(started)
         return started
 

@@ -6,13 +6,13 @@ A test waits for what a process says, and never for time to pass.
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 import signal
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
+
+from nano.local.ports import free_ports
 
 __all__ = ["PATIENCE", "LoggedProcess", "free_address"]
 
@@ -25,16 +25,7 @@ def free_address() -> str:
     It lies below the ports that the kernel gives to outgoing connections, which
     could otherwise take it before its node has started.
     """
-    for _ in range(100):
-        port = random.randint(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return f"127.0.0.1:{port}"
-    message = "no free port between 20000 and 32000"
-    raise AssertionError(message)
+    return f"127.0.0.1:{free_ports(1)[0]}"
 
 
 class LoggedProcess:

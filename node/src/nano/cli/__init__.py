@@ -13,6 +13,7 @@ import click
 
 from nano.cli.commands import check, crd, request, up
 from nano.cli.control import control
+from nano.cli.dev import dev
 from nano.cli.load import load
 from nano.cli.local import down, logs, reload, status
 from nano.cli.new import new
@@ -28,6 +29,7 @@ __all__ = ["main"]
     epilog="""\b
 Examples:
   nanoctl new guestbook
+  nanoctl dev -f guestbook/cluster.yaml
   nanoctl check cluster.yaml
   nanoctl up -f cluster.yaml
   nanoctl request -s ws://127.0.0.1:3250 EchoService.echo '{"text": "hello"}'
@@ -38,7 +40,7 @@ def main() -> None:
     """Run a realtime message cluster, on this machine or as a node of one."""
 
 
-_LOCAL = (node, up, status, logs, reload, down)
+_LOCAL = (node, up, dev, status, logs, reload, down)
 _CLIENT = (request, notify, repl, load)
 
 for command in (*_LOCAL, *_CLIENT, new, control, check, crd):

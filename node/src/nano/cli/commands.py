@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nano.cli.errors import Failed, Wrong, as_sentences
+from nano.cli.running import run_options
 from nano.cli.server import Server, server_options
 
 __all__ = ["check", "crd", "request", "up"]
@@ -22,38 +23,12 @@ Examples:
   nanoctl up -f cluster.yaml --try EchoService.echo '{"text": "hello"}'
 """
 )
-@click.option(
-    "-f",
-    "--file",
-    "manifest",
-    type=_FILE,
-    default="cluster.yaml",
-    show_default=True,
-    help="The manifest; the components' modules are looked for beside it.",
-)
+@run_options
 @click.option(
     "-d",
     "--detach",
     is_flag=True,
     help="Return when all is ready, and let it run on; `nanoctl down` stops it.",
-)
-@click.option(
-    "--single",
-    is_flag=True,
-    help="All roles in one process: one gate and one backend of each kind, no master. "
-    "It starts faster and needs less memory.",
-)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Where the listeners for clients bind; 0.0.0.0 lets other machines in.",
-)
-@click.option(
-    "--tls-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="In place of Secrets: folders with tls.crt, tls.key and, for the cluster "
-    "port, ca.crt.",
 )
 @click.option(
     "--try",
@@ -116,32 +91,34 @@ def up(
 Examples:
   nanoctl request -s ws://127.0.0.1:3250 EchoService.echo '{"text": "hello"}'
   nanoctl request -s 127.0.0.1:3251 EchoService.echo '{"text": "hello"}'
+  nanoctl request -s 127.0.0.1:3251 --serializer protobuf --send chat_pb2:Hello \\
+      --receive chat_pb2:Room RoomService.join '{"name": "ann"}'
+  nanoctl request -s 127.0.0.1:3251 --serializer raw --raw hex EchoService.echo 'ff 00'
 """
 )
 @server_options()
 @click.argument("route")
-@click.argument("payload", metavar="[JSON]", default="{}")
+@click.argument("payload", metavar="[PAYLOAD]", default="")
 def request(server: Server, route: str, payload: str) -> None:
-    """Send one request as a client, and print the answer as JSON."""
+    """Send one request as a client, and print the answer.
+
+    PAYLOAD is JSON, {} by default, unless --serializer says otherwise.
+    """
     import asyncio
 
     with as_sentences():
-        from nano.cli.values import read_json
-
-        body = read_json(payload)
+        body = server.form.read(route, payload)
         try:
             answer = asyncio.run(_ask(server, route, body))
         except TimeoutError:
             message = f"no answer from {server.url} in {server.timeout:g} s"
             raise Failed(message) from None
-    import msgspec
-
-    click.echo(msgspec.json.encode(answer))
+    click.echo(server.form.show(route, answer))
 
 
-async def _ask(server: Server, route: str, body: object) -> object:
+async def _ask(server: Server, route: str, body: bytes) -> bytes:
     async with await server.client().open() as client:
-        answer: object = await client.request(route, body)
+        answer: bytes = await client.request(route, body, wanted=bytes)
         return answer
 
 

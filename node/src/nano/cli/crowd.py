@@ -11,8 +11,8 @@ from string import Template
 from typing import Final
 
 from nano.cli.figures import Figures
+from nano.cli.forms import JSON, Form
 from nano.cli.server import Server
-from nano.cli.values import read_json
 from nano.client import Client
 from nano.errors import ConnectionClosed, NanoError, RequestError, UsageError
 
@@ -35,8 +35,9 @@ class Load:
         rate: Requests a second, of all clients together; 0: each client asks again as
             soon as it is answered.
         route: What is asked.
-        payload: JSON in which ``$n`` is the number of the request, from 0 on, and
+        payload: A text in which ``$n`` is the number of the request, from 0 on, and
             ``$client`` that of the client; ``$$`` is a dollar sign.
+        form: What that text is.
     """
 
     clients: int
@@ -44,12 +45,13 @@ class Load:
     rate: float
     route: str
     payload: str
+    form: Form = JSON
 
-    def body(self, client: int, number: int) -> object:
+    def body(self, client: int, number: int) -> bytes:
         """Return what is sent.
 
         Raises:
-            UsageError: It is no JSON, or has other names behind dollar signs.
+            UsageError: It is not of that form, or has other names behind dollar signs.
         """
         try:
             text = Template(self.payload).substitute(n=number, client=client)
@@ -59,7 +61,7 @@ class Load:
                 "dollar sign"
             )
             raise UsageError(message) from error
-        return read_json(text)
+        return self.form.read(self.route, text)
 
 
 async def run_load(server: Server, load: Load, progress: Progress) -> Figures:
@@ -155,7 +157,7 @@ class _Asking:
         body = self._load.body(self.place, next(self._numbers))
         figures.sent += 1
         try:
-            await self.client.request(self._load.route, body)
+            await self.client.request(self._load.route, body, wanted=None)
         except RequestError as error:
             figures.answers[error.status] += 1
         except TimeoutError:

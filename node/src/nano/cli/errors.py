@@ -46,6 +46,8 @@ def _where(cause: BaseException | None) -> str:
     """Say which line *cause* comes from, where it is a user's module that failed."""
     import traceback
 
+    if isinstance(cause, SyntaxError) and cause.filename:
+        return f"\n  at {cause.filename}:{cause.lineno}: {(cause.text or '').strip()}"
     frames = traceback.extract_tb(cause.__traceback__) if cause else None
     if not frames or isinstance(cause, OSError):
         return ""

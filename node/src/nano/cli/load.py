@@ -55,7 +55,7 @@ from then: so long a user waits at that rate.
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.argument("route")
-@click.argument("payload", metavar="[JSON]", default="{}")
+@click.argument("payload", metavar="[PAYLOAD]", default="")
 def load(
     server: Server,
     clients: int,
@@ -67,10 +67,12 @@ def load(
 ) -> None:
     """Ask ROUTE again and again as many clients, and report how long answers took.
 
-    In the payload $n is the number of the request, $client that of the client, and $$
-    a dollar sign. It loads whichever server you name: name one that is yours. The exit
-    code is 1 if anything was not answered, or with an error. The report says so where
-    this program was slower than the server may be.
+    The payload is JSON, {} by default, unless --serializer says otherwise. In it $n is
+    the number of the request, $client that of the client, and $$ a dollar sign.
+
+    It loads whichever server you name: name one that is yours. The exit code is 1 if
+    anything was not answered, or with an error. The report says so where this program
+    was slower than the server may be.
     """
     with as_sentences():
         import msgspec
@@ -78,7 +80,7 @@ def load(
 
         from nano.cli.crowd import Load, run_load
 
-        wanted = Load(clients, duration, rate, route, payload)
+        wanted = Load(clients, duration, rate, route, payload, server.form)
         figures = uvloop.run(run_load(server, wanted, _progress))
     if sys.stderr.isatty():
         click.echo("\r\033[K", nl=False, err=True)

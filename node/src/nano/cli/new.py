@@ -24,10 +24,15 @@ FILES: Final = {
     "component.py.txt": "$module.py",
     "test.py.txt": "test_$module.py",
     "cluster.yaml.txt": "cluster.yaml",
+    "public/index.html.txt": "public/index.html",
+    "public/page.css.txt": "public/page.css",
+    "public/page.js.txt": "public/page.js",
     "Dockerfile.txt": "Dockerfile",
     "pyproject.toml.txt": "pyproject.toml",
     "README.md.txt": "README.md",
 }
+CLIENT: Final = "client"  # of clients/js: a link in a checkout, files in a wheel
+NOT_OURS: Final = "starx.js"  # for pages that were written for nano
 
 
 @click.command(
@@ -35,7 +40,7 @@ FILES: Final = {
 Examples:
   nanoctl new guestbook
   cd guestbook && pytest
-  nanoctl up -f guestbook/cluster.yaml --try GuestbookService.join '{"name": "ann"}'
+  nanoctl dev -f guestbook/cluster.yaml --open
 """
 )
 @click.option(
@@ -49,7 +54,7 @@ Examples:
 )
 @click.argument("name")
 def new(folder: Path, name: str) -> None:
-    """Begin a project: a component with its test, and a cluster that runs it.
+    """Begin a project: a component with its test, a page, a cluster that runs them.
 
     NAME is the folder's and the cluster's: small letters, digits and hyphens. Nothing
     that exists is written over.
@@ -73,9 +78,16 @@ def new(folder: Path, name: str) -> None:
     for source, path in FILES.items():
         text = (templates / source).read_text(encoding="utf-8")
         made = target / Template(path).substitute(words)
+        made.parent.mkdir(exist_ok=True)
         made.write_text(Template(text).substitute(words), encoding="utf-8")
         click.echo(f"  {made}")
-    click.echo(f"Try: nanoctl up -f {target / 'cluster.yaml'}")
+    client = target / "public" / "nano"
+    client.mkdir()
+    for script in (templates / CLIENT).iterdir():
+        if script.name.endswith(".js") and script.name != NOT_OURS:
+            (client / script.name).write_bytes(script.read_bytes())
+    click.echo(f"  {client}: the client of JavaScript")
+    click.echo(f"Try: nanoctl dev -f {target / 'cluster.yaml'}")
 
 
 def _module(name: str) -> str:

@@ -35,17 +35,18 @@ Examples:
     help="Seconds to stay afterwards and show the pushes that come.",
 )
 @click.argument("route")
-@click.argument("payload", metavar="[JSON]", default="{}")
+@click.argument("payload", metavar="[PAYLOAD]", default="")
 def notify(server: Server, watch: float, route: str, payload: str) -> None:
-    """Send one notify as a client, to which there is no answer."""
-    with as_sentences():
-        from nano.cli.values import read_json
+    """Send one notify as a client, to which there is no answer.
 
-        body = read_json(payload)
+    PAYLOAD is JSON, {} by default, unless --serializer says otherwise.
+    """
+    with as_sentences():
+        body = server.form.read(route, payload)
         asyncio.run(_tell(server, watch, route, body))
 
 
-async def _tell(server: Server, watch: float, route: str, body: object) -> None:
+async def _tell(server: Server, watch: float, route: str, body: bytes) -> None:
     from nano.cli.talk import Talk, opened
 
     talk = Talk(server, ())
@@ -114,6 +115,11 @@ def repl(
             from nano_manifest import load
 
             cluster = load(manifest)
+            theirs = cluster.spec.settings.serializer
+            if theirs != server.form.serializer:
+                raise Wrong(
+                    f"the cluster's payloads are {theirs}: --serializer {theirs}"
+                )
             routes = _routes(cluster, manifest.resolve().parent)
             if not server.url:
                 server = _of(cluster, server, manifest.resolve().parent)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from nano.cli.forms import Form, RawWay
     from nano.client import Client
+    from nano.serializers import SerializerName
 
 __all__ = ["Server", "server_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _json() -> Form:
+    from nano.cli.forms import JSON
+
+    return JSON
 
 
 @dataclass(frozen=True)
@@ -27,12 +35,14 @@ class Server:
         ca: The authorities to believe; ``None``: the system's.
         timeout: Seconds for the connection, and for each answer.
         user: What the handshake tells the server of who this is.
+        form: How payloads are typed and shown.
     """
 
     url: str
     ca: Path | None
     timeout: float
     user: object
+    form: Form = field(default_factory=_json)
 
     def client(self, kind: type[Client] | None = None) -> Client:
         """Return a client that has yet to be opened."""
@@ -44,6 +54,7 @@ class Server:
             timeout=self.timeout,
             request_timeout=self.timeout,
             ca=self.ca,
+            serializer=self.form.serializer,
         )
 
 
@@ -83,6 +94,34 @@ def server_options(*, required: bool = True) -> Callable[[_Command], Any]:
             show_default=True,
             help="Seconds to wait, for the connection and for an answer.",
         ),
+        click.option(
+            "--serializer",
+            type=click.Choice(["json", "protobuf", "raw"]),
+            default="json",
+            show_default=True,
+            help="How the cluster's payloads are written: spec.settings.serializer of "
+            "its manifest.",
+        ),
+        click.option(
+            "--send",
+            multiple=True,
+            metavar="[ROUTE=]MODULE:MESSAGE",
+            help="With protobuf, what is sent: the class that protoc has made. The "
+            "payload is typed in protobuf's JSON. May be given for each route.",
+        ),
+        click.option(
+            "--receive",
+            multiple=True,
+            metavar="[ROUTE=]MODULE:MESSAGE",
+            help="With protobuf, what is answered or pushed; else it is shown in "
+            "hexadecimal.",
+        ),
+        click.option(
+            "--raw",
+            "way",
+            type=click.Choice(["text", "hex", "base64"]),
+            help="With raw, how payloads are typed and shown.  [default: text]",
+        ),
     )
 
     def decorate(command: _Command) -> Any:
@@ -94,9 +133,14 @@ def server_options(*, required: bool = True) -> Callable[[_Command], Any]:
             ws: bool,
             user: str | None,
             timeout: float,
+            serializer: SerializerName,
+            send: tuple[str, ...],
+            receive: tuple[str, ...],
+            way: RawWay | None,
             **more: Any,
         ) -> Any:
             from nano.cli.errors import as_sentences
+            from nano.cli.forms import form_of
             from nano.cli.values import read_json
 
             url = server or ""
@@ -104,7 +148,8 @@ def server_options(*, required: bool = True) -> Callable[[_Command], Any]:
                 url = f"{'ws' if ws else 'tcp'}://{url}"
             with as_sentences():
                 known = read_json(user) if user is not None else None
-            return command(server=Server(url, ca, timeout, known), **more)
+                form = form_of(serializer, send, receive, way)
+            return command(server=Server(url, ca, timeout, known, form), **more)
 
         for option in reversed(options):
             option(called)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 import click
-import msgspec
 
 from nano.cli.errors import Failed
 from nano.cli.server import Server
@@ -43,6 +42,7 @@ class Talk:
                 super().pushed(message)
 
         self.client: Client = server.client(Watching)
+        self._form = server.form
         self.routes = set(routes)
         self.show: Callable[[str], object] = click.echo
         self._kept: deque[str] = deque(maxlen=MOST_KEPT)  # routes of pushes, in order
@@ -50,7 +50,7 @@ class Talk:
 
     def came(self, route: str, payload: bytes) -> None:
         """Show a push, and keep it for who waits."""
-        self.show(f"< {route} {payload.decode(errors='replace')}")
+        self.show(f"< {route} {self._form.show(route, payload)}")
         self._kept.append(route)
         self._more.set()
 
@@ -65,11 +65,13 @@ class Talk:
         match line.verb:
             case "request":
                 self.routes.add(line.route)
-                answer: Any = await self.client.request(line.route, line.payload)
-                self.show(msgspec.json.encode(answer).decode())
+                body = self._form.read(line.route, line.payload)
+                answer = await self.client.request(line.route, body, wanted=bytes)
+                self.show(self._form.show(line.route, answer))
             case "notify":
                 self.routes.add(line.route)
-                await self.client.notify(line.route, line.payload)
+                body = self._form.read(line.route, line.payload)
+                await self.client.notify(line.route, body)
             case "wait":
                 async with asyncio.timeout(line.seconds):
                     await self._wait(line.route)

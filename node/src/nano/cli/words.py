@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from nano.cli.values import read_json
 from nano.errors import UsageError
 
 __all__ = ["HELP", "Line", "completions", "read_line"]
@@ -17,8 +16,8 @@ Verb: TypeAlias = Literal["request", "notify", "wait", "routes", "help", "quit",
 
 WORDS: Final = ("request", "notify", "wait", "routes", "help", "quit")
 HELP: Final = """\
-  ROUTE [JSON]            ask, and show the answer; the same as: request ROUTE [JSON]
-  notify ROUTE [JSON]     say, and expect no answer
+  ROUTE [PAYLOAD]         ask, and show the answer; also: request ROUTE [PAYLOAD]
+  notify ROUTE [PAYLOAD]  say, and expect no answer
   wait ROUTE [SECONDS]    wait for a push to ROUTE that has not been waited for (10)
   routes                  what is known to be there, or was used
   help                    this
@@ -33,13 +32,13 @@ class Line:
     Attributes:
         verb: What is to be done; empty: nothing.
         route: With what.
-        payload: What is sent.
+        payload: What is sent, as it was typed.
         seconds: How long is waited.
     """
 
     verb: Verb
     route: str = ""
-    payload: Any = None
+    payload: str = ""
     seconds: float = 10.0
 
 
@@ -62,8 +61,10 @@ def read_line(text: str) -> Line:
     match first:
         case "request" | "notify" as verb:
             if not route:
-                raise UsageError(f"{verb} needs a route: {verb} Service.method [JSON]")
-            return Line(verb, route, read_json(more) if more else {})
+                raise UsageError(
+                    f"{verb} needs a route: {verb} Service.method [PAYLOAD]"
+                )
+            return Line(verb, route, more)
         case "wait":
             if not route:
                 raise UsageError("wait needs a route: wait onNews [SECONDS]")

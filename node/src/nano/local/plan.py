@@ -178,7 +178,10 @@ def ignored(cluster: NanoCluster) -> Iterator[str]:
     roles.append(("gates", spec.gates))
     for name, fields in roles:
         if fields.env_from:
-            yield f"{name}: envFrom is for Kubernetes; set its variables by hand here"
+            yield (
+                f"{name}: envFrom is for Kubernetes; here its variables are those "
+                "of this shell, if it has them"
+            )
         for variable in fields.env:
             if variable.value_from is not None:
                 yield (

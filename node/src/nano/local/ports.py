@@ -9,6 +9,8 @@ A unix socket cannot be had twice: there is one, which all gates accept from.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import random
 import socket
@@ -27,6 +29,7 @@ __all__ = ["Doors", "free_ports"]
 # that a node that is started again still finds its port free.
 FIRST_PORT: Final = 20_000
 LAST_PORT: Final = 29_999
+BLOCK: Final = 200  # ports that one process looks in first, and no other of ours does
 
 
 class Doors:
@@ -155,12 +158,15 @@ class Doors:
 def free_ports(count: int) -> list[int]:
     """Return *count* different ports of loopback that are free now.
 
+    Between now and when they are bound, no other process of ours is given them, as long
+    as this one lives and needs no more than a block; nor are they given again at once.
+
     Raises:
         UsageError: There are not as many.
     """
     with ExitStack() as held:  # all at once, so that none is found twice
         ports: list[int] = []
-        for port in _from_somewhere():
+        for port in _candidates():
             if len(ports) == count:
                 return ports
             probe = held.enter_context(socket.socket())
@@ -174,9 +180,39 @@ def free_ports(count: int) -> list[int]:
     raise UsageError(message)
 
 
-def _from_somewhere() -> Iterator[int]:
-    """Yield every port of the range once, from a random one on."""
+class _Block:
+    """Ports that this process alone looks in.
+
+    It has a name of the machine's for that, an abstract unix socket, as long as it
+    lives.  Where all are taken, it shares a block with others.
+    """
+
+    def __init__(self) -> None:
+        starts = list(range(FIRST_PORT, LAST_PORT + 1, BLOCK))
+        random.shuffle(starts)
+        self._claim = socket.socket(socket.AF_UNIX)
+        for self.first in starts:
+            with contextlib.suppress(OSError):
+                self._claim.bind(f"\0nanocluster-ports:{self.first}")
+                break
+        self._turn = 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield each once, from the one after the last."""
+        for _ in range(BLOCK):
+            self._turn = (self._turn + 1) % BLOCK
+            yield self.first + self._turn
+
+
+@functools.cache
+def _our_block() -> _Block:
+    return _Block()
+
+
+def _candidates() -> Iterator[int]:
+    """Yield every port of the range once, those of our block first."""
+    block = _our_block()
+    yield from block
     size = LAST_PORT - FIRST_PORT + 1
-    start = random.randrange(size)
-    for step in range(size):
-        yield FIRST_PORT + (start + step) % size
+    for step in range(BLOCK, size):
+        yield FIRST_PORT + (block.first - FIRST_PORT + step) % size

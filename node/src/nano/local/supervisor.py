@@ -9,6 +9,7 @@ outlives it: not a process, not a socket, not a folder.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
 import sys
@@ -36,6 +37,7 @@ from nano.local.plan import ALL, ProcessSpec, Surroundings, ignored, plan, plan_
 from nano.local.ports import Doors, free_ports
 from nano.local.record import Record
 from nano.local.rolling import ROLES, Changes, compare
+from nano.local.workshop import Workshop, WorkshopOptions
 from nano_manifest import ManifestError, NanoCluster, dumps, load
 
 __all__ = ["Run", "StartError", "up"]
@@ -65,6 +67,7 @@ class Run:
         tls_dir: What stands for the Secrets with certificates, or ``None``.
         first: A route and a payload to send when all is ready.
         single: Have all roles in one process.
+        workshop: Follow what is saved; ``None``: take it up when told to.
     """
 
     manifest: Path
@@ -73,6 +76,7 @@ class Run:
     tls_dir: Path | None = None
     first: tuple[str, object] | None = None
     single: bool = False
+    workshop: WorkshopOptions | None = None
 
     @property
     def app_dir(self) -> Path:
@@ -85,7 +89,7 @@ def up(run: Run, out: TextIO = sys.stdout) -> None:
 
     Raises:
         AlreadyUpError: It runs already.
-        UsageError: A listener's port or path is in use.
+        UsageError: A listener's port or path is in use, or the page's.
         StartError: A process cannot be started.
     """
     began = time.monotonic()
@@ -143,12 +147,14 @@ class _Supervisor:
         self._marks: dict[Child, str] = {}  # what each runs, as a fingerprint
         self._phase = "starting"
         self._reloading: asyncio.Task[None] | None = None
+        self._workshop: Workshop | None = None
 
     async def main(self) -> None:
         """Start, serve until told to stop, stop.
 
         Raises:
             StartError: A process cannot be started.
+            UsageError: The port of the page cannot be had.
         """
         failure: StartError | None = None
         family = self._family
@@ -156,6 +162,7 @@ class _Supervisor:
         desk = Desk(self._folder / "supervisor.sock", self.status, self._told_to_reload)
         await desk.start()
         try:
+            await self._open_workshop()
             self._tell(desk)
             with family.signals():
                 async with asyncio.TaskGroup() as self._group:
@@ -167,9 +174,20 @@ class _Supervisor:
                     finally:
                         await self._stop()
         finally:
+            if self._workshop is not None:
+                await self._workshop.stop()
             await desk.stop()
         if failure is not None:
             raise failure
+
+    async def _open_workshop(self) -> None:
+        run = self._run
+        if run.workshop is not None:
+            say = self._console.say
+            self._workshop = Workshop(
+                run.workshop, run.manifest, run.host, self._urls, say
+            )
+            await self._workshop.start()
 
     def _tell(self, desk: Desk) -> None:
         self._place.tell(
@@ -242,6 +260,8 @@ class _Supervisor:
         self._summary()
         if self._run.first is not None:
             await self._send(*self._run.first)
+        if self._workshop is not None:
+            await self._workshop.follow(self._saved)
         await self._family.stop_wanted.wait()
 
     async def _start(self, children: list[Child]) -> None:
@@ -377,6 +397,9 @@ class _Supervisor:
             self._reloading = asyncio.create_task(self._reload(everything, tell))
             await self._reloading
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # it is us who were cancelled, with the reload
             raise StartError("the cluster is stopped") from None
         except (NanoError, ManifestError) as error:
             self._console.say(f"reload failed: {error}")
@@ -385,6 +408,13 @@ class _Supervisor:
             self._reloading = None
             if self._phase == "reloading":
                 self._phase = "ready"
+
+    async def _saved(self) -> None:
+        """Take up what was saved; what goes wrong is told, and no more."""
+        while self._reloading is not None:  # by somebody else
+            await asyncio.wait([self._reloading])
+        with contextlib.suppress(NanoError, ManifestError):
+            await self._told_to_reload(False, lambda _: None)
 
     async def _reload(self, everything: bool, say: Say) -> None:
         cluster = load(self._run.manifest)
@@ -529,9 +559,9 @@ class _Supervisor:
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.wait([self._reloading])
-            for child in self._family.children:
-                if child.life.phase is Phase.STOPPING:  # it drains, to nowhere by now
-                    child.hurry()
+        for child in self._family.children:
+            if child.life.phase is Phase.STOPPING:  # it drains, to nowhere by now
+                child.hurry()
         if any(not child.life.over for child in self._family.children):
             self._console.say("stopping")
         for role in STOP_STAGES:
