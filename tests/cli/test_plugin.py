@@ -25,7 +25,8 @@ for given, answer in json.loads((folder / "answers.json").read_text()):
     if all(word in words for word in given):
         if "error" in answer:
             sys.exit(answer["error"])
-        print(json.dumps(answer["says"]))
+        said = answer["says"]
+        print(said if isinstance(said, str) else json.dumps(said))
         sys.exit()
 sys.exit(f"Error from server (Forbidden): {{words}}")
 """
@@ -77,6 +78,7 @@ def pod(name: str, role: str, backend: str = "", **more: Any) -> dict[str, Any]:
     return {
         "metadata": {
             "name": name,
+            "namespace": "games",
             "labels": labels,
             "creationTimestamp": "2026-01-01T10:00:00Z",
             **more.get("metadata", {}),
@@ -301,9 +303,37 @@ def test_logs_of_a_role_without_pods_are_refused(chat: Server) -> None:
     assert "chat has no pods of bank" in result.output
 
 
+METRICS = """\
+nano_ready 1
+nano_connections{listener="ws"} 12
+nano_node_info{role="gate"} 1
+"""
+
+
+def test_top_asks_the_pods_for_their_metrics_through_the_api_server(
+    chat: Server,
+) -> None:
+    place = "/api/v1/namespaces/games/pods/{}:7651/proxy/metrics"
+    chat.says("get", f"--raw={place.format(GATE)}", that=METRICS)
+    chat.refuses("get", f"--raw={place.format(MASTER)}", error="Error: forbidden\n2")
+    status = {"phase": "Pending"}
+    pods = [
+        pod(ROOM, "backend", "room", status=status),
+        pod(GATE, "gate"),
+        pod(MASTER, "master"),
+    ]
+    chat.says("get", "pods", that={"items": pods})
+    said = run("top", "--once", "--interval", "0.5").output.splitlines()
+    assert said[0].startswith("chat: 3 nodes (2 silent), 12 clients, 0 in/s")
+    rows = [line.split() for line in said[2:]]
+    assert rows[0][:4] == [MASTER, "master", "Error:", "forbidden"]
+    assert rows[1][:4] == [GATE, "gate", "ready", "12"]
+    assert rows[2][:3] == [ROOM, "room", "pending"]
+
+
 @pytest.mark.parametrize(
     "command",
-    ["status", "members", "sessions", "routes", "drain", "restart", "logs"],
+    ["status", "top", "members", "sessions", "routes", "drain", "restart", "logs"],
 )
 def test_every_command_shows_an_example(command: str) -> None:
     assert f"kubectl nano {command}" in run(command, "--help").output or (

@@ -92,6 +92,7 @@ spec:
         words += ["--observe", f"127.0.0.1:{self.observe}"]
         words += ["--control", f"127.0.0.1:{self.control}", "--token-file", "token"]
         words += ["--master", master, "--processes", "2", "--log-level", "info"]
+        words += ["--log-file", "own.log", "--log-days", "2"]
         self.process = self._start(1, program, *words)
 
     def _start(self, log: int, program: str, *words: str) -> subprocess.Popen[bytes]:
@@ -236,6 +237,17 @@ async def test_one_control_port_answers_for_all_processes(gate: Gate) -> None:
     assert (await asyncio.to_thread(gate.asked, "/nothing"))[0] == 404
     shut = await asyncio.to_thread(gate.http, gate.control, "/sessions")
     assert shut[0] == 401
+
+
+def test_every_process_logs_to_a_file_of_its_own(gate: Gate) -> None:
+    addresses = [it["address"] for it in gate.status()["processes"]]
+    for number, address in enumerate(addresses, 1):
+        file = gate.folder / f"own-{number}.log"
+        nodes = {json.loads(line)["node"] for line in file.read_text().splitlines()}
+        assert nodes == {address}
+    os.kill(gate.pids()[1], signal.SIGKILL)
+    own = gate.folder / "own.log"  # the supervisor's
+    until(lambda: "process 2" in own.read_text(), "the supervisor tells of it")
 
 
 def test_one_scrape_has_the_metrics_of_all_processes(gate: Gate) -> None:

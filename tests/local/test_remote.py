@@ -143,6 +143,33 @@ def test_a_cluster_that_does_not_come_up_says_why_and_leaves_nothing(
     assert said.startswith(f"Error: listener tcp cannot use port {cluster.tcp} of ")
 
 
+def test_top_shows_every_node_and_who_does_not_answer(
+    make: Callable[..., Cluster],
+) -> None:
+    cluster = make()
+    cluster.ctl("up", "-d")
+    said = cluster.ctl("top", "--once", "--interval", "0.5").splitlines()
+    assert said[0].startswith("echo: 3 nodes, 0 clients, ")
+    assert [line.split()[:3] for line in said[2:]] == [
+        ["master", "master", "ready"],
+        ["echo-1", "backend", "ready"],
+        ["gate-1", "gate", "ready"],
+    ]
+    stopped = cluster.pids()["echo-1"]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        told = json.loads(
+            cluster.ctl("top", "--once", "--interval", "0.5", "-o", "json")
+        )
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert told["total"]["silent"] == 1
+    assert told["nodes"][1]["state"] == "it does not answer"
+    assert told["nodes"][1]["clients"] is None
+    cluster.ctl("down")
+    assert "echo is not up" in cluster.ctl("top", fails=1)
+
+
 def test_a_cluster_is_up_once(cluster: Cluster) -> None:
     pid = cluster.status()["pid"]
     for args in (("up", "-d"), ("up",)):

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from nano.cli.local import processes
+from nano.cli.tables import duration
 from nano.local.fingerprint import fingerprint, sources
 from nano.local.plan import ProcessSpec
 from nano.local.rolling import Changes, compare
-from nano.local.table import duration, table
 from nano_manifest import NanoCluster, from_object
 
 from .test_plan import CLUSTER, Terminal, planned
@@ -186,7 +187,7 @@ NODES = [
 
 
 def test_the_table_is_for_people() -> None:
-    assert list(table(NODES, io.StringIO())) == [
+    assert list(processes(NODES, io.StringIO())) == [
         "NODE    ROLE    PID  ADDRESS          READY               RESTARTS  SESSIONS",
         "master  master    7  127.0.0.1:20001  yes                        0         0",
         "gate-1  gate      -  127.0.0.1:20003  no: it is starting        12         -",
@@ -197,11 +198,11 @@ def test_the_table_has_colours_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    _, master, gate = table(NODES, Terminal())
+    _, master, gate = processes(NODES, Terminal())
     assert "\x1b[32myes" in master
     assert "\x1b[31mno: it is starting" in gate
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b" not in "".join(table(NODES, Terminal()))
+    assert "\x1b" not in "".join(processes(NODES, Terminal()))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from nano.cli.local import down, logs, reload, status
 from nano.cli.new import new
 from nano.cli.node import node
 from nano.cli.repl import notify, repl
+from nano.cli.top.command import top
 from nano.version import __version__
 
 __all__ = ["main"]
@@ -40,7 +41,7 @@ def main() -> None:
     """Run a realtime message cluster, on this machine or as a node of one."""
 
 
-_LOCAL = (node, up, dev, status, logs, reload, down)
+_LOCAL = (node, up, dev, status, top, logs, reload, down)
 _CLIENT = (request, notify, repl, load)
 
 for command in (*_LOCAL, *_CLIENT, new, control, check, crd):

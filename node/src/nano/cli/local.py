@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TextIO, TypeVar
 
 import click
 
 from nano.cli.errors import Wrong, as_sentences
 
-__all__ = ["down", "logs", "ready_summary", "reload", "status"]
+__all__ = ["down", "logs", "processes", "ready_summary", "reload", "status"]
 
 SECONDS_BETWEEN_LOOKS: Final = 0.2
 MOST_LINES: Final = 1_000_000
+COLUMNS: Final = ("NODE", "ROLE", "PID", "ADDRESS", "READY", "RESTARTS", "SESSIONS")
+NUMBERS: Final = ("PID", "RESTARTS", "SESSIONS")
+GREEN: Final = 32  # of a terminal, by its SGR number
+RED: Final = 31
+BOLD: Final = 1
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -60,7 +65,7 @@ def status(manifest: Path | None, as_json: bool) -> None:
 
 
 def _show(told: dict[str, Any]) -> None:
-    from nano.local.table import duration, table
+    from nano.cli.tables import duration
 
     up = f"up for {duration(told['seconds'])}"
     click.echo(f"{told['name']}: {told['phase']}, {up}, pid {told['pid']}")
@@ -68,8 +73,45 @@ def _show(told: dict[str, Any]) -> None:
     for name, url in told["clients"].items():
         click.echo(f"  clients   {name} at {url}")
     click.echo()
-    for line in table(told["nodes"], sys.stdout):
+    for line in processes(told["nodes"], sys.stdout):
         click.echo(line)
+
+
+def processes(nodes: Iterable[Mapping[str, Any]], out: TextIO) -> Iterator[str]:
+    """Yield the lines of the table of *nodes*, coloured if *out* is a terminal.
+
+    Args:
+        nodes: As the supervisor's status has them.
+        out: Where it will be written.
+    """
+    from nano.cli.tables import table
+    from nano.local.console import is_colourful
+
+    rows = [_row(node) for node in nodes]
+    return table(COLUMNS, rows, NUMBERS, _paint if is_colourful(out) else None)
+
+
+def _row(node: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        node["name"],
+        node["role"],
+        str(node["pid"] or "-"),
+        node["address"],
+        "yes" if node["ready"] else f"no: {node['reason']}",
+        str(node["restarts"]),
+        "-" if node["sessions"] is None else str(node["sessions"]),
+    )
+
+
+def _paint(row: int, column: str, cell: str) -> str:
+    from nano.cli.tables import HEADER
+    from nano.local.console import coloured
+
+    if row == HEADER:
+        return coloured(cell, BOLD)
+    if column == "READY":
+        return coloured(cell, GREEN if cell.rstrip() == "yes" else RED)
+    return cell
 
 
 def ready_summary(told: dict[str, Any]) -> None:

@@ -130,7 +130,8 @@ Example, the master of a cluster on this machine:
     "--log-file",
     type=_FILE,
     help="Log to this file as well, in JSON unless --log-format is human, and to a new "
-    "one each day. One for each node.",
+    "one each day. One for each node; with --processes, each process has its own "
+    "beside it, as gate-2.log.",
 )
 @_option(
     "--log-days",
@@ -227,6 +228,8 @@ def node(
                 manifest_file=manifest,
                 processes=processes,
                 settings=_flags(settings),
+                log_file=log_file,
+                log_days=log_days,
             )
         )
 

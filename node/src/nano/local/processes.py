@@ -35,7 +35,7 @@ from nano.local.supervisor import StartError
 from nano.node.options import NodeOptions, Role
 from nano_manifest import CLUSTER_PORT, cluster_ports
 
-__all__ = ["SeveralRun", "addresses", "run_several"]
+__all__ = ["SeveralRun", "addresses", "log_of", "run_several"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +57,25 @@ class SeveralRun:
         manifest_file: Where the processes read the manifest.
         processes: How many.
         settings: Flags of node settings that all of them get, with their values.
+        log_file: Where the supervisor logs; each process has a file of its own beside
+            it, see :func:`log_of`.
+        log_days: How many files of earlier days each keeps.
     """
 
     options: NodeOptions
     manifest_file: Path
     processes: int
     settings: Mapping[str, str] = field(default_factory=dict)
+    log_file: Path | None = None
+    log_days: int = 7
+
+
+def log_of(file: Path, process: int) -> Path:
+    """Return the log of one process: ``gate-2.log`` beside ``gate.log``.
+
+    Two writers of one file would each rename it at midnight.
+    """
+    return file.with_name(f"{file.stem}-{process}{file.suffix}")
 
 
 def addresses(first: str, processes: int) -> list[str]:
@@ -125,6 +138,9 @@ def _plan(run: SeveralRun, folder: Path) -> list[ProcessSpec]:
             **({"--tls-dir": options.tls_dir} if options.tls_dir else {}),
             **run.settings,
         }
+        if run.log_file is not None:
+            words["--log-file"] = str(log_of(run.log_file, number))
+            words["--log-days"] = str(run.log_days)
         specs.append(
             ProcessSpec(
                 name=str(number),

@@ -30,6 +30,7 @@ from nano_manifest import load
 __all__ = [
     "NotUpError",
     "RemoteError",
+    "asked",
     "detach",
     "find",
     "needed",
@@ -102,7 +103,16 @@ def status(state: State) -> dict[str, Any]:
     Raises:
         RemoteError: The supervisor does not answer.
     """
-    answer = asyncio.run(ask(state.socket, "/status"))
+    return asyncio.run(asked(state))
+
+
+async def asked(state: State) -> dict[str, Any]:
+    """Return the same, in an event loop that runs.
+
+    Raises:
+        RemoteError: The supervisor does not answer.
+    """
+    answer = await ask(state.socket, "/status")
     if answer is None or answer.status != 200:
         raise RemoteError(f"the supervisor (pid {state.pid}) does not answer")
     told: dict[str, Any] = msgspec.json.decode(answer.body)

@@ -2,7 +2,8 @@
 
 Everything goes through the ``kubectl`` that calls this, so every way to log in works,
 and what somebody may do is what their cluster lets them: reading resources and pods,
-``pods/exec`` for what only a node knows, ``patch`` for a restart.
+``pods/exec`` for what only a node knows, ``pods/proxy`` for its metrics, ``patch`` for
+a restart.
 
 A node is asked by ``nanoctl control`` in its own pod: its token never leaves it.
 """
@@ -21,6 +22,7 @@ from nano.cli.plugin.commands import (
     status,
 )
 from nano.cli.plugin.kubectl import Kubectl
+from nano.cli.plugin.top import top
 from nano.version import __version__
 
 __all__ = ["main"]
@@ -50,5 +52,5 @@ def main(called: click.Context, /, **given: str | None) -> None:
     called.obj = Kubectl(tuple(flags))
 
 
-for command in (status, members, sessions, routes, drain, restart, logs):
+for command in (status, top, members, sessions, routes, drain, restart, logs):
     main.add_command(command)

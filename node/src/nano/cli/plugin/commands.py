@@ -21,11 +21,14 @@ from nano.cli.plugin.kubectl import (
     Kubectl,
     Pod,
 )
-from nano.cli.plugin.tables import age, table
+from nano.cli.tables import age, table
 
 __all__ = ["drain", "logs", "members", "restart", "routes", "sessions", "status"]
 
 RESTART: Final = "nanocluster.io/restart"
+NODES: Final = (
+    "POD", "ROLE", "READY", "SESSIONS", "LINKS", "RESTARTS", "AGE", "IP", "",
+)  # fmt: skip
 SPARE_LOGS: Final = 20  # pods that may come while their logs are followed
 
 _name = click.argument("name", required=False)
@@ -46,12 +49,12 @@ def status(kubectl: Kubectl, name: str | None) -> None:
     found = kubectl.ask_all(kubectl.pods(_named(cluster)), "/status")
     click.echo(_headline(cluster))
     rows = [_node(asked, datetime.now(UTC)) for asked in found]
-    click.echo(
-        table(
-            ("POD", "ROLE", "READY", "SESSIONS", "LINKS", "RESTARTS", "AGE", "IP", ""),
-            rows,
-        )
-    )
+    _show(NODES, rows)
+
+
+def _show(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
+    for line in table(header, rows):
+        click.echo(line)
 
 
 def _named(cluster: dict[str, Any]) -> str:
@@ -136,7 +139,7 @@ def members(kubectl: Kubectl, name: str | None) -> None:
         )
         for member in said["members"]
     ]
-    click.echo(table(("MEMBER", "ROLE", "STATE", "POD", "SERVICES"), rows))
+    _show(("MEMBER", "ROLE", "STATE", "POD", "SERVICES"), rows)
 
 
 def _only(kubectl: Kubectl, pods: Sequence[Pod], what: str) -> dict[str, Any]:
@@ -176,7 +179,7 @@ def sessions(kubectl: Kubectl, name: str | None, limit: int) -> None:
             if item["home"]:
                 row = (item["id"], item["uid"] or "", item["address"], asked.pod.name)
                 rows.append(row)
-    click.echo(table(("SESSION", "UID", "ADDRESS", "GATE"), rows))
+    _show(("SESSION", "UID", "ADDRESS", "GATE"), rows)
 
 
 @click.command(
@@ -201,7 +204,7 @@ def routes(kubectl: Kubectl, name: str | None) -> None:
         ]
         kinds = sorted({member["label"] or member["role"] for member in serving})
         rows.append((route, str(len(serving)) if serving else "", ", ".join(kinds)))
-    click.echo(table(("ROUTE", "MEMBERS", "KIND"), rows))
+    _show(("ROUTE", "MEMBERS", "KIND"), rows)
 
 
 @click.command(

@@ -12,8 +12,10 @@ from typing import Any, Final
 import msgspec
 
 from nano.cli.errors import Failed
+from nano_manifest import OBSERVE_PORT
 
 __all__ = [
+    "AT_ONCE",
     "BACKEND",
     "CLUSTER",
     "GATE",
@@ -33,6 +35,7 @@ ROLE: Final = "nanocluster.io/role"
 BACKEND: Final = "nanocluster.io/backend"
 MASTER: Final = "master"
 GATE: Final = "gate"
+ALIVE: Final = ("Running", "Terminating")  # phases in which a node may answer
 ORDER: Final = (MASTER, GATE)  # and then the backends
 
 
@@ -42,6 +45,7 @@ class Pod:
 
     Attributes:
         name: The pod's.
+        namespace: The pod's.
         role: ``master``, ``gate``, or the name of the backend kind.
         ip: Its address; empty as long as it has none.
         ready: It is, as the kubelet sees it.
@@ -51,6 +55,7 @@ class Pod:
     """
 
     name: str
+    namespace: str
     role: str
     ip: str
     ready: bool
@@ -68,6 +73,7 @@ class Pod:
         leaving = "deletionTimestamp" in meta
         return cls(
             name=meta["name"],
+            namespace=meta["namespace"],
             role=labels.get(BACKEND) or labels.get(ROLE, ""),
             ip=status.get("podIP", ""),
             ready=any(
@@ -167,7 +173,7 @@ class Kubectl:
 
     def ask(self, pod: Pod, path: str, method: str = "GET") -> Asked:
         """Ask the node in *pod* for *path* of its control port."""
-        if pod.phase not in ("Running", "Terminating"):
+        if pod.phase not in ALIVE:
             return Asked(pod, {}, pod.phase.lower())
         inside = ["nanoctl", "control", f"--method={method}", path]
         try:
@@ -176,6 +182,17 @@ class Kubectl:
         except (Failed, msgspec.DecodeError) as error:
             lines = str(error).splitlines() or ["no answer"]
             return Asked(pod, {}, lines[0])
+
+    def metrics(self, pod: Pod) -> str:
+        """Return the metrics of the node in *pod*, by the API server's proxy.
+
+        Raises:
+            Failed: It does not answer, or one may not ask.
+        """
+        if pod.phase not in ALIVE:
+            raise Failed(pod.phase.lower())
+        place = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}:{OBSERVE_PORT}"
+        return self.run("get", f"--raw={place}/proxy/metrics")
 
     def ask_all(self, pods: Sequence[Pod], path: str) -> list[Asked]:
         """Ask all *pods*, some of them side by side; in their order."""
