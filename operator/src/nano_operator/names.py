@@ -21,6 +21,7 @@ __all__ = [
     "NAME",
     "PART_OF",
     "RESTART",
+    "SOURCE",
     "TEMPLATE",
     "cluster_labels",
     "config_name",
@@ -61,6 +62,9 @@ AUTOSCALED: Final = "nanocluster.io/autoscaled"
 
 RESTART: Final = "nanocluster.io/restart"
 """Annotation of a cluster; the pods get it too, so a new value replaces them all."""
+
+SOURCE: Final = "nanocluster.io/source"
+"""Annotation of a pod: digest of the ConfigMap that its components are taken from."""
 
 TEMPLATE: Final = "nanocluster.io/template"
 """Annotation of a Deployment: digest of its pods' template as it should be."""
