@@ -8,7 +8,7 @@ ROWS ?= *
 VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' node/src/nano/version.py)
-IMAGES := nanocluster-node:$(VERSION) nanocluster-operator:$(VERSION) nanocluster-echo:$(VERSION)
+IMAGES := nanocluster-node:$(VERSION) nanocluster-operator:$(VERSION) nanocluster-chat:$(VERSION)
 CRD := charts/nanocluster/crds/nanocluster.yaml
 
 # what `make tools` installed
@@ -69,12 +69,13 @@ proto: $(VENV)/.dev ## generate code from proto/
 crd: $(VENV)/.node ## generate the resource definition in the chart
 	$(BIN)/nanoctl crd > $(CRD).new && mv $(CRD).new $(CRD)
 
-images: ## build the images of node, operator and examples/echo
+images: ## build the images of node, operator, examples/echo and examples/chat
 	docker build --target node -t nanocluster-node:$(VERSION) .
 	docker build --target operator -t nanocluster-operator:$(VERSION) .
 	docker build --build-arg BASE_IMAGE=nanocluster-node:$(VERSION) -t nanocluster-echo:$(VERSION) examples/echo
+	docker build --build-arg BASE_IMAGE=nanocluster-node:$(VERSION) -t nanocluster-chat:$(VERSION) -f examples/chat/Dockerfile .
 
-kind: images ## make a kind cluster that runs examples/echo
+kind: images ## make a kind cluster that runs examples/chat; the last line says where its page is
 	scripts/kind $(IMAGES)
 
 clean: ## remove what was installed and built in the checkout

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 HERE: Final = Path(__file__).parent
 # in an image beside this file, and in a checkout where it lives
-CLIENTS: Final = (HERE / "client", HERE.parents[1] / "clients" / "js")
+CLIENTS: Final = (HERE / "client", HERE.parent.parent / "clients" / "js")
 PAGE_PORT: Final = 8081
 LISTENER: Final = "ws"
 ROOM: Final = "1"

@@ -8,13 +8,18 @@ import pytest
 
 from nano_manifest import from_object, loads
 from nano_manifest.rules import RESERVED_ENV, RESERVED_VOLUMES
-from nano_operator.names import CONSUMED, INTENT, MANAGED_BY, MANAGER
+from nano_operator.names import CONSUMED, INTENT, MANAGED_BY, MANAGER, TEMPLATE
 from nano_operator.objects import Object
 from nano_operator.resources import Context, children, missing_images
 from nano_operator.resources.secret import secret
 
 from .worlds import cluster, inner, of_kind
 
+SOURCED: Object = {
+    "name": "room",
+    "components": ["rooms:RoomService"],
+    "source": {"configMap": "first"},
+}
 DEPLOYMENTS = ("arena-master", "arena-room", "arena-gate")
 
 
@@ -433,10 +438,42 @@ def test_a_unix_listener_is_no_port_of_pods_or_services() -> None:
 
 def test_the_operators_volumes_are_those_that_the_manifest_reserves() -> None:
     secured = {"listeners": [secure("ws", "game-tls")]}
-    made = deployment("arena-gate", gates=secured)
-    volumes = inner(made, "spec.template.spec.volumes")
-    names = [entry["name"] for entry in cast("list[Object]", volumes)]
-    assert names == list(RESERVED_VOLUMES)
+    made = built(gates=secured, backends=[SOURCED])
+    names: dict[object, None] = {}
+    for name in ("arena-gate", "arena-room"):
+        pod = inner(of_kind(made, "Deployment", name), "spec.template.spec")
+        volumes = cast("list[Object]", inner(pod, "volumes"))
+        names |= dict.fromkeys(entry["name"] for entry in volumes)
+    assert list(names) == list(RESERVED_VOLUMES)
+
+
+def test_a_backend_takes_its_components_from_a_config_map() -> None:
+    room = deployment("arena-room", backends=[SOURCED])
+    pod = cast("Object", inner(room, "spec.template.spec"))
+    volume = {"name": "source", "configMap": {"name": "first"}}
+    assert volume in cast("list[Object]", pod["volumes"])
+    mounts = cast("list[Object]", inner(pod, "containers.0.volumeMounts"))
+    (mount,) = [entry for entry in mounts if entry["name"] == "source"]
+    assert mount["readOnly"] is True
+    told = env("arena-room", backends=[SOURCED])
+    assert told["NANO_APP_DIR"]["value"] == mount["mountPath"]
+    for other in ("arena-gate", "arena-master"):
+        assert "NANO_APP_DIR" not in env(other, backends=[SOURCED])
+
+
+def test_what_is_in_the_config_map_is_in_the_mark_of_the_template() -> None:
+    resource = from_object(cluster(backends=[SOURCED]))
+    marks: dict[str, set[object]] = {name: set() for name in DEPLOYMENTS}
+    for text in ("pass", "...", "pass"):
+        made = children(Context(resource, sources={"first": {"rooms.py": text}}))
+        for name, seen in marks.items():
+            found = of_kind(made, "Deployment", name)
+            seen.add(cast("Object", inner(found, "metadata.annotations"))[TEMPLATE])
+    assert {name: len(seen) for name, seen in marks.items()} == {
+        "arena-master": 1,
+        "arena-room": 2,
+        "arena-gate": 1,
+    }
 
 
 def test_pods_are_spread_where_that_is_possible() -> None:

@@ -21,9 +21,12 @@ from .worlds import inner
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
+FILES = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 MANIFESTS: list[Object] = [
-    yaml.safe_load(text)
-    for text in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    document
+    for text in FILES
+    for document in yaml.safe_load_all(text)
+    if document["kind"] == "NanoCluster"
 ]
 
 

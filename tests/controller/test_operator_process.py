@@ -484,6 +484,33 @@ def test_a_child_that_the_api_server_refuses_is_explained(
     become_ready(server)
 
 
+def test_components_come_from_a_config_map_and_its_changes_are_noticed(
+    server: ApiServer, make: Make
+) -> None:
+    room = {"name": "room", "components": ["rooms:Room"]}
+    make(backends=[room | {"source": {"configMap": "first"}}])
+    reason(server, "SourceMissing")
+    told = "spec.backends[0].source.configMap: there is no ConfigMap first"
+    assert condition(server)[2] == told
+    assert names(server) == set()
+    text = "--from-literal=rooms.py=pass"
+    server.kubectl("create", "configmap", "first", "-n", SPACE, text)
+    try:
+        become_ready(server)
+        path = "spec.template.metadata.annotations"
+        before = inner(look(server, SPACE, "deploy", "arena-room"), path)
+        gates = inner(look(server, SPACE, "deploy", "arena-gate"), path)
+        patch = json.dumps({"data": {"rooms.py": "..."}})
+        server.kubectl("patch", "configmap", "first", "-n", SPACE, "-p", patch)
+        eventually(
+            lambda: inner(look(server, SPACE, "deploy", "arena-room"), path) != before,
+            "the backend has another template",
+        )
+        assert inner(look(server, SPACE, "deploy", "arena-gate"), path) == gates
+    finally:
+        server.kubectl("delete", "configmap", "first", "-n", SPACE)
+
+
 def test_pods_that_may_not_be_made_are_explained(server: ApiServer, make: Make) -> None:
     make(master={"template": {"serviceAccountName": "nobody"}})
     reason(server, "PodsRefused")

@@ -66,6 +66,10 @@ class Scene:
         await self._reconciler(KEY)
         return list(self.api.writes)
 
+    async def pause(self) -> float | None:
+        """Let the operator look once; return when it wants to look again."""
+        return await self._reconciler(KEY)
+
     async def rest(self) -> None:
         """Let the operator and Kubernetes work until neither has anything to do."""
         for _ in range(6):  # the three steps of a rollout, and room
@@ -574,6 +578,73 @@ async def test_the_operators_image_is_used_where_none_is_named() -> None:
     await scene.rest()
     path = "spec.template.spec.containers.0.image"
     assert inner(scene.api.see(*GATE), path) == "node:0"
+
+
+SOURCED: Object = {
+    "name": "room",
+    "components": ["rooms:RoomService", "shop:ShopService"],
+    "source": {"configMap": "first"},
+}
+
+
+def source(**files: str) -> Object:
+    """Return a ConfigMap as a user makes it; ``rooms`` is the file ``rooms.py``."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "first", "namespace": "demo", "uid": "uid-of-first"},
+        "data": {f"{name}.py": text for name, text in files.items()},
+    }
+
+
+async def test_components_that_are_not_there_are_told_by_field_and_looked_for() -> None:
+    scene = Scene(cluster(backends=[SOURCED]))
+    assert await scene.look() == [Write("status", "arena")]
+    field = "spec.backends[0].source.configMap"
+    missing = f"{field}: there is no ConfigMap first"
+    assert scene.condition() == ("False", "SourceMissing", missing)
+    scene.api.put(Kind.CONFIG_MAP.resource, source(rooms="pass"))
+    assert await scene.look() == [Write("status", "arena")]
+    missing = f"{field}: ConfigMap first has no key shop.py"
+    assert scene.condition() == ("False", "SourceMissing", missing)
+    scene.api.put(Kind.CONFIG_MAP.resource, source(rooms="pass", shop="pass"))
+    await scene.rest()
+    assert scene.condition()[0] == "True"
+
+
+async def test_a_change_of_the_components_replaces_that_backend_alone() -> None:
+    shop = {"name": "shop", "components": ["a:B"]}
+    scene = Scene(cluster(backends=[SOURCED, shop]))
+    scene.api.put(Kind.CONFIG_MAP.resource, source(rooms="pass", shop="pass"))
+    await scene.rest()
+    scene.api.put(Kind.CONFIG_MAP.resource, source(rooms="...", shop="pass"))
+    assert await scene.look() == [
+        Write("apply", "Deployment arena-room"),
+        Write("status", "arena"),
+    ]
+    await scene.rest()
+    assert scene.api.see(Kind.CONFIG_MAP, "first") == source(rooms="...", shop="pass")
+
+
+async def test_components_that_vanish_leave_what_runs() -> None:
+    scene = Scene(cluster(backends=[SOURCED]))
+    scene.api.put(Kind.CONFIG_MAP.resource, source(rooms="pass", shop="pass"))
+    await scene.rest()
+    scene.api.drop(Kind.CONFIG_MAP, "first")
+    assert await scene.look() == [Write("status", "arena")]
+    assert scene.condition()[1] == "SourceMissing"
+    assert scene.condition("Available")[0] == "True"
+
+
+async def test_config_maps_with_components_are_looked_at_again_and_again() -> None:
+    scene = Scene(cluster(backends=[SOURCED]))
+    assert await scene.pause() == 10.0
+    scene.api.put(Kind.CONFIG_MAP.resource, source(rooms="pass", shop="pass"))
+    await scene.rest()
+    assert await scene.pause() == 10.0
+    scene.api.edit(backends=[{"name": "room", "components": ["a:B"]}])
+    await scene.rest()
+    assert await scene.pause() is None
 
 
 async def test_a_refused_child_is_reported_and_the_others_are_made(

@@ -365,7 +365,7 @@ def test_nodes_that_are_told_in_any_order_remember_the_same(
 
 def test_the_service_of_the_page_finds_its_pods_and_the_gates_port() -> None:
     documents: Any = yaml.safe_load_all((CHAT / "page-service.yaml").read_text())
-    service, settings = documents
+    service, settings, policy = documents
     manifest = loads((CHAT / "cluster.yaml").read_text())
     (page,) = [it for it in manifest.spec.backends if it.name == "web"]
     labels = role_labels(manifest.metadata.name, BACKEND_ROLE, page.name)
@@ -377,6 +377,29 @@ def test_the_service_of_the_page_finds_its_pods_and_the_gates_port() -> None:
     assert settings["metadata"]["name"] == wanted["name"]
     (listener,) = manifest.spec.gates.listeners
     assert settings["data"][wanted["key"]] == str(listener.node_port)
+    assert policy["spec"]["podSelector"]["matchLabels"] == service["spec"]["selector"]
+    assert policy["spec"]["ingress"] == [{"ports": [{"port": PORT, "protocol": "TCP"}]}]
+
+
+@pytest.mark.parametrize(
+    ("source", "package", "there"),
+    [
+        ("chat/chat/web.py", "examples.chat.chat", "chat/web.py"),
+        ("fourinarow/four/web.py", "examples.fourinarow.four", "four/web.py"),
+        ("demo-chat/demo.py", "", "demo.py"),
+    ],
+)
+def test_a_page_finds_its_client_in_an_image_which_has_no_checkout_around(
+    source: str, package: str, there: str
+) -> None:
+    path = CHAT.parent / source
+    module: dict[str, Any] = {
+        "__name__": "in_an_image",
+        "__package__": package,
+        "__file__": f"/app/{there}",
+    }
+    exec(compile(path.read_text(), path, "exec"), module)
+    assert module["CLIENTS"][0] == Path("/app/client")
 
 
 @pytest.mark.parametrize("example", ["chat", "demo-chat", "fourinarow"])

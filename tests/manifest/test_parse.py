@@ -14,6 +14,7 @@ from nano_manifest import (
     Spec,
     from_object,
     load,
+    load_with_sources,
     loads,
 )
 
@@ -137,7 +138,47 @@ def test_the_same_key_in_two_places_is_no_duplicate() -> None:
 
 def test_a_second_document_is_refused_with_its_line() -> None:
     assert refused(HEAD + "---\nkind: ConfigMap\n") == (
-        "cluster.yaml:6: a second document begins here; a file holds one manifest"
+        "cluster.yaml:6: a second document begins here; a file holds one manifest "
+        "and, maybe, ConfigMaps with its components"
+    )
+
+
+BESIDE = """\
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: first}
+data:
+  room.py: |
+    print("hello")
+"""
+
+
+def test_config_maps_may_stand_before_and_behind_the_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(f"{BESIDE}---\n{HEAD}{BESIDE.replace('first', 'second')}")
+    cluster, sources = load_with_sources(path)
+    assert cluster.metadata.name == "echo"
+    hello = {"room.py": 'print("hello")\n'}
+    assert sources == {"first": hello, "second": hello}
+    assert load(path) == cluster
+
+
+def test_a_bad_config_map_is_refused_with_its_lines() -> None:
+    text = f"{HEAD}---\napiVersion: v1\nkind: ConfigMap\ndata:\n  ../a: b\n  c.py: 1\n"
+    assert refused(text).splitlines() == [
+        "cluster.yaml:6: metadata.name: is required. Name of the ConfigMap.",
+        (
+            "cluster.yaml:9: data[../a]: is no name of a file; expected letters, "
+            "digits, '-', '_' and '.'"
+        ),
+        "cluster.yaml:10: data[c.py]: must be a text; write it as a block, behind '|'",
+    ]
+
+
+def test_two_config_maps_of_one_name_are_refused() -> None:
+    assert refused(HEAD + BESIDE + BESIDE) == (
+        "cluster.yaml:15: metadata.name: first is there already"
     )
 
 

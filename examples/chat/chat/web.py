@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 EXAMPLE: Final = Path(__file__).parents[1]
 # in the image beside the page, and in a checkout where it lives
-CLIENTS: Final = (EXAMPLE / "client", EXAMPLE.parents[1] / "clients" / "js" / "src")
+CLIENTS: Final = (EXAMPLE / "client", EXAMPLE.parent.parent / "clients" / "js" / "src")
 PORT: Final = 8080
 LARGEST_BODY: Final = 4096  # bytes
 AT_ONCE: Final = 20  # logins from one address

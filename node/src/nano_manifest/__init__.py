@@ -32,12 +32,20 @@ from nano_manifest.model import (
     NetworkPolicy,
     RoleFields,
     Routing,
+    Source,
     Spec,
     Template,
     Tls,
     cluster_ports,
 )
-from nano_manifest.parse import dumps, from_object, load, loads, to_object
+from nano_manifest.parse import (
+    dumps,
+    from_object,
+    load,
+    load_with_sources,
+    loads,
+    to_object,
+)
 from nano_manifest.problems import ManifestError
 from nano_manifest.rules import RESERVED_ENV
 from nano_manifest.schema import crd
@@ -72,6 +80,7 @@ __all__ = [
     "Routing",
     "Setting",
     "Settings",
+    "Source",
     "Spec",
     "Template",
     "Tls",
@@ -80,6 +89,7 @@ __all__ = [
     "dumps",
     "from_object",
     "load",
+    "load_with_sources",
     "loads",
     "overridden",
     "reference",

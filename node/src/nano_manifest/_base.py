@@ -21,6 +21,7 @@ __all__ = [
     "MAX_ITEMS",
     "AddressRange",
     "Component",
+    "ConfigMapName",
     "DataKey",
     "FilePath",
     "Function",
@@ -156,6 +157,16 @@ SecretName = Annotated[
         pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$",
         max_length=253,
         extra={"says": "the name of a Secret, as in 'game-tls'"},
+    ),
+]
+
+ConfigMapName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        min_length=1,
+        max_length=253,
+        extra={"says": "the name of a ConfigMap, as in 'room-source'"},
     ),
 ]
 

@@ -19,6 +19,7 @@ from nano_manifest._base import (
     MAX_ITEMS,
     AddressRange,
     Component,
+    ConfigMapName,
     DataKey,
     FilePath,
     Function,
@@ -64,6 +65,7 @@ __all__ = [
     "NetworkPolicy",
     "RoleFields",
     "Routing",
+    "Source",
     "Spec",
     "Template",
     "Tls",
@@ -177,7 +179,7 @@ class Template(Object, frozen=True, kw_only=True):
         Meta(
             max_length=MAX_ITEMS,
             description="More volumes, as in a pod. The names manifest, control, "
-            "tmp and tls are taken.",
+            "tmp, tls and source are taken.",
             extra={"key": "name"},
         ),
     ] = field(default_factory=list)
@@ -563,6 +565,19 @@ class Gates(RoleFields, frozen=True, kw_only=True):
     ] = GateService()
 
 
+class Source(Object, frozen=True, kw_only=True):
+    """Where components are taken from, if not from the image."""
+
+    config_map: Annotated[
+        ConfigMapName,
+        Meta(
+            description="ConfigMap in the cluster's namespace with a key for each "
+            "module, as in room.py. A change of it replaces the backend's nodes. "
+            "Elsewhere than in Kubernetes, a ConfigMap in the file of the manifest.",
+        ),
+    ]
+
+
 class Backend(RoleFields, frozen=True, kw_only=True):
     """A kind of node that runs components."""
 
@@ -587,6 +602,14 @@ class Backend(RoleFields, frozen=True, kw_only=True):
             extra={"set": True},
         ),
     ]
+    source: Annotated[
+        Source | None,
+        Meta(
+            description="Where the components are, which then need no image of their "
+            "own; absent: in the image or, elsewhere than in Kubernetes, beside the "
+            "manifest.",
+        ),
+    ] = None
     version: Annotated[
         Version,
         Meta(

@@ -3,6 +3,9 @@
 YAML is read as Kubernetes reads it, with three differences in the user's favour:
 a key that is written twice is an error and not a quiet loss, a date is the text
 it was written as, and every problem is reported with its line.
+
+A file holds one manifest, and maybe the ConfigMaps that its backends take their
+components from: so one file is all that ``kubectl apply`` and ``nanoctl up`` need.
 """
 
 from __future__ import annotations
@@ -20,8 +23,17 @@ from nano_manifest.check import Checker
 from nano_manifest.model import API_VERSION, KIND, NanoCluster
 from nano_manifest.problems import ManifestError, Path, Problem, dotted
 from nano_manifest.rules import violations
+from nano_manifest.sources import Sources, is_config_map, read_config_map
 
-__all__ = ["dumps", "from_object", "load", "loads", "plain", "to_object"]
+__all__ = [
+    "dumps",
+    "from_object",
+    "load",
+    "load_with_sources",
+    "loads",
+    "plain",
+    "to_object",
+]
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _BEGINNING = f"a manifest begins with 'apiVersion: {API_VERSION}' and 'kind: {KIND}'"
@@ -42,6 +54,15 @@ def load(path: str | FilePath) -> NanoCluster:
     Raises:
         ManifestError: The file cannot be read, or is no good manifest.
     """
+    return load_with_sources(path)[0]
+
+
+def load_with_sources(path: str | FilePath) -> tuple[NanoCluster, Sources]:
+    """Read the manifest in the file *path*, and the ConfigMaps beside it.
+
+    Raises:
+        ManifestError: The file cannot be read, or is no good manifest.
+    """
     name = str(path)
     try:
         text = FilePath(path).read_text(encoding="utf-8")
@@ -51,7 +72,7 @@ def load(path: str | FilePath) -> NanoCluster:
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise ManifestError([("", problem)], source=name) from None
-    return loads(text, source=name)
+    return _loads(text, name)
 
 
 def loads(text: str, *, source: str = "") -> NanoCluster:
@@ -60,25 +81,39 @@ def loads(text: str, *, source: str = "") -> NanoCluster:
     Raises:
         ManifestError: It is no good manifest; all problems found are in it.
     """
+    return _loads(text, source)[0]
+
+
+def _loads(text: str, source: str) -> tuple[NanoCluster, Sources]:
     try:
-        node, data = _read_yaml(text)
+        documents = _read_yaml(text)
     except yaml.YAMLError as error:
         line, problem = _yaml_problem(error)
         raise ManifestError([("", problem)], lines=[line], source=source) from None
     except RecursionError:
         raise ManifestError([("", "is nested too deeply")], source=source) from None
-    cluster, problems = _build(data)
-    problems = [*_faults(node, set()), *problems]
-    if cluster is None or problems:
-        found = sorted(
-            (_line(node, path), dotted(path), problem) for path, problem in problems
-        )
+    cluster: NanoCluster | None = None
+    sources: dict[str, Mapping[str, str]] = {}
+    found: list[tuple[int, str, str]] = []
+    alone = len(documents) == 1  # and then it ought to be the manifest
+    for node, data in documents:
+        if is_config_map(data) and not alone:
+            name, files, problems = read_config_map(data)
+            if name in sources:
+                problems.append((("metadata", "name"), f"{name} is there already"))
+            sources[name] = files
+        else:
+            cluster, problems = _build(data)
+        problems = [*_faults(node, set()), *problems]
+        found += [(_line(node, path), dotted(path), text) for path, text in problems]
+    if cluster is None or found:
+        found.sort()
         raise ManifestError(
             [(field, problem) for _, field, problem in found],
             lines=[line for line, _, _ in found],
             source=source,
         )
-    return cluster
+    return cluster, sources
 
 
 def from_object(data: Mapping[str, object]) -> NanoCluster:
@@ -159,27 +194,30 @@ def plain(value: object) -> object:
 # What PyYAML composes: mappings and sequences of nodes that know their line.
 
 
-def _read_yaml(text: str) -> tuple[yaml.Node | None, object]:
+def _read_yaml(text: str) -> list[tuple[yaml.Node, object]]:
+    """Return the documents in *text*: one manifest, and ConfigMaps."""
     loader = _Loader(text)
+    documents: list[tuple[yaml.Node, object]] = []
+    manifests = 0
     try:
-        node: yaml.Node | None = None
-        data: object = None
         while loader.check_node():
             found = loader.get_node()
             if found is None or found.tag == "tag:yaml.org,2002:null":
                 continue  # nothing between two lines of '---'
-            if node is not None:
+            data = loader.construct_document(found)
+            manifests += not is_config_map(data)
+            if manifests > 1:
                 raise yaml.MarkedYAMLError(
-                    problem="a second document begins here; a file holds one manifest",
+                    problem="a second document begins here; a file holds one manifest "
+                    "and, maybe, ConfigMaps with its components",
                     problem_mark=found.start_mark,
                 )
-            node = found
-            data = loader.construct_document(node)
-        if node is None:
+            documents.append((found, data))
+        if not documents:
             raise yaml.MarkedYAMLError(problem=f"is empty; {_BEGINNING}")
     finally:
         loader.dispose()
-    return node, data
+    return documents
 
 
 def _yaml_problem(error: yaml.YAMLError) -> tuple[int, str]:

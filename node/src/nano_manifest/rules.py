@@ -51,7 +51,7 @@ _BACKEND_NAMES: Final = ("master", "gate")
 _PREFIXES: Final = ("nanocluster.io/", "app.kubernetes.io/")
 
 # What the operator mounts into every node pod.
-RESERVED_VOLUMES: Final = ("manifest", "control", "tmp", "tls")
+RESERVED_VOLUMES: Final = ("manifest", "control", "tmp", "tls", "source")
 
 # What the operator, or the supervisor, tells every node.
 RESERVED_ENV: Final = (
@@ -70,6 +70,9 @@ RESERVED_ENV: Final = (
     "POD_IP",
 )
 
+
+# Where a node looks for components; with a source, the operator says so.
+_APP_DIR: Final = "NANO_APP_DIR"
 
 _GO_SPEAKS_NO_TLS: Final = "Go nodes speak no TLS; remove clusterTls to trust them"
 
@@ -289,6 +292,18 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
             "master and gate are roles; choose another name",
             ".name",
         ),
+        CelRule(
+            "!has(self.source) || self.components.all(c, !c.contains('.'))",
+            "with source a component is module:ClassName: a ConfigMap has no folders",
+            ".components",
+        ),
+        CelRule(
+            "!has(self.source) || !has(self.env) || "
+            f"self.env.all(e, e.name != '{_APP_DIR}')",
+            "with source components are looked for there; "
+            f"remove {_APP_DIR}, or source",
+            ".env",
+        ),
     ),
     Routing: (
         CelRule(
@@ -320,7 +335,7 @@ CEL: Final[dict[type[msgspec.Struct], tuple[CelRule, ...]]] = {
         CelRule(
             "!has(self.volumes) || "
             f"self.volumes.all(v, !(v.name in {_one_of(RESERVED_VOLUMES)}))",
-            "the volumes manifest, control, tmp and tls belong to the operator",
+            "the volumes manifest, control, tmp, tls and source belong to the operator",
             ".volumes",
         ),
     ),
@@ -494,6 +509,20 @@ def _backend(backend: Backend, at: Path) -> Iterator[Problem]:
     if backend.name in _BACKEND_NAMES:
         yield (*at, "name"), f"{backend.name} is a role; choose another name"
     yield from _repeated(backend.components, (*at, "components"))
+    if backend.source is not None:
+        yield from _sourced(backend, at)
+
+
+def _sourced(backend: Backend, at: Path) -> Iterator[Problem]:
+    """Check a backend whose components are in a ConfigMap: there, and nowhere else."""
+    for index, component in enumerate(backend.components):
+        if "." in component:
+            text = "a ConfigMap has no folders; expected module:ClassName with source"
+            yield (*at, "components", index), text
+    for index, variable in enumerate(backend.env):
+        if variable.name == _APP_DIR:
+            text = f"with source components are looked for there; remove {_APP_DIR}"
+            yield (*at, "env", index, "name"), f"{text}, or source"
 
 
 def _routing(routing: Routing, at: Path) -> Iterator[Problem]:

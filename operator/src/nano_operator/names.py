@@ -27,6 +27,7 @@ __all__ = [
     "RESTART",
     "ROTATE",
     "SERVICE_NAME",
+    "SOURCE",
     "TEMPLATE",
     "Entrance",
     "authority_name",
@@ -75,6 +76,9 @@ RESTART: Final = "nanocluster.io/restart"
 ROTATE: Final = "nanocluster.io/rotate-certificates"
 """Annotation of a cluster: another value asks for another authority; and of the Secret
 of the authority: the last one that was followed."""
+
+SOURCE: Final = "nanocluster.io/source"
+"""Annotation of a pod: digest of the ConfigMap that its components are taken from."""
 
 TEMPLATE: Final = "nanocluster.io/template"
 """Annotation of a Deployment: digest of its pods' template as it should be."""

@@ -29,6 +29,7 @@ from typing import Final, cast
 import msgspec
 
 from nano_manifest import KIND, ManifestError, NanoCluster, from_object
+from nano_manifest.sources import Sources, lacking
 from nano_operator.conditions import Obstacle, Reason, Verdict
 from nano_operator.drift import Applied, has_drifted, with_replicas
 from nano_operator.events import Event, events_between
@@ -71,6 +72,13 @@ __all__ = [
 
 WAIT_SECONDS: Final = 2.0
 """When to look again at something that is about to vanish."""
+
+SOURCE_SECONDS: Final = 10.0
+"""When to look again at the ConfigMaps that components are taken from.
+
+They are other people's objects without any label of ours: to be told of their changes
+the operator would have to watch every ConfigMap there is.
+"""
 
 
 SOON_SECONDS: Final = 60.0
@@ -173,6 +181,7 @@ class World:
             names in :func:`expected`.
         node_image: The operator's default image; may be empty.
         operator_namespace: Where the operator's own pods are; may be empty.
+        sources: The ConfigMaps in :attr:`source_names` that are there.
         applied: What came back when children were last applied, as far as known.
         refused: What the API server said against children just now.
         let_go: Deployments whose number of pods was left to others just now.
@@ -188,6 +197,7 @@ class World:
     children: Mapping[Ref, Child] = field(default_factory=dict)
     node_image: str = ""
     operator_namespace: str = ""
+    sources: Sources = field(default_factory=dict)
     applied: Mapping[Ref, Applied] = field(default_factory=dict)
     refused: Mapping[Ref, str] = field(default_factory=dict)
     let_go: frozenset[Ref] = frozenset()
@@ -224,6 +234,16 @@ class World:
         return msgspec.convert(self.resource["metadata"], Meta)
 
     @property
+    def source_names(self) -> frozenset[str]:
+        """The ConfigMaps that the resource takes components from."""
+        backends = self.cluster.spec.backends if self.cluster else []
+        return frozenset(it.source.config_map for it in backends if it.source)
+
+    def context(self, cluster: NanoCluster) -> Context:
+        """Return what the children of *cluster* are built from."""
+        return Context(cluster, self.node_image, self.operator_namespace, self.sources)
+
+    @property
     def status(self) -> Object:
         """The status that the resource has."""
         return cast("Object", self.resource.get("status") or {})
@@ -243,7 +263,7 @@ def expected(world: World) -> list[Ref]:
     """Return every child that the resource wants; nothing if it is invalid."""
     if world.cluster is None:
         return []
-    context = Context(world.cluster, world.node_image, world.operator_namespace)
+    context = world.context(world.cluster)
     return [
         *_secrets(context),
         *(ref_of(rendered) for rendered in children(context)),
@@ -272,11 +292,20 @@ def make_plan(world: World, now: datetime) -> tuple[Action, ...]:
         return ()  # the garbage collector follows the owner references
     if world.cluster is None:
         return _status(world, now, Obstacle(Reason.INVALID_SPEC, world.invalid))
-    context = Context(world.cluster, world.node_image, world.operator_namespace)
-    obstacle = _missing_image(context) or _taken_name(world, context)
+    context = world.context(world.cluster)
+    obstacle = (
+        _missing_image(context)
+        or _missing_source(world.cluster, world.sources)
+        or _taken_name(world, context)
+    )
     if obstacle is not None:
-        return _status(world, now, obstacle)
+        return (*_status(world, now, obstacle), *_reminder(world))
     return _follow(world, context, now)
+
+
+def _reminder(world: World) -> tuple[Requeue, ...]:
+    """Return when to look at sources again, of whose changes nobody tells."""
+    return (Requeue(SOURCE_SECONDS),) if world.source_names else ()
 
 
 def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]:
@@ -320,6 +349,8 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     pauses = [WAIT_SECONDS] if soon else []
     if secured is not None and secured.decision.wake is not None:
         pauses += [secured.decision.wake] * (secured.decision.wake <= SOON_SECONDS)
+    if world.source_names:  # nobody tells of their changes
+        pauses.append(SOURCE_SECONDS)
     return (
         *_status(world, now, _refusal(world), pending),
         *([Requeue(min(pauses))] if pauses else []),
@@ -367,7 +398,7 @@ def expiries(world: World, now: datetime) -> Mapping[str, datetime]:
     """Return when the certificates end that the operator has issued, by whose."""
     if world.cluster is None:
         return {}
-    context = Context(world.cluster, world.node_image, world.operator_namespace)
+    context = world.context(world.cluster)
     secured = _secured(world, context, now)
     if secured is None:
         return {}
@@ -467,6 +498,16 @@ def _missing_image(context: Context) -> Obstacle | None:
     return Obstacle(Reason.IMAGE_MISSING, said)
 
 
+def _missing_source(cluster: NanoCluster, sources: Sources) -> Obstacle | None:
+    """Say which ConfigMaps lack components, before a pod would look for them."""
+    said = [
+        f"spec.backends[{index}].source.configMap: {lack}"
+        for index, kind in enumerate(cluster.spec.backends)
+        if (lack := lacking(kind, sources)) is not None
+    ]
+    return Obstacle(Reason.SOURCE_MISSING, "; ".join(said)) if said else None
+
+
 def _taken_name(world: World, context: Context) -> Obstacle | None:
     """Say which names are taken; a Secret that somebody else made is welcome."""
     issues = certificate_refs(context.name) if issued(context) else []
@@ -497,7 +538,7 @@ def _encryption(world: World, now: datetime) -> tuple[Verdict, Object | None]:
     before = cast("Object | None", world.status.get("certificates"))
     if world.cluster is None:
         return Verdict(False, Reason.INVALID_SPEC, world.invalid), before
-    context = Context(world.cluster, world.node_image, world.operator_namespace)
+    context = world.context(world.cluster)
     secured = _secured(world, context, now)
     if secured is not None:
         return secured.verdict, secured.status or before

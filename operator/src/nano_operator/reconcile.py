@@ -20,6 +20,7 @@ from typing import Final, Protocol, cast
 
 import msgspec
 
+from nano_manifest.sources import Sources
 from nano_operator.census import Census
 from nano_operator.controller import Key
 from nano_operator.drift import Applied
@@ -182,6 +183,8 @@ class Reconciler:
             return None
         known = self._applied.get(key, {})
         world = World.of(found[0], self._node_image, self._operator_namespace, known)
+        sources = await self._sources(world.source_names, key.namespace)
+        world = dataclasses.replace(world, sources=sources)
         labels = owned_selector(key.name)
         children: dict[Ref, Child] = {}
         for kind in LISTED:
@@ -239,6 +242,20 @@ class Reconciler:
             since = now
         self._seen[key] = (digest, since)
         return digest, now - since
+
+    async def _sources(self, names: Iterable[str], namespace: str) -> Sources:
+        """Return those of the ConfigMaps that are there."""
+        found: dict[str, dict[str, str]] = {}
+        for name in names:
+            raw = await self._find(Ref(Kind.CONFIG_MAP, name), namespace)
+            if raw is not None:  # files that are no text are in binaryData
+                parts = [raw.get("binaryData") or {}, raw.get("data") or {}]
+                found[name] = {
+                    key: value
+                    for part in cast("list[dict[str, str]]", parts)
+                    for key, value in part.items()
+                }
+        return found
 
     async def _find(self, ref: Ref, namespace: str) -> Object | None:
         resource = ref.kind.resource

@@ -56,9 +56,9 @@ def up(
         raise Wrong(text)
     with as_sentences():
         from nano.cli.values import read_json
-        from nano_manifest import load
+        from nano_manifest import load_with_sources
 
-        cluster = load(manifest)
+        cluster, sources = load_with_sources(manifest)
         folder = tls_dir.resolve() if tls_dir else None
         if detach:
             from nano.cli.local import ready_summary
@@ -78,6 +78,7 @@ def up(
             Run(
                 manifest=manifest,
                 cluster=cluster,
+                sources=sources,
                 host=host,
                 tls_dir=folder,
                 first=message,

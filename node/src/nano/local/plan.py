@@ -8,7 +8,7 @@ read it.  What the manifest says for Kubernetes only is left out, and named.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ class Surroundings:
     Attributes:
         manifest_file: Where the nodes read the manifest.
         app_dir: Where components are looked for.
+        sources: Where those of a backend are looked for instead, by its name.
         run_dir: A folder of ours alone, for control sockets.
         host: Where listeners bind.
         tls_dir: What stands for the Secrets with certificates, or ``None``.
@@ -40,6 +41,7 @@ class Surroundings:
     run_dir: Path
     host: str
     next_port: Callable[[], int]
+    sources: Mapping[str, Path] = field(default_factory=dict)
     tls_dir: Path | None = None
     master: tuple[str, str] | None = None
 
@@ -148,11 +150,12 @@ def _process(
         f"{_HOST}:{here.next_port()}",
     )
     control = here.run_dir / f"{name}.sock"
+    kind = fields.name if isinstance(fields, Backend) else role
     common = {
         "--role": role,
         "--address": address,
         "--manifest": str(here.manifest_file),
-        "--app-dir": str(here.app_dir),
+        "--app-dir": str(here.sources.get(kind, here.app_dir)),
         "--observe": observe,
         "--control": f"unix:{control}",
     }
@@ -161,7 +164,7 @@ def _process(
     return ProcessSpec(
         name=name,
         role=role,
-        kind=fields.name if isinstance(fields, Backend) else role,
+        kind=kind,
         args=("node", *(word for pair in common.items() for word in pair), *args),
         env=_variables(fields),
         address=address,

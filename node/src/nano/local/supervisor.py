@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from ssl import CERT_NONE, SSLContext, create_default_context
 from typing import Any, Final, TextIO
@@ -37,8 +37,10 @@ from nano.local.plan import ALL, ProcessSpec, Surroundings, ignored, plan, plan_
 from nano.local.ports import Doors, free_ports
 from nano.local.record import Record
 from nano.local.rolling import ROLES, Changes, compare
+from nano.local.sources import check_sources, write_sources
 from nano.local.workshop import Workshop, WorkshopOptions
-from nano_manifest import ManifestError, NanoCluster, dumps, load
+from nano_manifest import ManifestError, NanoCluster, dumps, load_with_sources
+from nano_manifest.sources import Sources
 
 __all__ = ["Run", "StartError", "up"]
 
@@ -63,6 +65,7 @@ class Run:
     Attributes:
         manifest: The file that describes the cluster; read again by a reload.
         cluster: What it says.
+        sources: The ConfigMaps beside it, with components.
         host: Where its listeners bind.
         tls_dir: What stands for the Secrets with certificates, or ``None``.
         first: A route and a payload to send when all is ready.
@@ -72,6 +75,7 @@ class Run:
 
     manifest: Path
     cluster: NanoCluster
+    sources: Sources = field(default_factory=dict)
     host: str = "127.0.0.1"
     tls_dir: Path | None = None
     first: tuple[str, object] | None = None
@@ -89,10 +93,12 @@ def up(run: Run, out: TextIO = sys.stdout) -> None:
 
     Raises:
         AlreadyUpError: It runs already.
-        UsageError: A listener's port or path is in use, or the page's.
+        UsageError: A listener's port or path is in use, or the page's; or the
+            components of a backend are not where it says.
         StartError: A process cannot be started.
     """
     began = time.monotonic()
+    check_sources(run.cluster, run.sources, run.single)
     with ExitStack() as stack:
         place = Place.of(run.manifest, run.cluster.metadata.name)
         stack.enter_context(place.hold())
@@ -136,6 +142,7 @@ class _Supervisor:
     ) -> None:
         self._run = run
         self._cluster = run.cluster
+        self._sources = run.sources
         self._place = place
         self._folder = folder
         self._parent_fd = parent_fd
@@ -208,9 +215,11 @@ class _Supervisor:
         folder.mkdir(mode=0o700)
         manifest = folder / "cluster.yaml"
         manifest.write_text(dumps(cluster), encoding="utf-8")
+        sources = write_sources(cluster, self._sources, folder)
         here = Surroundings(
             manifest_file=manifest,
             app_dir=self._run.app_dir,
+            sources=sources,
             run_dir=folder,
             host=self._run.host,
             tls_dir=self._run.tls_dir,
@@ -219,7 +228,10 @@ class _Supervisor:
         )
         specs = (plan_single if self._run.single else plan)(cluster, here)
         kinds = {spec.kind for spec in specs}
-        marks = {it: fingerprint(cluster, it, self._run.app_dir) for it in kinds}
+        marks = {
+            it: fingerprint(cluster, it, sources.get(it, self._run.app_dir))
+            for it in kinds
+        }
         return specs, {spec.name: marks[spec.kind] for spec in specs}
 
     def _add(self, specs: Iterable[ProcessSpec], marks: dict[str, str]) -> list[Child]:
@@ -417,19 +429,19 @@ class _Supervisor:
             await self._told_to_reload(False, lambda _: None)
 
     async def _reload(self, everything: bool, say: Say) -> None:
-        cluster = load(self._run.manifest)
+        cluster, sources = load_with_sources(self._run.manifest)
+        check_sources(cluster, sources, self._run.single)
         before = self._cluster
-        for field in ("name", "namespace"):
+        for key in ("name", "namespace"):
             was, shall = (
-                getattr(before.metadata, field),
-                getattr(cluster.metadata, field),
+                getattr(before.metadata, key),
+                getattr(cluster.metadata, key),
             )
             if was != shall:
-                message = (
-                    f"metadata.{field} was {was} and is {shall}, which is another "
-                )
+                message = f"metadata.{key} was {was} and is {shall}, which is another "
                 raise UsageError(message + "cluster: `nanoctl down`, then `nanoctl up`")
         masters = [child.spec for child in self._of("master")]
+        self._sources = sources
         specs, marks = self._planned(cluster, masters[0] if masters else None)
         there = {child.spec.name: mark for child, mark in self._marks.items()}
         changes = compare(there, specs, there, marks, everything)

@@ -52,6 +52,14 @@ class Reason(Enum):
             "the operator a default with `--node-image`. What runs is left as it is."
         ),
     )
+    SOURCE_MISSING = (
+        "SourceMissing",
+        (
+            "A ConfigMap that a backend takes its components from is not there, or "
+            "lacks the file of a module. The message names the field and the "
+            "ConfigMap. What runs is left as it is."
+        ),
+    )
     NAME_TAKEN = (
         "NameTaken",
         (

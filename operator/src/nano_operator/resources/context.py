@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from nano_manifest import NanoCluster
+from nano_manifest.sources import Sources
 from nano_operator.names import cluster_labels
 from nano_operator.objects import Kind, Object
 
@@ -22,11 +23,14 @@ class Context:
         node_image: Image of roles for which the resource names none; may be empty.
         operator_namespace: Where the operator's own pods are; empty when it runs
             outside of Kubernetes.
+        sources: The ConfigMaps that components are taken from, as far as they are
+            there.
     """
 
     cluster: NanoCluster
     node_image: str = ""
     operator_namespace: str = ""
+    sources: Sources = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -32,6 +32,7 @@ from nano_operator.names import (
     GATE,
     MASTER,
     RESTART,
+    SOURCE,
     config_name,
     gate_name,
     gates_labels,
@@ -41,7 +42,7 @@ from nano_operator.names import (
     role_selector,
     secret_name,
 )
-from nano_operator.objects import Kind, Object
+from nano_operator.objects import Kind, Object, digest
 from nano_operator.resources.config import CONFIG_KEY, consumed
 from nano_operator.resources.context import Context, metadata
 from nano_operator.resources.secret import TOKEN_KEY
@@ -64,6 +65,7 @@ STOP_SECONDS: Final = 30
 CONFIG_FOLDER: Final = "/etc/nano"
 CONTROL_FOLDER: Final = "/etc/nano-control"
 TLS_FOLDER: Final = "/etc/nano-tls"
+SOURCE_FOLDER: Final = "/etc/nano-source"
 
 TLS_KEYS: Final = ("tls.crt", "tls.key")
 """Of every Secret of type kubernetes.io/tls."""
@@ -165,13 +167,19 @@ def pod_template(context: Context, pod: PodRole) -> Object:
         },
         "topologySpreadConstraints": _spread(context, pod),
         "containers": [_container(context, pod)],
-        "volumes": [*_volumes(context), *_tls_volume(context, pod), *extra.volumes],
+        "volumes": [
+            *_volumes(context),
+            *_tls_volume(context, pod),
+            *_source_volume(pod),
+            *extra.volumes,
+        ],
     }
     return {
         "metadata": {
             "labels": extra.labels | _labels(context, pod),
             "annotations": extra.annotations
             | {CONSUMED: consumed(context.cluster, pod.role)}
+            | _source_mark(context, pod)
             | _restart(context.cluster),
         },
         "spec": spec | _placement(extra),
@@ -210,6 +218,7 @@ def _container(context: Context, pod: PodRole) -> Object:
             {"name": "control", "mountPath": CONTROL_FOLDER, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},
             *_tls_mount(context, pod),
+            *_source_mount(pod),
             *role.template.volume_mounts,
         ],
     }
@@ -236,6 +245,8 @@ def _own_env(context: Context, pod: PodRole) -> list[Object]:
         values["NANO_TLS_DIR"] = TLS_FOLDER
     if pod.backend:
         values["NANO_BACKEND"] = pod.backend
+    if _source_of(pod):
+        values["NANO_APP_DIR"] = SOURCE_FOLDER
     if isinstance(pod.role, Gates) and pod.role.processes > 1:
         values["NANO_PROCESSES"] = str(pod.role.processes)
     if pod.name != MASTER:
@@ -351,6 +362,32 @@ def _tls_volume(context: Context, pod: PodRole) -> list[Object]:
         for name, keys in secrets.items()
     ]
     return [{"name": "tls", "projected": {"sources": sources, "defaultMode": 0o440}}]
+
+
+def _source_of(pod: PodRole) -> str:
+    """Return the ConfigMap that a role's components are taken from; often none."""
+    found = pod.role.source if isinstance(pod.role, Backend) else None
+    return found.config_map if found is not None else ""
+
+
+def _source_mark(context: Context, pod: PodRole) -> dict[str, str]:
+    """Return what changes whenever the components' source does.
+
+    A node imports its modules once: files that change under it change nothing.
+    """
+    name = _source_of(pod)
+    return {SOURCE: digest(context.sources.get(name, {}))} if name else {}
+
+
+def _source_mount(pod: PodRole) -> list[Object]:
+    if not _source_of(pod):
+        return []
+    return [{"name": "source", "mountPath": SOURCE_FOLDER, "readOnly": True}]
+
+
+def _source_volume(pod: PodRole) -> list[Object]:
+    name = _source_of(pod)
+    return [{"name": "source", "configMap": {"name": name}}] if name else []
 
 
 def _spread(context: Context, pod: PodRole) -> list[Object]:
