@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from .cluster import ROOT, Cluster, Object, until
-from .conftest import RESTRICTED
+from .conftest import ECHO, NODE, RESTRICTED
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -58,6 +58,7 @@ def manifest() -> str:
 @pytest.fixture
 def secure(operator: Cluster) -> Iterator[Cluster]:
     """The echo under issued certificates, ready."""
+    operator.load([NODE, ECHO])
     operator.kubectl("create", "namespace", SPACE)
     try:
         operator.kubectl("label", "namespace", SPACE, RESTRICTED)
