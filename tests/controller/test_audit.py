@@ -32,7 +32,13 @@ from nano.client import connect
 from nano.testing import LocalCluster
 from nano_manifest import CONTROL_PORT, from_object
 from nano_operator.leaving import mark
-from nano_operator.names import CLOSED_AT, DELETION_COST, ENTRANCE
+from nano_operator.names import (
+    CLOSED_AT,
+    DELETION_COST,
+    ENTRANCE,
+    ROTATE,
+    authority_name,
+)
 from nano_operator.objects import Object, Pod
 
 from .apiserver import ApiServer, AuditEvent, missing
@@ -441,11 +447,24 @@ def repair(scene: Scene) -> None:
     )
 
 
+def certify(scene: Scene) -> None:
+    """Certificates of nodes are issued, and changed when another authority is due."""
+    scene.apply("seven", clusterTls={"issued": {}})
+    scene.ready("seven")
+    get = ("get", "secret", authority_name("seven"), "-n", SPACE)
+    version = "-o=jsonpath={.metadata.resourceVersion}"
+    before = scene.server.kubectl(*get, version)
+    scene.server.kubectl("annotate", "nano", "seven", "-n", SPACE, f"{ROTATE}=now")
+    eventually(
+        lambda: scene.server.kubectl(*get, version) != before, "another authority"
+    )
+
+
 def delete(scene: Scene) -> None:
     """A deleted cluster takes everything along."""
     scene.server.kubectl("delete", "nano", "--all", "-n", SPACE, "--timeout=30s")
     kinds = "deployments,services,configmaps,secrets,networkpolicies,pods"
-    for name in (*CLUSTERS, "six"):
+    for name in (*CLUSTERS, "six", "seven"):
         eventually(
             lambda name=name: not scene.names(kinds, name),  # type: ignore[misc]
             f"nothing of {name} is left",
@@ -462,6 +481,7 @@ FEATURES: Final[tuple[Callable[[Scene], None], ...]] = (
     autoscale,
     predecessors,
     repair,
+    certify,
     delete,
 )
 """What the operator is for, in an order that works; each needs rights."""
