@@ -582,6 +582,41 @@ def test_what_changed_while_it_was_away_is_noticed(
     assert inner(gate, "spec.replicas") == 1
 
 
+def test_certificates_are_issued_and_a_rotation_survives_the_operator(
+    server: ApiServer, operator: OperatorProcess, make: Make
+) -> None:
+    make(clusterTls={"issued": {}})
+    become_ready(server)
+    assert condition(server, "Encrypted")[:2] == ("True", "CertificatesIssued")
+
+    def entries(name: str) -> dict[str, str]:
+        return cast("dict[str, str]", look(server, SPACE, "secret", name)["data"])
+
+    one = len(entries("arena-nodes-tls")["ca.crt"])
+    wish = "nanocluster.io/rotate-certificates=now"
+    server.kubectl("annotate", "nano", "arena", "-n", SPACE, wish)
+    eventually(
+        lambda: len(entries("arena-nodes-tls")["ca.crt"]) > 1.5 * one,
+        "nodes are told to believe two authorities",
+    )
+    rotating = "RotatingAuthority"
+    eventually(lambda: condition(server, "Encrypted")[1] == rotating, "it is told")
+    assert condition(server)[0] == "True"
+    before = entries("arena-authority")
+    operator.stop(signal.SIGKILL)
+    operator.start()
+    assert entries("arena-authority") == before  # and not once more
+    assert condition(server, "Encrypted")[1] == rotating
+    told = server.kubectl("describe", "nano", "arena", "-n", SPACE)
+    assert "CertificatesIssued" in told
+    assert rotating in told
+    log = operator.log.read_text()
+    for name in ("arena-authority", "arena-nodes-tls", "arena-master-tls"):
+        for text in filter(None, entries(name).values()):
+            assert text not in log
+            assert base64.b64decode(text).decode() not in log
+
+
 def test_a_deleted_cluster_leaves_nothing(server: ApiServer, make: Make) -> None:
     make()
     all_made(server)
