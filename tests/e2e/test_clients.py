@@ -25,7 +25,7 @@ from tests.ledger.compare import Counts, compare
 from tests.ledger.ledger.clients import BURST
 from tests.ledger.ledger.records import ClientLog
 
-from .cluster import OPERATOR, ROOT, SYSTEM, Cluster, run, until
+from .cluster import ROOT, Cluster, run, until
 from .conftest import EXISTING, RESTRICTED
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -160,25 +160,10 @@ def ledger(operator: Cluster) -> Iterator[Ledger]:
         operator.kubectl("delete", "namespace", NAMESPACE, seconds=180)
 
 
-def replace(ledger: Ledger, edition: str) -> Callable[[], bool]:
-    """Change the image of all nodes; what is returned tells when they are replaced."""
-    before = ledger.pods("master", "gate", "backend")
-    ledger.patch("/spec/image", f"nanocluster-ledger:{edition}")
-    return lambda: not before & ledger.pods("master", "gate", "backend")
-
-
 def images(ledger: Ledger) -> Callable[[], bool]:
-    return replace(ledger, "two")
-
-
-def images_without_operator(ledger: Ledger) -> Callable[[], bool]:
-    before = ledger.pods("backend")
-    replaced = replace(ledger, "one")
-    until(lambda: ledger.pods("backend") - before, "the first new backend")
-    assert ledger.cluster.denials(NAMESPACE) == []
-    operators = ("delete", "pods", "--namespace", SYSTEM, "--selector", OPERATOR)
-    ledger.cluster.kubectl(*operators, "--grace-period=0", "--force")
-    return replaced
+    before = ledger.pods("master", "gate", "backend")
+    ledger.patch("/spec/image", f"nanocluster-ledger:{EDITIONS[1]}")
+    return lambda: not before & ledger.pods("master", "gate", "backend")
 
 
 def master_killed(ledger: Ledger) -> Callable[[], bool]:
@@ -224,7 +209,6 @@ class Case:
 
 CASES = (
     Case("a", images, moved=True),
-    Case("f", images_without_operator, moved=True),
     Case("d", master_killed),
     Case("e", backends_killed, killed=2),
     Case("b", fewer_gates, moved=True),

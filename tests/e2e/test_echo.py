@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sysconfig
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +17,6 @@ import pytest
 import yaml
 
 from nano.client import connect
-from nano_manifest import cluster_ports
 
 from .cluster import ROOT, SYSTEM, Cluster, CommandError, Object, run, until
 from .conftest import NAMESPACE, Echo
@@ -197,49 +195,6 @@ async def test_kubectl_nano_shows_nodes_members_sessions_and_routes(
     logs = nano(cluster, "logs", "--role", "gate", "--tail", "5")
     assert "[pod/echo-gate-" in logs
     assert "echo-master" not in logs
-
-
-HELD = re.compile(
-    r'^nano_sessions\{(?=.*place="home").*process="(\d)".*\} (\S+)$', re.MULTILINE
-)
-METRICS = (
-    "import urllib.request as it;"
-    "print(it.urlopen('http://127.0.0.1:7651/metrics').read().decode())"
-)
-
-
-async def test_a_gate_of_two_processes_serves_by_both(
-    cluster: Cluster, echo: Echo
-) -> None:
-    processes = '{"spec": {"gates": {"replicas": 2, "processes": 2}}}'
-    cluster.kubectl("patch", "nanocluster/echo", "--type=merge", "--patch", processes)
-
-    def missing() -> set[str]:
-        pods = cluster.objects("pods", f"--selector={ROLE}=gate")
-        ours = {str(field(pod, "status").get("podIP")) for pod in pods}
-        wanted = {f"{ip}:{port}" for ip in ours for port in cluster_ports(2)}
-        shown = set(nano(cluster, "members", "echo").split())
-        return wanted - shown if len(ours) == 2 else ours
-
-    until(lambda: not missing(), "two processes of each of two gates", seconds=150)
-    cluster.kubectl(
-        *("wait", "--for=condition=Ready", "nanocluster/echo", "--timeout=90s"),
-        seconds=100,
-    )
-    async with AsyncExitStack() as stack:
-        for number in range(24):  # all on one of four: never
-            client = await stack.enter_async_context(await connect(echo.tcp))
-            text = f"number {number}"
-            said = await client.request("EchoService.echo", {"text": text})
-            assert said["text"] == text
-        rows = nano(cluster, "sessions").splitlines()[1:]
-        gates = {row.split()[-1] for row in rows}
-        assert (len(rows), len(gates)) == (24, 2)
-        for gate in gates:
-            told = cluster.kubectl("exec", gate, "--", "python", "-c", METRICS)
-            held = {process: float(count) for process, count in HELD.findall(told)}
-            assert len(held) == 2
-            assert all(held.values())
 
 
 async def test_clients_do_not_notice_when_the_operator_goes(
