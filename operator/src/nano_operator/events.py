@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final
 
 from nano_operator.conditions import Reason
 from nano_operator.names import MANAGER
 from nano_operator.objects import Meta, Object, Resource
+from nano_operator.status import by_type
 
 __all__ = ["EVENTS", "Event", "event_object", "events_between"]
 
@@ -48,7 +49,7 @@ class Event:
 
 def events_between(previous: Object, status: Object) -> list[Event]:
     """Return what happened when *previous* became *status*; often nothing."""
-    before, now = _by_type(previous), _by_type(status)
+    before, now = by_type(previous), by_type(status)
     found = [*_availability(before.get("Available"), now["Available"])]
     if status["step"] and status["step"] != previous.get("step"):
         found += _progress(now["Progressing"])
@@ -128,8 +129,3 @@ def _encryption(before: Object, now: Object) -> list[Event]:
 
 def _event(kind: str, condition: Object) -> Event:
     return Event(kind, str(condition["reason"]), str(condition["message"]))
-
-
-def _by_type(status: Object) -> dict[str, Object]:
-    entries = cast("list[Object]", status.get("conditions") or [])
-    return {str(entry["type"]): entry for entry in entries}

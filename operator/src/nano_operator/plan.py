@@ -47,9 +47,9 @@ from nano_operator.objects import Child, Kind, Meta, Object, Pod, Ref, ref_of
 from nano_operator.resources import Context, children, missing_images
 from nano_operator.resources.certificates import certificate_refs
 from nano_operator.resources.pod import PodRole, autoscaling_of, deployment_name
-from nano_operator.rollout import held_back, is_replaced, together
+from nano_operator.rollout import held_back, is_replaced, together, wanted_replicas
 from nano_operator.securing import Certify, Secured, issued, own
-from nano_operator.status import same_status, status_of
+from nano_operator.status import by_type, same_status, status_of
 
 __all__ = [
     "Action",
@@ -279,8 +279,12 @@ def left_over(world: World) -> list[Ref]:
 
 def _secrets(context: Context) -> list[Ref]:
     """Return the Secrets that the resource wants."""
-    issues = certificate_refs(context.name) if issued(context) else []
-    return [Ref(Kind.SECRET, secret_name(context.name)), *issues]
+    return [Ref(Kind.SECRET, secret_name(context.name)), *_issues(context)]
+
+
+def _issues(context: Context) -> list[Ref]:
+    """Return those of them with certificates."""
+    return certificate_refs(context.name) if issued(context) else []
 
 
 def make_plan(world: World, now: datetime) -> tuple[Action, ...]:
@@ -291,24 +295,28 @@ def make_plan(world: World, now: datetime) -> tuple[Action, ...]:
     if world.meta.deletion_timestamp:
         return ()  # the garbage collector follows the owner references
     if world.cluster is None:
-        return _status(world, now, Obstacle(Reason.INVALID_SPEC, world.invalid))
+        return _status(world, now, None, Obstacle(Reason.INVALID_SPEC, world.invalid))
     context = world.context(world.cluster)
+    secured = _secured(world, context, now)
     obstacle = (
         _missing_image(context)
         or _missing_source(world.cluster, world.sources)
         or _taken_name(world, context)
     )
     if obstacle is not None:
-        return (*_status(world, now, obstacle), *_reminder(world))
-    return _follow(world, context, now)
+        return (*_status(world, now, secured, obstacle), *_again(world))
+    return _follow(world, context, secured, now)
 
 
-def _reminder(world: World) -> tuple[Requeue, ...]:
-    """Return when to look at sources again, of whose changes nobody tells."""
-    return (Requeue(SOURCE_SECONDS),) if world.source_names else ()
+def _again(world: World, *seconds: float) -> tuple[Requeue, ...]:
+    """Return when to look again; at sources too, of whose changes nobody tells."""
+    pauses = [*seconds, *([SOURCE_SECONDS] if world.source_names else [])]
+    return (Requeue(min(pauses)),) if pauses else ()
 
 
-def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]:
+def _follow(
+    world: World, context: Context, secured: Secured | None, now: datetime
+) -> tuple[Action, ...]:
     """Return what has to go, or else what has to be written, or else the report.
 
     One after the other: how a child is going is known only when the write has come
@@ -327,7 +335,6 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     releases = _releases(world, context, waits)
     if releases:
         return tuple(releases)
-    secured = _secured(world, context, now)
     if secured is not None and waits.isdisjoint(certificate_refs(context.name)):
         orphans = frozenset(ref for ref in claims if claims[ref] is _Claim.ORPHAN)
         certificates = secured.writes(world.children, orphans)
@@ -349,11 +356,9 @@ def _follow(world: World, context: Context, now: datetime) -> tuple[Action, ...]
     pauses = [WAIT_SECONDS] if soon else []
     if secured is not None and secured.decision.wake is not None:
         pauses += [secured.decision.wake] * (secured.decision.wake <= SOON_SECONDS)
-    if world.source_names:  # nobody tells of their changes
-        pauses.append(SOURCE_SECONDS)
     return (
-        *_status(world, now, _refusal(world), pending),
-        *([Requeue(min(pauses))] if pauses else []),
+        *_status(world, now, secured, _refusal(world), pending),
+        *_again(world, *pauses),
     )
 
 
@@ -363,8 +368,7 @@ def _way_out(world: World, rendered: Object, now: datetime) -> Way | None:
     if observed is None:
         return None
     deployment = observed.deployment()
-    spec = cast("Object", rendered["spec"])
-    wanted = cast("int", spec.get("replicas", deployment.spec.replicas))
+    wanted = wanted_replicas(rendered, deployment)
     replaced = is_replaced(rendered, observed)
     return way_out(wanted, deployment, replaced, world.gates, now)
 
@@ -424,12 +428,10 @@ def _removals(
 
 def _was_ready(world: World) -> bool:
     """Whether every node was seen to run as the present generation asks."""
-    entries = cast("list[Object]", world.status.get("conditions") or [])
-    return any(
-        entry.get("type") == "Ready"
-        and entry.get("status") == "True"
-        and entry.get("observedGeneration") == world.meta.generation
-        for entry in entries
+    ready = by_type(world.status).get("Ready", {})
+    return (
+        ready.get("status") == "True"
+        and ready.get("observedGeneration") == world.meta.generation
     )
 
 
@@ -510,10 +512,9 @@ def _missing_source(cluster: NanoCluster, sources: Sources) -> Obstacle | None:
 
 def _taken_name(world: World, context: Context) -> Obstacle | None:
     """Say which names are taken; a Secret that somebody else made is welcome."""
-    issues = certificate_refs(context.name) if issued(context) else []
     taken = [
         str(ref)
-        for ref in (*issues, *(ref_of(child) for child in children(context)))
+        for ref in (*_issues(context), *(ref_of(child) for child in children(context)))
         if ref in world.children
         and _claim(world.meta, world.children[ref]) is _Claim.FOREIGN
     ]
@@ -533,26 +534,25 @@ def _refusal(world: World) -> Obstacle | None:
     return Obstacle(Reason.CHILD_REFUSED, said)
 
 
-def _encryption(world: World, now: datetime) -> tuple[Verdict, Object | None]:
+def _encryption(world: World, secured: Secured | None) -> tuple[Verdict, Object | None]:
     """Return how the cluster port is secured, and what is told of certificates."""
     before = cast("Object | None", world.status.get("certificates"))
     if world.cluster is None:
         return Verdict(False, Reason.INVALID_SPEC, world.invalid), before
-    context = world.context(world.cluster)
-    secured = _secured(world, context, now)
     if secured is not None:
         return secured.verdict, secured.status or before
-    remain = any(ref in world.children for ref in certificate_refs(context.name))
+    remain = any(ref in world.children for ref in certificate_refs(world.meta.name))
     return own(world.cluster.spec.cluster_tls), before if remain else None
 
 
 def _status(
     world: World,
     now: datetime,
+    secured: Secured | None,
     obstacle: Obstacle | None,
     pending: tuple[Ref, ...] = (),
 ) -> tuple[Action, ...]:
-    encryption, certificates = _encryption(world, now)
+    encryption, certificates = _encryption(world, secured)
     wanted = status_of(
         world.meta,
         world.cluster,

@@ -78,6 +78,7 @@ from nano_operator.plan import (
 from nano_operator.resources.certificates import kept
 from nano_operator.resources.secret import TOKEN_BYTES, secret
 from nano_operator.securing import certified
+from nano_operator.status import by_type
 
 __all__ = ["Api", "Reconciler"]
 
@@ -427,8 +428,8 @@ class Reconciler:
 
 
 def _holding(status: Object) -> dict[str, bool]:
-    entries = cast("list[Object]", status.get("conditions") or [])
-    return {str(entry["type"]): entry["status"] == "True" for entry in entries}
+    found = by_type(status).items()
+    return {name: entry["status"] == "True" for name, entry in found}
 
 
 def _with(world: World, child: Child) -> World:

@@ -19,11 +19,11 @@ from typing import Final, cast
 from nano_operator.conditions import RoleState
 from nano_operator.drift import sealed
 from nano_operator.names import BACKEND_ROLE, GATE, MASTER, TEMPLATE, gate_name
-from nano_operator.objects import Child, Kind, Object, Ref
+from nano_operator.objects import Child, Deployment, Kind, Object, Ref
 from nano_operator.resources import Context
 from nano_operator.resources.pod import PodRole, deployment_name
 
-__all__ = ["HOLD_SECONDS", "held_back", "is_replaced", "together"]
+__all__ = ["HOLD_SECONDS", "held_back", "is_replaced", "together", "wanted_replicas"]
 
 Children = Mapping[Ref, Child]
 
@@ -103,6 +103,12 @@ def is_replaced(rendered: Object, observed: Child) -> bool:
     return _template(rendered) != observed.meta.annotations.get(TEMPLATE)
 
 
+def wanted_replicas(rendered: Object, deployment: Deployment) -> int:
+    """Return how many pods there should be; an autoscaler's number is what it is."""
+    spec = cast("Object", rendered["spec"])
+    return cast("int", spec.get("replicas", deployment.spec.replicas))
+
+
 def _needs_new_pods(
     pod: PodRole, rendered: Object, observed: Child | None, previous: Object
 ) -> bool:
@@ -125,8 +131,7 @@ def _is_done(pod: PodRole, rendered: Object, observed: Child | None) -> bool:
     if observed is None:
         return False
     deployment = observed.deployment()
-    spec = cast("Object", rendered["spec"])
-    desired = cast("int", spec.get("replicas", deployment.spec.replicas))
+    desired = wanted_replicas(rendered, deployment)
     pending = is_replaced(rendered, observed)
     return RoleState.of(pod.title, desired, deployment, pending).complete
 

@@ -35,7 +35,7 @@ from nano_operator.names import (
 )
 from nano_operator.objects import Child, Kind, Meta, Object, Ref
 
-__all__ = ["same_status", "status_of"]
+__all__ = ["by_type", "same_status", "status_of"]
 
 Children = Mapping[Ref, Child]
 
@@ -87,7 +87,7 @@ def status_of(
     told: Object = {} if certificates is None else {"certificates": certificates}
     return {
         "observedGeneration": meta.generation,
-        "conditions": conditions(view, meta.generation, _by_type(previous), now),
+        "conditions": conditions(view, meta.generation, by_type(previous), now),
         "step": view.step,
         "gates": {
             "replicas": view.gates.replicas,
@@ -135,7 +135,7 @@ def same_status(wanted: Object, previous: Object) -> bool:
     if ("certificates" in wanted) is not ("certificates" in previous):
         return False
     ours = cast("list[Object]", wanted["conditions"])
-    theirs = _by_type(previous)
+    theirs = by_type(previous)
     return all(theirs.get(str(entry["type"])) == entry for entry in ours) and all(
         previous.get(key, [] if value == [] else None) == value
         for key, value in wanted.items()
@@ -206,6 +206,7 @@ def _endpoints(cluster: NanoCluster, children: Children) -> list[Object]:
     ]
 
 
-def _by_type(status: Object) -> dict[str, Object]:
+def by_type(status: Object) -> dict[str, Object]:
+    """Return the conditions that a status has, by their types."""
     entries = cast("list[Object]", status.get("conditions") or [])
     return {str(entry.get("type")): entry for entry in entries}
