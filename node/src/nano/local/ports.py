@@ -190,11 +190,12 @@ class _Block:
     def __init__(self) -> None:
         starts = list(range(FIRST_PORT, LAST_PORT + 1, BLOCK))
         random.shuffle(starts)
-        self._claim = socket.socket(socket.AF_UNIX)
+        claim = socket.socket(socket.AF_UNIX)
         for self.first in starts:
             with contextlib.suppress(OSError):
-                self._claim.bind(f"\0nanocluster-ports:{self.first}")
+                claim.bind(f"\0nanocluster-ports:{self.first}")
                 break
+        claim.detach()  # to the end of the process, which closes it
         self._turn = 0
 
     def __iter__(self) -> Iterator[int]:
