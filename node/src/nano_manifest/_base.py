@@ -45,6 +45,7 @@ MAX_ITEMS: Final = 64  # of any list whose length is nobody's real concern
 
 _LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _LABEL_SAYS = "lower-case letters, digits and '-', beginning with a letter"
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
 
 class Object(
@@ -154,7 +155,7 @@ FilePath = Annotated[str, Meta(max_length=1024)]
 SecretName = Annotated[
     str,
     Meta(
-        pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$",
+        pattern=rf"^({_SUBDOMAIN})?$",
         max_length=253,
         extra={"says": "the name of a Secret, as in 'game-tls'"},
     ),
@@ -163,7 +164,7 @@ SecretName = Annotated[
 ConfigMapName = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        pattern=rf"^{_SUBDOMAIN}$",
         min_length=1,
         max_length=253,
         extra={"says": "the name of a ConfigMap, as in 'room-source'"},
