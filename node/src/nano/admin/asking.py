@@ -1,4 +1,4 @@
-"""Asking the HTTP server of a node of this machine, at its unix socket."""
+"""Asking the HTTP servers of nodes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Final
 
 import aiohttp
 
-__all__ = ["Answer", "ask"]
+__all__ = ["UNIX", "Answer", "ask", "way_to"]
+
+UNIX: Final = "unix:"
+"""What stands before the path of a unix socket, in an address."""
 
 SECONDS: Final = 5.0  # who takes longer is treated as one who does not answer
 
@@ -28,6 +31,17 @@ class Answer:
     content_type: str = "application/json"
 
 
+def way_to(address: str) -> tuple[aiohttp.BaseConnector, str]:
+    """Return how a server is reached, and what its URLs begin with.
+
+    Args:
+        address: ``host:port`` or ``unix:path``.
+    """
+    if address.startswith(UNIX):
+        return aiohttp.UnixConnector(address.removeprefix(UNIX)), "http://node"
+    return aiohttp.TCPConnector(), f"http://{address}"
+
+
 async def ask(
     path: str,
     target: str,
@@ -44,12 +58,12 @@ async def ask(
         body: What is sent with it.
         seconds: How long to wait.
     """
-    connector = aiohttp.UnixConnector(path)
+    connector, base = way_to(f"{UNIX}{path}")
     try:
         async with (
             asyncio.timeout(seconds),
             aiohttp.ClientSession(connector=connector) as client,
-            client.request(method, f"http://node{target}", data=body) as answer,
+            client.request(method, f"{base}{target}", data=body) as answer,
         ):
             content = await answer.read()
             return Answer(answer.status, content, answer.content_type)

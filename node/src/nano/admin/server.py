@@ -15,6 +15,7 @@ from typing import Final
 
 from aiohttp import web
 
+from nano.admin.asking import UNIX
 from nano.admin.control import control_application
 from nano.admin.observe import observe_application
 from nano.admin.processes import Processes, control_processes
@@ -28,7 +29,6 @@ SECONDS_TO_FINISH: Final = 2.0  # requests that run at the end, bodies unread
 LONGEST_UNIX_PATH: Final = 107  # bytes, on Linux
 LARGEST_PORT: Final = 65_535
 BACKLOG: Final = 128
-_UNIX: Final = "unix:"
 
 
 class AdminServer:
@@ -94,7 +94,7 @@ class AdminServer:
             self._socket_files.pop().unlink(missing_ok=True)
 
     async def _start_control(self, address: str) -> None:
-        local = address.startswith(_UNIX)
+        local = address.startswith(UNIX)
         if not local and not self._token:
             message = (
                 f"control on {address} needs a token: give --token-file, or use "
@@ -111,9 +111,9 @@ class AdminServer:
         return control_application(self._subject, token, self._reach)
 
     def _listen(self, address: str, name: str) -> socket.socket:
-        if not address.startswith(_UNIX):
+        if not address.startswith(UNIX):
             return _listen_tcp(address, name)
-        path = Path(address.removeprefix(_UNIX))
+        path = Path(address.removeprefix(UNIX))
         listening = _listen_unix(path, name)
         self._socket_files.append(path)
         return listening

@@ -14,7 +14,6 @@ __all__ = ["control"]
 
 SECONDS: Final = 10.0
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
-UNIX: Final = "unix:"
 
 
 @click.command(
@@ -60,6 +59,7 @@ def control(
     docs/control.md lists the paths. The exit status is 1 if the node refuses.
     """
     with as_sentences():
+        from nano.admin.asking import UNIX
         from nano.cli.values import read_json, read_token
 
         document = read_json(body) if body else None
@@ -82,21 +82,18 @@ async def _ask(
     """
     import aiohttp
 
+    from nano.admin.asking import way_to
     from nano.admin.control import TOKEN_HEADER
 
-    unix = address.startswith(UNIX)
-    connector: aiohttp.BaseConnector = (
-        aiohttp.UnixConnector(address.removeprefix(UNIX))
-        if unix
-        else aiohttp.TCPConnector()
-    )
-    url = f"http://{'node' if unix else address}{path}"
+    connector, base = way_to(address)
     headers = {TOKEN_HEADER: token} if token else {}
     timeout = aiohttp.ClientTimeout(total=SECONDS)
     try:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-            session.request(method, url, json=document, headers=headers) as answer,
+            session.request(
+                method, f"{base}{path}", json=document, headers=headers
+            ) as answer,
         ):
             return answer.status, await answer.text()
     except TimeoutError:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from nano.admin import AdminServer
-from nano.admin.asking import ask
+from nano.admin.asking import UNIX, ask
 from nano.admin.processes import Process, Processes
 from nano.errors import UsageError
 from nano.local.child import Child
@@ -238,7 +238,7 @@ class _Several:
         return [
             Process(
                 name=child.spec.name,
-                observe=child.spec.observe.removeprefix("unix:"),
+                observe=child.spec.observe.removeprefix(UNIX),
                 control=str(child.spec.control),
                 pid=child.pid,
                 restarts=child.restarts,
@@ -270,7 +270,7 @@ async def _watch(child: Child) -> None:
         if not is_ready(child):
             misses = 0
             continue
-        place = child.spec.observe.removeprefix("unix:")
+        place = child.spec.observe.removeprefix(UNIX)
         answer = await ask(place, "/healthz", seconds=SECONDS_FOR_A_LOOK)
         misses = 0 if answer is not None else misses + 1
         if misses == MISSES:

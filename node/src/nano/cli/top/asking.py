@@ -7,12 +7,12 @@ from typing import Final
 
 import aiohttp
 
+from nano.admin.asking import way_to
 from nano.cli.top.scrapes import Scrape
 
 __all__ = ["scrape"]
 
 SECONDS: Final = 5.0  # who takes longer does not answer
-UNIX: Final = "unix:"
 
 
 async def scrape(observe: str) -> Scrape | None:
@@ -21,18 +21,12 @@ async def scrape(observe: str) -> Scrape | None:
     Args:
         observe: ``host:port`` or ``unix:path``.
     """
-    unix = observe.startswith(UNIX)
-    connector: aiohttp.BaseConnector = (
-        aiohttp.UnixConnector(observe.removeprefix(UNIX))
-        if unix
-        else aiohttp.TCPConnector()
-    )
-    url = f"http://{'node' if unix else observe}/metrics"
+    connector, base = way_to(observe)
     try:
         async with (
             asyncio.timeout(SECONDS),
             aiohttp.ClientSession(connector=connector) as client,
-            client.get(url, raise_for_status=True) as answer,
+            client.get(f"{base}/metrics", raise_for_status=True) as answer,
         ):
             return Scrape(await answer.text(), asyncio.get_running_loop().time())
     except (aiohttp.ClientError, OSError, ValueError):  # a time-out is an OSError
