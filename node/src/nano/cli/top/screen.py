@@ -35,6 +35,8 @@ class Screen:
         self._sort = sort
         self._interval = interval
         self._rows: Sequence[Figures] | None = None
+        self._ordered: list[Figures] = []
+        self._table: list[str] = []  # of these, under the columns' names
         self._top = 0  # how many nodes are above the screen
         self._application: Application[None] = Application(
             layout=Layout(self._layout()),
@@ -45,6 +47,7 @@ class Screen:
     def update(self, rows: Sequence[Figures]) -> None:
         """Show other figures."""
         self._rows = rows
+        self._arrange()
         self._application.invalidate()
 
     async def run(self) -> None:
@@ -61,22 +64,23 @@ class Screen:
         nodes = Window(FormattedTextControl(self._nodes))
         return HSplit([head, nodes, Window(FormattedTextControl(self._foot), height=1)])
 
-    def _table(self) -> list[str]:
-        return list(lines(ordered(self._rows or [], self._sort)))
+    def _arrange(self) -> None:
+        """Sort the rows and make the table, once and not with each redraw."""
+        self._ordered = ordered(self._rows or [], self._sort)
+        self._table = list(lines(self._ordered))
 
     def _head(self) -> StyleAndTextTuples:
         if self._rows is None:
             return [("", f"{self._name}: asking its nodes …")]
         first = headline(self._name, total(self._rows))
-        return [("bold", first), ("", "\n\n"), ("reverse", self._table()[0])]
+        return [("bold", first), ("", "\n\n"), ("reverse", self._table[0])]
 
     def _nodes(self) -> StyleAndTextTuples:
         shown: StyleAndTextTuples = []
         if self._rows is not None:
             room = get_app().output.get_size().rows - HEAD - 1
             self._top = max(0, min(self._top, len(self._rows) - room))
-            rows = ordered(self._rows, self._sort)
-            for row, line in zip(rows, self._table()[1:], strict=True):
+            for row, line in zip(self._ordered, self._table[1:], strict=True):
                 shown.append((_style(row), f"{line}\n"))
         return shown[self._top :]
 
@@ -118,6 +122,7 @@ class Screen:
         """Sort by another column."""
         self._sort = SORTS[(SORTS.index(self._sort) + steps) % len(SORTS)]
         self._top = 0
+        self._arrange()
 
 
 def _style(row: Figures) -> str:
