@@ -27,7 +27,7 @@ from nano_operator.certificates.machine import Owner, Phase
 from tests.controller.certifying import TERMS, Desk
 
 from .clusters import APP_DIR, manifest, sample, until
-from .test_rotation import Load, nodes
+from .test_rotation import Load, moved, nodes, taken
 
 pytestmark = pytest.mark.process
 
@@ -123,32 +123,19 @@ async def test_no_session_is_cut_in_any_phase(
     load = Load(clients)
     running = asyncio.create_task(load.run())
 
-    def moved() -> int:
-        return sum(
-            it.startswith("the link with") and it.endswith("has a new certificate")
-            for it in caplog.messages
-        )
-
-    def taken() -> float:
-        labels = {"listener": "cluster", "outcome": "taken"}
-        return sum(
-            sample(node, "nano_certificates_total", **labels) or 0
-            for node in nodes(cluster)
-        )
-
     turns = 0
 
     async def brought() -> None:
         """Bring the Secrets to the master last, and wait until all have moved."""
         nonlocal turns
         await load.more()
-        before = taken()
+        before = taken(cluster)
         kubelet.bring(Owner.NODES)
-        await until(lambda: taken() == before + 4, 60)
+        await until(lambda: taken(cluster) == before + 4, 60)
         kubelet.bring(Owner.MASTER)
-        await until(lambda: taken() == before + 5, 60)
+        await until(lambda: taken(cluster) == before + 5, 60)
         turns += 1
-        await until(lambda: moved() == LINKS * turns, 60)
+        await until(lambda: moved(caplog) == LINKS * turns, 60)
 
     for owner in Owner:  # both are renewed by the same authority
         desk.lose(owner)

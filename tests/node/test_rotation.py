@@ -71,6 +71,23 @@ def nodes(cluster: LocalCluster) -> list[Node]:
     return [cluster.master, *cluster.gates, *cluster.backends["talk"]]
 
 
+def moved(caplog: pytest.LogCaptureFixture) -> int:
+    """How many links have gone over to a new certificate, by the log."""
+    return sum(
+        it.startswith("the link with") and it.endswith("has a new certificate")
+        for it in caplog.messages
+    )
+
+
+def taken(cluster: LocalCluster) -> float:
+    """How many certificates the nodes have taken up."""
+    labels = {"listener": "cluster", "outcome": "taken"}
+    return sum(
+        sample(node, "nano_certificates_total", **labels) or 0
+        for node in nodes(cluster)
+    )
+
+
 class Load:
     """Numbered requests of several clients, until it is told to stop."""
 
@@ -113,19 +130,6 @@ async def test_certificates_and_authorities_rotate_under_load_without_a_lost_req
     load = Load(clients)
     running = asyncio.create_task(load.run())
 
-    def moved() -> int:
-        return sum(
-            it.startswith("the link with") and it.endswith("has a new certificate")
-            for it in caplog.messages
-        )
-
-    def taken() -> float:
-        labels = {"listener": "cluster", "outcome": "taken"}
-        return sum(
-            sample(node, "nano_certificates_total", **labels) or 0
-            for node in nodes(cluster)
-        )
-
     steps: list[Callable[[], None]] = [
         lambda: secrets.believe(OLD, NEW),  # first everybody believes both
         lambda: secrets.issue(NEW, OLD),  # then certificates are the new one's
@@ -135,8 +139,8 @@ async def test_certificates_and_authorities_rotate_under_load_without_a_lost_req
     for phase, step in enumerate(steps, 1):
         await load.more()
         step()  # the nodes look every 5 seconds
-        await until(lambda phase=phase: taken() == 5 * phase, 60)  # type: ignore[misc]
-        await until(lambda phase=phase: moved() == links * phase, 60)  # type: ignore[misc]
+        await until(lambda phase=phase: taken(cluster) == 5 * phase, 60)  # type: ignore[misc]
+        await until(lambda phase=phase: moved(caplog) == links * phase, 60)  # type: ignore[misc]
     await load.more()
     load.stop()
     await running
