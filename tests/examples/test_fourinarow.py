@@ -145,6 +145,17 @@ async def test_what_is_sent_twice_is_done_once(game: MemoryCluster) -> None:
         await drop(ann, 7, 6)
 
 
+async def test_what_is_sent_twice_is_told_twice(game: MemoryCluster) -> None:
+    ann, bob, _ = await two(game)
+    move = await drop(ann, 3, 0)
+    await game.clock.settle()
+    assert bob.received("onMatch")[-1] == move
+    # whoever did it may have died before it told the other player
+    assert await drop(ann, 3, 0) == move
+    await game.clock.settle()
+    assert bob.received("onMatch") == [move]
+
+
 async def test_strangers_are_told_what_is_missing(game: MemoryCluster) -> None:
     with pytest.raises(Exception, match="401"):
         await game.connect(user={"key": "short"})

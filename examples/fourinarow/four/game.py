@@ -27,6 +27,7 @@ ATTEMPTS: Final = 4
 REPLICA_SECONDS: Final = 2.0  # that a backend gets to take a copy
 PAUSE: Final = 0.3  # seconds before the next attempt
 PASSING: Final = (404, 503)  # the decider has gone, or serves nothing yet
+TOLD: Final = ("play", "again")  # told to the players anew when asked for again
 SHORTEST_KEY: Final = 16
 LONGEST_KEY: Final = 64
 
@@ -155,11 +156,12 @@ class GameService(Component):
             for _ in range(ATTEMPTS):
                 after = step(match, deed)
                 if after is match:
-                    return after
+                    if deed.what in TOLD:  # who did it may have died before this
+                        self._show(match)
+                    return match
                 after = replace(after, stamp=secrets.randbits(48))
                 if await self._tell(after):
-                    seen = view(after)
-                    self.node.group(group_of(deed.room)).publish("onMatch", seen)
+                    self._show(after)
                     return after
                 match = await self._newest(deed.room)  # somebody knows better
         raise RequestError(503, "the match is being moved; try again")
@@ -175,6 +177,10 @@ class GameService(Component):
         if not room:
             return list(self._matches.values())
         return [self._matches[room]] if room in self._matches else []
+
+    def _show(self, match: Match) -> None:
+        """Push a match to its players."""
+        self.node.group(group_of(match.room)).publish("onMatch", view(match))
 
     def _keep(self, match: Match) -> bool:
         known = self._matches.get(match.room)
