@@ -113,12 +113,13 @@ class Bench:
         return self._each(rows, (side,), counted)
 
     def calls(self, row: Row, side: Contender) -> int:
-        """Put *row*'s load on one side and return how many messages it had."""
+        """Put *row*'s load on one side and return how many messages the nodes had."""
 
         def counted(row: Row, running: Running) -> int:
             _, servers, address = running[0]
             self.progress.say("counting calls")
-            return self.load.measure(row, address, servers.processes).served
+            report = self.load.measure(row, address, servers.processes)
+            return report.served + self.load.tried
 
         return self._each([row], (side,), counted).get(row.name, 0)
 

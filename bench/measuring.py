@@ -139,6 +139,7 @@ class Load:
     Attributes:
         seconds: How long a round counts.
         warmup: Seconds before it counts.
+        tried: Good answers while the last :meth:`settle` tried the nodes.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class Load:
     ) -> None:
         self.seconds = seconds
         self.warmup = warmup
+        self.tried = 0
         self._program = program
         self._core = core
         self._authority = authority
@@ -183,12 +185,14 @@ class Load:
         """
         probe = Row(name="probe", setup=setup, connections=1, must=0, aim=0)
         deadline = time.monotonic() + SETTLING
+        self.tried = 0
         while True:
             try:
                 report = self.run(probe, address, warmup=0, window=0.05)
             except BenchError as error:
                 problem = str(error)
             else:
+                self.tried += report.served
                 if report.wrong:
                     message = f"{report.wrong} wrong among the first answers: {report}"
                     raise BenchError(message)

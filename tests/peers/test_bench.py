@@ -167,8 +167,8 @@ def test_calls_are_counted_for_a_message() -> None:
         (handler,) = (name for name in of if name.endswith(" EchoService.echo"))
         found = re.search(r"of (\d+) messages", head)
         assert found, head
-        # more than the load knows: those by which the nodes were tried, and one of each
-        # of 50 connections that was on its way at the end
+        # more than is known: each of 50 connections had one on its way at the end, and
+        # an attempt on nodes that were not ready may have failed with some
         assert 1.0 <= of[handler] < 1.01 + 60 / int(found[1])
         assert of["of functions in Python"] > of[handler]
 
