@@ -5,8 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import load_kube_config
+
+from nano_operator.errors import TerminatingError
+from nano_operator.kube import Kube
+from nano_operator.objects import Kind, Object
 
 from .apiserver import ApiServer
+from .operating import grant
 
 pytestmark = pytest.mark.apiserver
 
@@ -47,3 +54,36 @@ def test_a_deployment_becomes_pods_where_controllers_run(apiserver: ApiServer) -
         assert {pod["status"]["phase"] for pod in pods["items"]} == {"Pending"}
     finally:
         apiserver.kubectl("delete", "deployment", "idle")
+
+
+async def test_nothing_is_made_in_a_namespace_that_is_being_deleted(
+    apiserver: ApiServer,
+) -> None:
+    apiserver.kubectl("create", "namespace", "leaving")
+    kubeconfig = grant(apiserver, "default", "maker")
+    held: Object = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "held",
+            "namespace": "leaving",
+            "finalizers": ["tests/held"],
+        },
+    }
+    apiserver.kubectl("apply", "-f", "-", stdin=json.dumps(held))
+    configuration = Configuration()
+    await load_kube_config(  # type: ignore[no-untyped-call]
+        config_file=str(kubeconfig),
+        client_configuration=configuration,
+        persist_config=False,
+    )
+    apiserver.kubectl("delete", "namespace", "leaving", "--wait=false")
+    try:
+        async with Kube(configuration) as kube:
+            new = {**held, "metadata": {"name": "new", "namespace": "leaving"}}
+            for make in (kube.apply, kube.create):
+                with pytest.raises(TerminatingError, match="terminated"):
+                    await make(Kind.CONFIG_MAP.resource, new)
+    finally:
+        free = '--patch={"metadata": {"finalizers": null}}'
+        apiserver.kubectl("patch", "cm", "held", "-n", "leaving", "--type=merge", free)

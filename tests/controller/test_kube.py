@@ -24,6 +24,7 @@ from nano_operator.errors import (
     NotFoundError,
     RefusedError,
     SetupError,
+    TerminatingError,
     UnavailableError,
 )
 from nano_operator.kube import CALLS, LONGEST_PAUSE_SECONDS, Kube, load_configuration
@@ -176,6 +177,27 @@ async def test_each_error_has_its_kind_and_only_busy_servers_are_asked_again(
     assert len(server.asked) == attempts
     assert (caught.value.status, caught.value.reason) == (status, "Why")
     assert str(caught.value) == f"patch deployments demo/gate: because ({status})"
+
+
+async def test_what_cannot_be_made_because_the_namespace_goes_is_an_error_of_its_own(
+    server: Server,
+) -> None:
+    cause = {"reason": "NamespaceTerminating", "field": "metadata.namespace"}
+    server.say(403, {"reason": "Forbidden", "details": {"causes": [cause]}})
+    async with talking(server) as kube:
+        with pytest.raises(TerminatingError):
+            await kube.apply(DEPLOYMENTS, GATE)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("details", [None, {}, {"causes": None}, "text", {"causes": 1}])
+async def test_details_of_any_form_do_not_hide_an_error(
+    server: Server, details: object
+) -> None:
+    server.say(403, {"reason": "Forbidden", "details": details})
+    async with talking(server) as kube:
+        with pytest.raises(RefusedError):
+            await kube.apply(DEPLOYMENTS, GATE)
 
 
 async def test_a_value_of_the_wrong_type_is_refused_though_the_server_says_500(

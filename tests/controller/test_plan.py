@@ -7,6 +7,7 @@ runs whole, from reading to writing.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -684,6 +685,37 @@ async def test_a_refused_token_is_reported_like_any_child(scene: Scene) -> None:
     )
     scene.api.refuse.clear()
     await scene.rest()
+
+
+@pytest.mark.parametrize("gone", [Kind.DEPLOYMENT, Kind.SECRET])
+async def test_nothing_is_made_in_a_namespace_that_is_being_deleted(
+    scene: Scene, gone: Kind, caplog: pytest.LogCaptureFixture
+) -> None:
+    await scene.rest()
+    scene.api.terminating = True
+    scene.api.drop(gone, "arena-room" if gone is Kind.DEPLOYMENT else "arena-control")
+    caplog.set_level(logging.INFO, "nano_operator")
+    caplog.clear()
+    assert await scene.pause() is None
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    said = "demo/arena: left alone: its namespace is being deleted"
+    assert record.getMessage() == said
+    scene.api.terminating = False  # never so, but it shows that nothing is kept of it
+    await scene.rest()
+    assert scene.condition()[0] == "True"
+
+
+async def test_an_event_in_a_namespace_that_is_being_deleted_is_not_missed(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    await scene.rest()
+    scene.api.terminating = True
+    scene.api.edit(gates={"replicas": 0})
+    caplog.set_level(logging.INFO, "nano_operator")
+    assert await scene.pause() is None
+    assert caplog.records[-1].getMessage().endswith("its namespace is being deleted")
+    assert all(record.levelno == logging.INFO for record in caplog.records)
 
 
 async def test_a_child_that_stays_refused_is_reported_once(scene: Scene) -> None:

@@ -12,7 +12,12 @@ import itertools
 from dataclasses import dataclass, field
 from typing import cast
 
-from nano_operator.errors import ConflictError, NotFoundError, RefusedError
+from nano_operator.errors import (
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+    TerminatingError,
+)
 from nano_operator.names import MANAGER
 from nano_operator.objects import CLUSTERS, Child, Kind, Object, Ref, Resource
 
@@ -76,11 +81,13 @@ class MemoryApi:
         writes: Every request that writes, in order.
         refuse: What to answer to a write, by ``Kind name``, or ``Event`` for all.
         events: Type, reason and message of every event.
+        terminating: Whether the namespace is being deleted.
     """
 
     writes: list[Write] = field(default_factory=list)
     refuse: dict[str, str] = field(default_factory=dict)
     events: list[tuple[str, str, str]] = field(default_factory=list)
+    terminating: bool = False
 
     def __post_init__(self) -> None:
         self._objects: dict[tuple[str, str], Object] = {}
@@ -172,9 +179,16 @@ class MemoryApi:
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         return copy.deepcopy(self._objects.get((resource.plural, name)))
 
+    def _admit(self, asked: str, resource: Resource, name: str) -> None:
+        """Make nothing new in a namespace that is being deleted."""
+        if self.terminating and (resource.plural, name) not in self._objects:
+            message = "because it is being terminated"
+            raise TerminatingError(403, "Forbidden", message, asked)
+
     async def create(self, resource: Resource, body: Object) -> Object:
         name = str(inner(body, "metadata.name"))
         what = f"{body['kind']} {name}"
+        self._admit(f"create {what}", resource, name)
         if body["kind"] == "Event":
             if "Event" in self.refuse:
                 raise RefusedError(403, "Forbidden", "no", "create event")
@@ -202,6 +216,7 @@ class MemoryApi:
                 "Object", body["spec"]
             )
             return copy.deepcopy(stored)
+        self._admit(f"apply {what}", resource, name)
         self.writes.append(Write("apply", what))
         if what in self.refuse:
             raise RefusedError(422, "Invalid", self.refuse[what], f"apply {what}")

@@ -1,7 +1,7 @@
 """What can go wrong between the operator and the API server.
 
 One root, and below it the distinctions that somebody acts on: refused for good
-(tell the user), gone, in conflict, or out of reach (try again).
+(tell the user), gone or about to go, in conflict, or out of reach (try again).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ __all__ = [
     "OperatorError",
     "RefusedError",
     "SetupError",
+    "TerminatingError",
     "UnavailableError",
     "WatchError",
 ]
@@ -53,6 +54,10 @@ class ApiError(OperatorError):
 
 class RefusedError(ApiError):
     """The request itself is not acceptable or not allowed; repeating it is no use."""
+
+
+class TerminatingError(ApiError):
+    """The namespace is being deleted: nothing can be made in it, and all of it goes."""
 
 
 class NotFoundError(ApiError):

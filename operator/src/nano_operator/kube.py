@@ -34,6 +34,7 @@ from nano_operator.errors import (
     NotFoundError,
     RefusedError,
     SetupError,
+    TerminatingError,
     UnavailableError,
 )
 from nano_operator.metrics import Metrics
@@ -76,6 +77,9 @@ PAUSE_SECONDS: Final = 0.5  # before the second attempt; doubled before each fur
 LONGEST_PAUSE_SECONDS: Final = 20.0
 MISTYPED: Final = "failed to create typed patch object"
 """How a server-side apply with a value of the wrong type is refused: by a 500."""
+
+TERMINATING: Final = "NamespaceTerminating"
+"""The cause of refusals to make something in a namespace that is being deleted."""
 
 PAGE: Final = 500  # objects in one answer to a LIST
 
@@ -322,11 +326,16 @@ class _NotNow(UnavailableError):
 def _error(
     status: int, headers: Mapping[str, str], content: bytes, asked: str
 ) -> ApiError:
+    causes: set[str] = set()
     try:
         told = json.loads(content)
         reason, message = str(told.get("reason", "")), str(told.get("message", ""))
-    except (ValueError, AttributeError):  # a proxy, not an API server
+        details = told.get("details") or {}
+        causes = {cause.get("reason") for cause in details.get("causes") or ()}
+    except (ValueError, AttributeError, TypeError):  # a proxy, not an API server
         reason, message = "", content.decode(errors="replace")[:200]
+    if TERMINATING in causes:
+        return TerminatingError(status, reason, message, asked)
     if message.startswith(MISTYPED):
         return RefusedError(status, reason, message, asked)
     if status == 429 or status >= 500:

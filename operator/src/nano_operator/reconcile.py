@@ -29,6 +29,7 @@ from nano_operator.errors import (
     ConflictError,
     NotFoundError,
     RefusedError,
+    TerminatingError,
 )
 from nano_operator.events import EVENTS, event_object
 from nano_operator.leaving import Exit, mark
@@ -176,7 +177,11 @@ class Reconciler:
             if self._census is not None:
                 self._census.forget(key)
             return None
-        return await self._act(key, world)
+        try:
+            return await self._act(key, world)
+        except TerminatingError:
+            logger.info("%s: left alone: its namespace is being deleted", key)
+            return None  # the end of the cluster is an event of its own
 
     async def _look(self, key: Key) -> World | None:
         found = await self._api.list(CLUSTERS, key.namespace, name=key.name)
@@ -423,6 +428,8 @@ class Reconciler:
         body = event_object(action.event, world.meta, resource, unique, now)
         try:
             await self._api.create(EVENTS, body)
+        except TerminatingError:
+            raise
         except ApiError as error:  # history is worth no second try
             logger.warning("%s: an event is lost: %s", key, error)
 
