@@ -64,6 +64,7 @@ class Neighbour(ClusterServer):
         *,
         clock: Callable[[], float] | None = None,
         credentials: Credentials | None = None,
+        heartbeat: float = HEARTBEAT,
     ) -> None:
         self.strangers = Strangers()
         self.changes: list[Change] = []
@@ -73,7 +74,7 @@ class Neighbour(ClusterServer):
         super().__init__(
             me,
             master=master,
-            heartbeat=HEARTBEAT,
+            heartbeat=heartbeat,
             on_change=self.note,
             calls=self.calls,
             extra=[self.grpc_servers.append],
@@ -116,10 +117,13 @@ class Neighbourhood:
         address: str = "127.0.0.1:0",
         services: tuple[str, ...] = (),
         credentials: Credentials | None = None,
+        heartbeat: float = HEARTBEAT,
     ) -> Neighbour:
         """A node that has started and not joined yet."""
         me = Member(address=address, label=label, services=services, role="backend")
-        made = Neighbour(me, master, self.moved, credentials=credentials)
+        made = Neighbour(
+            me, master, self.moved, credentials=credentials, heartbeat=heartbeat
+        )
         return await self._start(made)
 
     async def stop(self, *nodes: Neighbour) -> None:

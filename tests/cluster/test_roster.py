@@ -13,6 +13,7 @@ from nano.cluster.membership import (
     HeartbeatAnswered,
     HeartbeatFailed,
     Leaving,
+    MasterCut,
     MemberAdded,
     MemberChanged,
     MemberRemoved,
@@ -160,6 +161,26 @@ class TestHeartbeats:
         made.tick(30.0)
         made.feed(HeartbeatFailed(refused=True), 30.0)
         assert made.tick(31.0) == [SendHeartbeat(EPOCH, 5)]
+
+    def test_a_cut_brings_the_next_one_forward(self) -> None:
+        me = replace(ME, heartbeat=30.0)
+        made = Roster(me, jitter=lambda: 0.5)
+        made.tick(0.0)
+        made.feed(Registered((M,), EPOCH, 5), 0.0)
+        assert made.feed(MasterCut(), 3.0) == []
+        assert made.tick(3.4) == []
+        assert made.tick(3.5) == [SendHeartbeat(EPOCH, 5)]
+
+    def test_a_cut_puts_none_off(self) -> None:
+        made = joined()
+        made.feed(MasterCut(), 0.8)
+        assert made.tick(1.0) == [SendHeartbeat(EPOCH, 5)]
+
+    @pytest.mark.parametrize("which", [Standing.JOINING, Standing.LOST, Standing.LEFT])
+    def test_a_cut_says_nothing_new_to_who_has_no_master(self, which: Standing) -> None:
+        made = standing(which)
+        assert made.feed(MasterCut(), 2.0) == []
+        assert made.standing is which
 
     def test_losing_the_master_loses_nobody(self) -> None:
         made = joined()

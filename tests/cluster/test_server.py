@@ -178,6 +178,19 @@ class TestMembership:
             await neighbourhood.until(lambda: labels(master) == {"master", "n"})
             await neighbourhood.stop(node)
 
+    async def test_a_new_master_is_found_long_before_the_next_heartbeat(
+        self, neighbourhood: Neighbourhood
+    ) -> None:
+        address = free_address()
+        master = await neighbourhood.master(address)
+        node = await neighbourhood.member("n", address, heartbeat=300.0)
+        await node.join()
+        await neighbourhood.stop(master)
+        again = await neighbourhood.master(address)
+        await neighbourhood.until(lambda: labels(again) == {"master", "n"})
+        life = again.me.incarnation
+        await neighbourhood.until(lambda: node.members[address].incarnation == life)
+
     async def test_another_address_is_no_news(
         self, neighbourhood: Neighbourhood
     ) -> None:

@@ -26,6 +26,7 @@ from nano.cluster.membership import (
     HeartbeatFailed,
     Leaving,
     Listing,
+    MasterCut,
     MemberAdded,
     MemberChanged,
     MemberRemoved,
@@ -241,6 +242,7 @@ class MemberDriver(_Shared):
         self._roster = roster
         # Its own channel: members' channels close when the member is replaced.
         self._master = self._peers.another(master)
+        self._connected = False  # when last looked at, or answered
         self._complained_at = float("-inf")
 
     @property
@@ -259,7 +261,10 @@ class MemberDriver(_Shared):
         return self._roster.standing is Standing.JOINED
 
     def tick(self) -> None:
-        """See :class:`Driver`."""
+        """See :class:`Driver`; the end of the connection is noticed here."""
+        before, self._connected = self._connected, self._master.is_connected
+        if before and not self._connected:
+            self._feed(MasterCut())
         self._act(self._roster.tick(self._clock()))
 
     def hear(self, event: NewMember | DelMember) -> None:
@@ -310,6 +315,7 @@ class MemberDriver(_Shared):
             self._feed(RegisterFailed())
             raise
         else:
+            self._connected = True
             self._feed(Registered(members, answer.epoch, answer.listVersion))
             self._registered.set()
             self._complained_at = float("-inf")
@@ -345,6 +351,7 @@ class MemberDriver(_Shared):
             self._feed(HeartbeatFailed())
             raise
         else:
+            self._connected = True
             event = HeartbeatAnswered(answer.epoch, answer.listVersion, members)
             self._feed(event)
             self._complained_at = float("-inf")

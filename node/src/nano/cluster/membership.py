@@ -38,6 +38,7 @@ __all__ = [
     "HeartbeatFailed",
     "Leaving",
     "Listing",
+    "MasterCut",
     "MemberAdded",
     "MemberChanged",
     "MemberRemoved",
@@ -167,6 +168,11 @@ class HeartbeatFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class MasterCut:
+    """To a roster: the connection to the master has ended, whoever ended it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """To a roster: this node stops."""
 
@@ -245,6 +251,7 @@ RosterEvent: TypeAlias = (
     | RegisterFailed
     | HeartbeatAnswered
     | HeartbeatFailed
+    | MasterCut
     | NewMember
     | DelMember
     | SelfChanged

@@ -132,6 +132,11 @@ class Peer:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
+    @property
+    def is_connected(self) -> bool:
+        """There is a connection, and nobody has ended it as far as we know."""
+        return self.channel.get_state() is grpc.ChannelConnectivity.READY
+
     async def register(
         self, request: pb.RegisterRequest, deadline: float = DEADLINE
     ) -> pb.RegisterResponse:

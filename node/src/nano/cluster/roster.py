@@ -30,6 +30,7 @@ from nano.cluster.membership import (
     HeartbeatAnswered,
     HeartbeatFailed,
     Leaving,
+    MasterCut,
     MemberAdded,
     MemberChanged,
     MemberRemoved,
@@ -49,7 +50,7 @@ FIRST_RETRY: Final = 0.1
 """Seconds until the second attempt to register; it doubles from there."""
 
 LAST_RETRY: Final = 1.0
-"""The longest wait, in seconds, for a master that does not answer."""
+"""The longest wait, in seconds, for a master that does not answer, or was cut off."""
 
 
 class Standing(Enum):
@@ -158,6 +159,8 @@ class Roster:
                 return self._answered(event, now)
             case HeartbeatFailed():
                 return self._unanswered(event, now)
+            case MasterCut():
+                return self._cut(now)
             case NewMember() | DelMember():
                 return self._announced(event, now)
             case SelfChanged(member):
@@ -215,6 +218,13 @@ class Roster:
             self._master_was_down |= event.refused
             self._carry(list(self._carried), now)  # they cannot reach it either
             self._beat_at = now + min(self.me.heartbeat, LAST_RETRY)
+        return []
+
+    def _cut(self, now: float) -> list[Action]:
+        """Be there soon if it is another master that comes: it knows nobody yet."""
+        if self.standing is Standing.JOINED:
+            soon = now + LAST_RETRY * self._jitter()
+            self._beat_at = min(self._beat_at, soon)
         return []
 
     def _changed(self, member: Member, now: float) -> list[Action]:
