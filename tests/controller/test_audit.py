@@ -42,7 +42,7 @@ from nano_operator.names import (
 from nano_operator.objects import Object, Pod
 
 from .apiserver import ApiServer, AuditEvent, missing
-from .operating import OperatorProcess, eventually, look
+from .operating import OperatorProcess, eventually, look, ready
 from .worlds import cluster, inner
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -90,7 +90,7 @@ class Scene:
                 "phase": "Running",
                 "podIP": ip,
                 "podIPs": [{"ip": ip}],
-                "conditions": [{"type": "Ready", "status": "True"}],
+                "conditions": [ready()],
             }
             patch = f"--patch={json.dumps({'status': status})}"
             name = pod["metadata"]["name"]

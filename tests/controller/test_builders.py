@@ -11,6 +11,7 @@ from nano_manifest.rules import RESERVED_ENV, RESERVED_VOLUMES
 from nano_operator.names import CONSUMED, INTENT, MANAGED_BY, MANAGER, TEMPLATE
 from nano_operator.objects import Object
 from nano_operator.resources import Context, children, missing_images
+from nano_operator.resources.master import RETURN_SECONDS
 from nano_operator.resources.secret import secret
 
 from .worlds import cluster, inner, of_kind
@@ -128,6 +129,10 @@ def test_a_deployment_selects_by_the_fewest_labels(
 )
 def test_each_role_is_replaced_in_its_own_way(name: str, strategy: Object) -> None:
     assert inner(deployment(name), "spec.strategy") == strategy
+
+
+def test_a_master_is_done_only_when_its_members_have_had_time_to_return() -> None:
+    assert inner(deployment("arena-master"), "spec.minReadySeconds") == RETURN_SECONDS
 
 
 def test_replicas_are_always_said() -> None:

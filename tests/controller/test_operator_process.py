@@ -22,7 +22,7 @@ from nano_operator.kube import CALLS
 from nano_operator.objects import Object
 
 from .apiserver import ApiServer
-from .operating import OperatorProcess, eventually, grant, look
+from .operating import OperatorProcess, eventually, grant, look, ready
 from .worlds import cluster, inner
 
 pytestmark = pytest.mark.apiserver
@@ -121,10 +121,7 @@ def versions(server: ApiServer) -> dict[str, str]:
 
 def let_pods_run(server: ApiServer, *which: str, space: str = SPACE) -> None:
     """Play the kubelet: say of every pod, or of those, that it runs and is ready."""
-    status = {
-        "phase": "Running",
-        "conditions": [{"type": "Ready", "status": "True"}],
-    }
+    status = {"phase": "Running", "conditions": [ready()]}
     patch = f"--patch={json.dumps({'status': status})}"
     get = ("get", "pods", "-n", space, "-o=name")
     for pod in which or server.kubectl(*get).split():
@@ -133,11 +130,11 @@ def let_pods_run(server: ApiServer, *which: str, space: str = SPACE) -> None:
 
 
 def become_ready(server: ApiServer) -> None:
-    def ready() -> bool:
+    def is_ready() -> bool:
         let_pods_run(server)
         return condition(server)[0] == "True"
 
-    eventually(ready, "the cluster is ready")
+    eventually(is_ready, "the cluster is ready")
 
 
 def all_made(server: ApiServer) -> None:

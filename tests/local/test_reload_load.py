@@ -57,6 +57,14 @@ class Load:
                 self.pids.add(answer["pid"])
             await asyncio.sleep(PAUSE)
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Go on until this is so; a client that fails ends it at once."""
+        while not condition():
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+            await asyncio.sleep(PAUSE)
+
     async def stop(self) -> int:
         """End it; return how many questions there were."""
         self._over.set()
@@ -77,8 +85,7 @@ async def test_backends_are_replaced_and_no_client_notices(
         said = await asyncio.to_thread(cluster.ctl, "reload")
         assert "replaced: echo-1, echo-2; kept: master, gate-1, gate-2" in said
         after = await asyncio.to_thread(cluster.pids)
-        while not {after["echo-1"], after["echo-2"]} <= load.pids:  # noqa: ASYNC110
-            await asyncio.sleep(PAUSE)
+        await load.until(lambda: {after["echo-1"], after["echo-2"]} <= load.pids)
         asked = await load.stop()
     assert load.answered == asked
     assert load.told == 0
@@ -99,8 +106,7 @@ async def test_every_node_is_replaced_and_every_request_is_answered_or_told(
         after = await asyncio.to_thread(cluster.pids)
         assert not set(before.values()) & set(after.values())
         seen = load.answered
-        while load.answered < seen + 2 * CLIENTS:  # noqa: ASYNC110  # they go on
-            await asyncio.sleep(PAUSE)
+        await load.until(lambda: load.answered >= seen + 2 * CLIENTS)  # they go on
         asked = await load.stop()
     assert load.answered + load.told == asked
     assert load.told <= CLIENTS  # one of each client at most: there was one kick

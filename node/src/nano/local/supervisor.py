@@ -32,6 +32,7 @@ from nano.local.desk import Desk
 from nano.local.family import Family, has_failed, is_ready
 from nano.local.fingerprint import fingerprint
 from nano.local.life import Phase
+from nano.local.masters import members_of, missing_after
 from nano.local.places import Place, State
 from nano.local.plan import ALL, ProcessSpec, Surroundings, ignored, plan, plan_single
 from nano.local.ports import Doors, free_ports
@@ -46,6 +47,7 @@ __all__ = ["Run", "StartError", "up"]
 
 SECONDS_TO_START: Final = 60.0
 SECONDS_FOR_THE_FIRST: Final = 10.0  # answer, after everything is ready
+RETURN_INTERVALS: Final = 2.0  # of heartbeats, for members to find a new master
 SECONDS_FOR_A_NODE: Final = 2.0  # to say how many sessions it has
 STAGES: Final = (("master",), ("backend", "gate"))
 STOP_STAGES: Final = ("gate", "backend", "master")
@@ -477,12 +479,14 @@ class _Supervisor:
     ) -> None:
         """Replace the master in its place, for the others know it by its address.
 
-        Until the new one is there everything goes on, but nobody can join.
+        Until the new one is there everything goes on, but nobody can join; and until
+        it knows the others nobody is replaced.
         """
         if "master" not in changes.replaced:
             return
         (spec,), (old,) = specs, self._of("master")
         mark = self._marks[old]
+        known = await members_of(str(old.spec.control))
         await self._retire([old], say)
         try:
             await self._try_out([spec], marks, say)
@@ -490,6 +494,12 @@ class _Supervisor:
             say("the master is started again as it was")
             await self._start(self._add([old.spec], {spec.name: mark}))
             raise
+        heartbeat = self._cluster.spec.settings.member_heartbeat_seconds
+        patience = RETURN_INTERVALS * heartbeat
+        missing = await missing_after(patience, str(spec.control), known)
+        if missing:
+            names = ", ".join(sorted(missing))
+            say(f"the master still misses {names} after {patience:g} s")
 
     async def _roll_backends(
         self,

@@ -5,6 +5,8 @@ Never two at a time: each would keep its own list of members.
 
 from __future__ import annotations
 
+from typing import Final
+
 from nano_manifest import CLUSTER_PORT
 from nano_operator.names import MASTER, master_name, role_labels, role_selector
 from nano_operator.objects import Kind, Object
@@ -16,7 +18,14 @@ from nano_operator.resources.pod import (
     replicas_of,
 )
 
-__all__ = ["deployment", "service"]
+__all__ = ["RETURN_SECONDS", "deployment", "service"]
+
+RETURN_SECONDS: Final = 3
+"""How long a master is ready before it counts as done, and backends are replaced.
+
+It begins with an empty list, and within a second or two all members are back in it.  A
+new backend that joins before the gates do is unknown to them when an old one goes.
+"""
 
 
 def deployment(context: Context, pod: PodRole) -> Object:
@@ -25,6 +34,7 @@ def deployment(context: Context, pod: PodRole) -> Object:
         "spec": {
             **replicas_of(pod),
             "strategy": {"type": "Recreate"},
+            "minReadySeconds": RETURN_SECONDS,
             "selector": {"matchLabels": role_selector(context.name, MASTER)},
             "template": pod_template(context, pod),
         }
