@@ -417,6 +417,22 @@ async def test_peers_are_counted_by_state(network: Network) -> None:
     assert one.state(B) is PeerState.LINKED
 
 
+async def test_a_member_without_a_link_is_counted_as_gone_while_it_is_listed(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_DELAY", 0.001)
+    links = network.links(A)
+    assert b'nano_peers{state="gone"} 0.0' in links._metrics.render()
+    links.add(member(B))
+    links.add(member(C))
+    assert b'nano_peers{state="gone"} 2.0' in links._metrics.render()
+    network.links(B)
+    await until(lambda: links.get(B))
+    assert b'nano_peers{state="gone"} 1.0' in links._metrics.render()
+    links.remove(member(C))
+    assert b'nano_peers{state="gone"} 0.0' in links._metrics.render()
+
+
 def _suspects(links: Links) -> bool:
     links.tick(links._time())
     return links.open[0].suspect

@@ -481,8 +481,15 @@ class Links:
     def _gauges(self) -> list[Gauge]:
         text = "Links to other nodes that are open."
         number = sum(link.state is LinkState.OPEN for link in self._open.values())
-        peers = "Peers that this node keeps something for, by where it stands."
+        peers = (
+            "Peers that this node keeps something for, by where it stands; gone are "
+            "members that it has had no link with for longer than that, or never."
+        )
         numbers = self._lives.numbers
+        numbers[PeerState.GONE] = sum(
+            it.listed and self._lives.get(address) is None
+            for address, it in self._expected.items()
+        )
         waits = "Bytes that wait to be sent on a link."
         took = "What the last ping on a link took."
         links = [(link, {"peer": link.address}) for link in self.open]
@@ -499,6 +506,5 @@ class Links:
             *(
                 ("nano_peers", peers, {"state": state.value}, numbers[state])
                 for state in PeerState
-                if state is not PeerState.GONE
             ),
         ]

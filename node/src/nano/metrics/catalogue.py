@@ -202,7 +202,8 @@ CATALOGUE: Final = {
         _gauge("nano_links", "Links to other nodes that are open."),
         _gauge(
             "nano_peers",
-            "Peers that this node keeps something for, by where it stands.",
+            "Peers that this node keeps something for, by where it stands; gone are "
+            "members that it has had no link with for longer than that, or never.",
             "state",
         ),
         _gauge(
