@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,9 @@ def test_a_good_certificate_is_taken(secret: Secret) -> None:
     credentials = secret.credentials()
     assert credentials.name == "node.demo.default"
     assert credentials.generation == 0
-    assert 0 < credentials.expires - time.time() < 2 * 86_400
+    assert 0 < credentials.term.ends - time.time() < 2 * 86_400
+    life = timedelta(days=31)  # it began a month ago, and has a day to go
+    assert credentials.term.ends - credentials.term.begins == life.total_seconds()
 
 
 def test_only_a_master_has_to_name_its_role(tmp_path: Path) -> None:

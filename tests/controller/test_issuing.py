@@ -83,8 +83,10 @@ async def test_the_status_says_until_when_and_an_event_tells(scene: Scene) -> No
     told = [event for event in scene.api.events if event[1] == "CertificatesIssued"]
     assert told == [("Normal", "CertificatesIssued", f"certificates until {until}")]
     text = scene.metrics.render().decode()
-    line = 'certificate_seconds{certificate="nodes",name="arena",namespace="demo"}'
-    assert line in text
+    labels = '{certificate="nodes",name="arena",namespace="demo"}'
+    assert f"certificate_seconds{labels}" in text
+    life = float(text.partition(f"certificate_life_seconds{labels} ")[2].split()[0])
+    assert timedelta(0) <= timedelta(seconds=life, days=-30) < timedelta(days=1)
 
 
 async def test_only_secrets_are_written_in_a_rotation(scene: Scene) -> None:

@@ -23,7 +23,7 @@ def test_the_page_lists_every_metric_of_the_operator() -> None:
     metrics.resyncs.labels("done").inc()
     metrics.asked.labels("silent").inc()
     metrics.condition.labels("arena", "chat", "Ready").set(1)
-    metrics.note_certificates(("arena", "chat"), {"nodes": datetime.now(UTC)})
+    metrics.note_certificates(("arena", "chat"), {"nodes": (datetime.now(UTC),) * 2})
     told = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
         if family.name.endswith("_created"):

@@ -163,7 +163,7 @@ async def test_a_cluster_under_tls_serves_clients_and_says_when_it_ends(
     assert answer["node"] in {it.address for it in cluster.backends["talk"]}
     for node in nodes(cluster):
         ends = sample(node, "nano_certificate_expiry_seconds", listener="cluster")
-        assert ends == secrets.nodes.credentials().expires
+        assert ends == secrets.nodes.credentials().term.ends
 
 
 @pytest.mark.parametrize("who", ["plain", "another cluster"])

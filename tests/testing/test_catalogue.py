@@ -80,6 +80,7 @@ async def test_all_that_nodes_tell_stands_in_the_catalogue() -> None:
     # of these a cluster needs Go nodes, certificates or clients that come back
     assert set(FAMILIES) - told <= {
         "nano_certificate_expiry_seconds",
+        "nano_certificate_life_seconds",
         "nano_sessions_waiting",
     }
 

@@ -13,11 +13,15 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed as WebSocketClosed
 
@@ -29,6 +33,7 @@ from nano.transports.connection import ClientTransport
 from nano.transports.context import Terms
 from nano.transports.entry import Entry
 from nano.transports.listener import Listener
+from tests.cluster.certificates import Authority
 
 from .room import ACK, HANDSHAKE, PATIENCE, Hall, until
 
@@ -487,6 +492,26 @@ async def test_a_broken_certificate_is_reported_once_and_the_old_one_stays(
         third = files.issue()
         here.listener.tick(next(times))
         assert await shown(here, context) == third
+
+
+@pytest.mark.parametrize("days", [90, -1], ids=["good", "over"])
+def test_its_term_is_told_whoever_made_it(files: Files, days: int) -> None:
+    before = int(time.time())
+    files.put(*Authority().issue(names=[x509.DNSName("localhost")], days=days))
+    certificate = Certificate("tls", files.cert, files.key)
+    assert certificate.term is not None
+    assert 0 <= certificate.term.ends - before - days * 86_400 < 60
+    life = timedelta(days=30 + days).total_seconds()
+    assert certificate.term.ends - certificate.term.begins == life
+    files.issue()
+    certificate.refresh()
+    assert certificate.term.ends - certificate.term.begins > life
+
+
+def test_one_for_clients_only_is_used_but_its_term_is_not_known(files: Files) -> None:
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    files.put(*Authority().issue(usages=usages))
+    assert Certificate("tls", files.cert, files.key).term is None
 
 
 def test_files_that_vanish_for_a_while_change_nothing(files: Files) -> None:

@@ -44,6 +44,7 @@ class Metrics:
             type.
         certificate: Seconds until a certificate ends that the operator has issued, by
             namespace and name of the cluster, and whose it is.
+        life: For how many seconds that certificate is valid in all.
         leader: 1 while this process does the work, 0 while it stands by.
         asked: Nodes that were asked for their status by ``result``: ``answered`` or
             ``silent``.
@@ -100,6 +101,12 @@ class Metrics:
             ["namespace", "name", "certificate"],
             registry=self._registry,
         )
+        self.life = Gauge(
+            f"{prefix}_certificate_life_seconds",
+            "For how many seconds this certificate is valid in all.",
+            ["namespace", "name", "certificate"],
+            registry=self._registry,
+        )
         self._ends: dict[tuple[str, str], dict[str, float]] = {}
         self._clusters: dict[tuple[str, str], set[str]] = {}
         self.leader = Gauge(
@@ -129,15 +136,16 @@ class Metrics:
             self.condition.labels(*cluster, name).set(holds)
 
     def note_certificates(
-        self, cluster: tuple[str, str], ends: Mapping[str, datetime]
+        self, cluster: tuple[str, str], terms: Mapping[str, tuple[datetime, datetime]]
     ) -> None:
-        """Show until when the certificates of *cluster* are valid, by whose."""
-        for gone in self._ends.pop(cluster, {}).keys() - ends.keys():
+        """Show from when to when the certificates of *cluster* hold, by whose."""
+        for gone in self._ends.pop(cluster, {}).keys() - terms.keys():
+            self.life.remove(*cluster, gone)
             with contextlib.suppress(KeyError):  # not rendered yet
                 self.certificate.remove(*cluster, gone)
-        if ends:
-            moments = {whose: end.timestamp() for whose, end in ends.items()}
-            self._ends[cluster] = moments
+        for whose, (begins, ends) in terms.items():
+            self._ends.setdefault(cluster, {})[whose] = ends.timestamp()
+            self.life.labels(*cluster, whose).set((ends - begins).total_seconds())
 
     def keep_clusters(self, clusters: Set[tuple[str, str]]) -> None:
         """Drop what is shown of all other clusters: they are gone."""

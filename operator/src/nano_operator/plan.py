@@ -64,8 +64,8 @@ __all__ = [
     "Tell",
     "World",
     "WriteStatus",
+    "certificate_terms",
     "expected",
-    "expiries",
     "left_over",
     "make_plan",
 ]
@@ -398,8 +398,10 @@ def _secured(world: World, context: Context, now: datetime) -> Secured | None:
     return Secured.of(context, wanted, world.children, ours, world.seen, now)
 
 
-def expiries(world: World, now: datetime) -> Mapping[str, datetime]:
-    """Return when the certificates end that the operator has issued, by whose."""
+def certificate_terms(
+    world: World, now: datetime
+) -> Mapping[str, tuple[datetime, datetime]]:
+    """Return from when to when the certificates hold that were issued, by whose."""
     if world.cluster is None:
         return {}
     context = world.context(world.cluster)
@@ -407,7 +409,7 @@ def expiries(world: World, now: datetime) -> Mapping[str, datetime]:
     if secured is None:
         return {}
     spans = secured.kept.expiries(secured.situation)
-    return {whose: span.ends for whose, span in spans.items()}
+    return {whose: (span.begins, span.ends) for whose, span in spans.items()}
 
 
 def _removals(

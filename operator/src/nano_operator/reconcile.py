@@ -71,8 +71,8 @@ from nano_operator.plan import (
     Tell,
     World,
     WriteStatus,
+    certificate_terms,
     expected,
-    expiries,
     left_over,
     make_plan,
 )
@@ -289,7 +289,7 @@ class Reconciler:
                 break
         self._settled(key, world.children)  # what was written counts from now on
         self._metrics.note_certificates(
-            (key.namespace, key.name), expiries(world, self._clock())
+            (key.namespace, key.name), certificate_terms(world, self._clock())
         )
         if refusal is not None:
             raise refusal

@@ -29,7 +29,7 @@ import grpc.aio
 from nano.cluster.members import MASTER
 from nano.cluster.strangers import Strangers
 from nano.errors import UsageError
-from nano.runtime.certificates import Watch, ask_nobody, why
+from nano.runtime.certificates import Term, Watch, ask_nobody, shown, why
 
 __all__ = [
     "CertificateFiles",
@@ -88,7 +88,7 @@ class _Material:
     cert: bytes
     key: bytes
     authorities: bytes
-    expires: float
+    term: Term
 
     def server_configuration(self) -> grpc.ServerCertificateConfiguration:
         return grpc.ssl_server_certificate_configuration(
@@ -148,9 +148,9 @@ class Credentials:
         return node_name(self.cluster)
 
     @property
-    def expires(self) -> float:
-        """When the certificate ends, in seconds since 1970."""
-        return self._current.expires
+    def term(self) -> Term:
+        """When the certificate holds."""
+        return self._current.term
 
     def tick(self, now: float) -> None:
         """Look whether the files have changed, if it is time to."""
@@ -261,8 +261,7 @@ class Credentials:
             raise ValueError(
                 f"it has no URI {uri}, without which nobody believes a master"
             )
-        expires = ssl.cert_time_to_seconds(seen["notAfter"])
-        return _Material(cert, key, authorities, expires)
+        return _Material(cert, key, authorities, Term.of(seen))
 
 
 def open_channel(
@@ -284,17 +283,8 @@ def _shown_to_itself(files: CertificateFiles) -> dict[str, Any]:
         OSError: A file cannot be read.
         ValueError: No peer that has the same authorities would accept it.
     """
-    sides = [_context(files, ssl.PROTOCOL_TLS_CLIENT)]
-    sides += [_context(files, ssl.PROTOCOL_TLS_SERVER)]
-    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = sides[0].wrap_bio(back, there)
-    server = sides[1].wrap_bio(there, back, server_side=True)
-    for side in (client, server, client, server):  # TLS 1.3 takes no more
-        try:
-            side.do_handshake()
-        except ssl.SSLWantReadError:
-            continue
-    return client.getpeercert() or {}
+    client = _context(files, ssl.PROTOCOL_TLS_CLIENT)
+    return shown(client, _context(files, ssl.PROTOCOL_TLS_SERVER))
 
 
 def _context(files: CertificateFiles, protocol: int) -> ssl.SSLContext:

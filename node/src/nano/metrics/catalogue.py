@@ -65,7 +65,13 @@ CATALOGUE: Final = {
         ),
         _gauge(
             "nano_certificate_expiry_seconds",
-            "When the certificate ends, in seconds since 1970, by listener.",
+            "When the certificate ends, in seconds since 1970, by listener; that of "
+            "the cluster port under that name.",
+            "listener",
+        ),
+        _gauge(
+            "nano_certificate_life_seconds",
+            "For how many seconds this certificate is valid in all.",
             "listener",
         ),
         _counter(

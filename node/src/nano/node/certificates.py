@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from nano.cluster.credentials import CertificateFiles, Credentials
@@ -9,8 +10,9 @@ from nano.cluster.strangers import Strangers
 from nano.errors import UsageError
 from nano.metrics import Gauge, Metrics
 from nano.node.options import NodeOptions, Role
+from nano.runtime.certificates import Term
 
-__all__ = ["cluster_credentials", "secret_folder"]
+__all__ = ["cluster_credentials", "secret_folder", "tell_term"]
 
 
 def secret_folder(options: NodeOptions, secret: str, owner: str) -> Path:
@@ -65,11 +67,25 @@ def cluster_credentials(
         )
     counts = metrics.cluster_certificates
     made = Credentials(cluster, options.role.value, files, counts, strangers)
-
-    def expiry() -> list[Gauge]:
-        text = "When the certificate ends, in seconds since 1970, by listener."
-        labels = {"listener": "cluster"}
-        return [("nano_certificate_expiry_seconds", text, labels, made.expires)]
-
-    metrics.gauges.append(expiry)
+    tell_term(metrics, "cluster", lambda: made.term)
     return made
+
+
+def tell_term(metrics: Metrics, listener: str, term: Callable[[], Term | None]) -> None:
+    """Have *metrics* tell when the certificate of *listener* holds."""
+    ends = (
+        "When the certificate ends, in seconds since 1970, by listener; that of the "
+        "cluster port under that name."
+    )
+    life = "For how many seconds this certificate is valid in all."
+
+    def gauges() -> list[Gauge]:
+        labels, known = {"listener": listener}, term()
+        if known is None:
+            return []
+        return [
+            ("nano_certificate_expiry_seconds", ends, labels, known.ends),
+            ("nano_certificate_life_seconds", life, labels, known.ends - known.begins),
+        ]
+
+    metrics.gauges.append(gauges)

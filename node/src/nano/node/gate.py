@@ -9,7 +9,7 @@ from typing import Protocol
 
 from nano.errors import UsageError
 from nano.metrics import Metrics
-from nano.node.certificates import secret_folder
+from nano.node.certificates import secret_folder, tell_term
 from nano.node.options import NodeOptions, Role
 from nano.protocol.dictionary import RouteDictionary
 from nano.runtime.pipeline import Pipelines
@@ -174,4 +174,6 @@ def _certificate(
         cert, key = folder / "tls.crt", folder / "tls.key"
     counts = metrics.listener(item.name).certificates
     here = Path(options.app_dir)
-    return Certificate(item.name, here / cert, here / key, counts)
+    made = Certificate(item.name, here / cert, here / key, counts)
+    tell_term(metrics, item.name, lambda: made.term)
+    return made

@@ -8,14 +8,32 @@ what they make of the files is their own.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-__all__ = ["LOOK_AFTER", "Watch", "ask_nobody", "why"]
+__all__ = ["LOOK_AFTER", "Term", "Watch", "ask_nobody", "shown", "term", "why"]
 
 LOOK_AFTER: Final = 5.0  # seconds; a kubelet takes up to a minute to bring a new one
 
+NO_CHECK_TIME: Final = 0x200000  # OpenSSL's X509_V_FLAG_NO_CHECK_TIME
+
 Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """From when to when a certificate holds, in seconds since 1970."""
+
+    begins: float
+    ends: float
+
+    @classmethod
+    def of(cls, seen: Mapping[str, Any]) -> Term:
+        """Return that of a certificate in the words of the ``ssl`` module."""
+        begins, ends = seen["notBefore"], seen["notAfter"]
+        return cls(ssl.cert_time_to_seconds(begins), ssl.cert_time_to_seconds(ends))
 
 
 class Watch:
@@ -49,6 +67,39 @@ class Watch:
         except OSError:
             return ()
         return tuple((it.st_mtime_ns, it.st_ino, it.st_size) for it in seen)
+
+
+def shown(client: ssl.SSLContext, server: ssl.SSLContext) -> dict[str, Any]:
+    """Return what *client* sees of the certificate of *server*: ``ssl``'s words.
+
+    Raises:
+        OSError: One does not believe the other.
+    """
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    one = client.wrap_bio(back, there)
+    other = server.wrap_bio(there, back, server_side=True)
+    for side in (one, other, one, other):  # TLS 1.3 takes no more
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    return one.getpeercert() or {}
+
+
+def term(server: ssl.SSLContext, cert: Path) -> Term | None:
+    """Return when the certificate in *cert* holds, which *server* shows.
+
+    Whoever made it, and whether it holds now, is no matter: it is believed for its own
+    sake.  ``None``: nobody could use it for a server.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | NO_CHECK_TIME
+    try:
+        client.load_verify_locations(cert)
+        return Term.of(shown(client, server))
+    except (OSError, KeyError):
+        return None
 
 
 def ask_nobody() -> str:

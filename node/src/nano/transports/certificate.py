@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from nano.errors import UsageError
-from nano.runtime.certificates import LOOK_AFTER, Watch, ask_nobody, why
+from nano.runtime.certificates import LOOK_AFTER, Watch, ask_nobody, term, why
 
 __all__ = ["LOOK_AFTER", "Certificate"]
 
@@ -36,6 +36,7 @@ class Certificate:
 
     Attributes:
         context: What connections that begin now speak TLS with.
+        term: When the certificate holds; ``None``: it could not be told.
 
     Raises:
         UsageError: The files cannot be read, or do not fit each other.
@@ -56,6 +57,7 @@ class Certificate:
                 f"{key}: {why(error)}; give it PEM files that belong together"
             )
             raise UsageError(message) from error
+        self.term = term(self.context, cert)
 
     def tick(self, now: float) -> None:
         """Look whether the files have changed, if it is time to."""
@@ -78,6 +80,7 @@ class Certificate:
                 why(error),
             )
         else:
+            self.term = term(self.context, self._files[0])
             self._counts["taken"] += 1
             logger.info("listener %s has a new certificate", self._name)
 
