@@ -75,6 +75,7 @@ def test_a_service_monitor_finds_the_operator_by_its_service(helm: Helm) -> None
     labels = cast(dict[str, str], at(service, "metadata.labels"))
     assert wanted.items() <= labels.items()
     assert at(monitor, "spec.endpoints.0.port") == at(service, "spec.ports.0.name")
+    assert at(monitor, "spec.endpoints.0.honorLabels") is True
     port = at(chart.container(), "ports.0.name")
     assert at(service, "spec.ports.0.targetPort") == port
     pod = at(chart.one("Deployment"), "spec.template.metadata.labels")
