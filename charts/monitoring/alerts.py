@@ -35,14 +35,25 @@ class Alert:
 
 
 BY: Final = "namespace, nanocluster"
+LATE: Final = "0.2"
+"""What is left of a certificate's life when its successor is long overdue: the
+operator and cert-manager renew with a third of it to go."""
+
+ONE: Final = f"on ({BY}, instance, process)"
+"""How the figures of one node find each other; a gate may have several processes."""
+
 CLUSTER: Final = "{{ $labels.namespace }}/{{ $labels.nanocluster }}"
 NODE: Final = "{{ $labels.instance }} of " + CLUSTER
 
 ALERTS: Final = (
     Alert(
         "NanoNoGateReady",
-        f"sum by ({BY}) (nano_ready * on ({BY}, instance) group_left () "
-        'nano_node_info{role="gate"}) == 0',
+        # gates that are no more say nothing, so that the others have to; there are
+        # clusters without gates of ours, and Go nodes in front
+        f"(count by ({BY}) (nano_node_info) "
+        f'and count by ({BY}) (last_over_time(nano_node_info{{role="gate"}}[1d]))) '
+        f"unless sum by ({BY}) (nano_ready * {ONE} group_left () "
+        'nano_node_info{role="gate"}) > 0',
         "1m",
         "critical",
         f"No gate of {CLUSTER} lets clients in.",
@@ -64,15 +75,16 @@ ALERTS: Final = (
     ),
     Alert(
         "NanoPeerUnreachable",
-        f'sum by ({BY}, instance) (nano_peers{{state=~"suspect|unlinked"}}) > 0',
+        # suspect and unlinked take seconds, gone lasts
+        f'sum by ({BY}, instance) (nano_peers{{state=~"suspect|unlinked|gone"}}) > 0',
         "2m",
         "warning",
         f"{NODE} does not hear from {{{{ $value }}}} of its peers.",
     ),
     Alert(
         "NanoMembersDisagree",
-        f"max by ({BY}) (sum by ({BY}, instance) (nano_members)) "
-        f"!= min by ({BY}) (sum by ({BY}, instance) (nano_members))",
+        f"max by ({BY}) (sum by ({BY}, instance, process) (nano_members)) "
+        f"!= min by ({BY}) (sum by ({BY}, instance, process) (nano_members))",
         "2m",
         "warning",
         f"Nodes of {CLUSTER} do not agree on who belongs to it.",
@@ -111,7 +123,7 @@ ALERTS: Final = (
     ),
     Alert(
         "NanoNodeBusy",
-        f"rate(process_cpu_seconds_total[5m]) * on ({BY}, instance) group_left (role) "
+        f"rate(process_cpu_seconds_total[5m]) * {ONE} group_left (role) "
         "nano_node_info > 0.9",
         "10m",
         "warning",
@@ -145,14 +157,29 @@ ALERTS: Final = (
     ),
     Alert(
         "NanoCertificateExpires",
-        "nano_certificate_expiry_seconds - time() < 7 * 86400",
+        # some live for less than a week, and are renewed in time
+        "nano_certificate_expiry_seconds - time() < 7 * 86400 "
+        "and nano_certificate_expiry_seconds - time() "
+        f"< {LATE} * nano_certificate_life_seconds",
         "1h",
         "warning",
-        f"The certificate of {NODE} ends in {{{{ $value | humanizeDuration }}}}.",
+        f"The certificate of {{{{ $labels.listener }}}} at {NODE} ends in "
+        "{{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        "NanoIssuedCertificateExpires",
+        "nanocluster_operator_certificate_seconds "
+        f"/ nanocluster_operator_certificate_life_seconds < {LATE}",
+        "1h",
+        "warning",
+        "The operator has not renewed the certificate of {{ $labels.certificate }} of "
+        "{{ $labels.namespace }}/{{ $labels.name }}.",
     ),
     Alert(
         "NanoOperatorStuck",
-        "nanocluster_operator_queue_oldest_seconds > 300",
+        # more than a look may take, and less than what has the operator restarted,
+        # which begins the figure anew
+        "max_over_time(nanocluster_operator_queue_oldest_seconds[10m]) > 180",
         "5m",
         "warning",
         "The operator has not come to a cluster for {{ $value | humanizeDuration }}.",

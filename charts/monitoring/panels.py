@@ -68,7 +68,7 @@ class Board:
 
 S: Final = 'namespace=~"$namespace", nanocluster=~"$cluster", instance=~"$pod"'
 R: Final = "[$__rate_interval]"
-ON: Final = "on (namespace, nanocluster, instance)"
+ON: Final = "on (namespace, nanocluster, instance, process)"
 
 
 def _role(role: str) -> str:
