@@ -163,7 +163,7 @@ ALERTS: Final = (
         f"< {LATE} * nano_certificate_life_seconds",
         "1h",
         "warning",
-        f"The certificate of {{{{ $labels.listener }}}} at {NODE} ends in "
+        f"The certificate of listener {{{{ $labels.listener }}}} at {NODE} ends in "
         "{{ $value | humanizeDuration }}.",
     ),
     Alert(

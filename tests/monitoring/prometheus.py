@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import shutil
 import socket
@@ -17,9 +18,13 @@ import aiohttp
 import pytest
 import yaml
 
+logger = logging.getLogger(__name__)
+
 SCRAPE = 0.5  # seconds between two scrapes
 INTERVAL = "4s"  # for $__rate_interval; Grafana makes it four scrapes at least
 PATIENCE = 40.0  # seconds for anything that is waited for; the machine may be busy
+
+FACTOR = 600  # by which the shipped `for` is divided: ten minutes become a second
 
 Vector = dict[tuple[tuple[str, str], ...], float]
 """Values by labels."""
@@ -38,6 +43,16 @@ def filled(expr: str) -> str:
     for variable in ("$namespace", "$cluster", "$pod"):
         expr = expr.replace(variable, ".*")
     return expr.replace("$__rate_interval", INTERVAL)
+
+
+def sooner(rules: Iterable[dict[str, Any]]) -> list[dict[str, object]]:
+    """Return a group of *rules* that need not hold for as long."""
+    quick = []
+    for rule in rules:
+        number, unit = int(rule["for"][:-1]), rule["for"][-1]
+        milliseconds = number * {"m": 60, "h": 3600}[unit] * 1000 // FACTOR
+        quick.append({**rule, "for": f"{milliseconds}ms"})
+    return [{"name": "sooner", "rules": quick}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +95,28 @@ class Prometheus:
         """Return how many targets were scraped well last time."""
         return int(sum((await self.query("up")).values()))
 
-    async def firing(self) -> set[str]:
-        """Return the names of the alerts that fire."""
+    async def firing(self) -> dict[str, str]:
+        """Return the alerts that fire, by name, and what each of them says."""
         data = await self._get("alerts")
         return {
-            alert["labels"]["alertname"]
+            alert["labels"]["alertname"]: alert["annotations"]["summary"]
             for alert in data["alerts"]
             if alert["state"] == "firing"
         }
+
+    async def until_fired(self, names: set[str]) -> None:
+        """Wait until each of these alerts has fired; the log has what they say."""
+        fired: set[str] = set()
+        try:
+            async with asyncio.timeout(3 * PATIENCE):
+                while not names <= fired:
+                    for name, says in (await self.firing()).items():
+                        if name in names - fired:
+                            logger.info("%s: %s", name, says)
+                            fired.add(name)
+                    await asyncio.sleep(SCRAPE)
+        except TimeoutError:
+            pytest.fail(f"these do not fire: {sorted(names - fired)}")
 
 
 @asynccontextmanager

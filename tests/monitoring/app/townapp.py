@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
+import threading
 import time
 from typing import Any
 
@@ -65,3 +68,16 @@ class Shop(Component):
     @handler
     def buy(self, session: Session, _: Any) -> int:
         return 1
+
+
+class Mill(Component):
+    @handler
+    def grind(self, session: Session, threads: int) -> int:
+        """Use whatever the machine has, until the process ends; return its number."""
+        for _ in range(threads):
+            threading.Thread(target=self._grind, daemon=True).start()
+        return os.getpid()
+
+    def _grind(self) -> None:
+        while True:  # without the interpreter's lock, so that the node still answers
+            hashlib.pbkdf2_hmac("sha256", b"flour", b"salt", 100_000)
