@@ -187,13 +187,18 @@ class OperatorProcess:
                 return float(line.rpartition(" ")[2])
         return 0.0
 
-    def _ask(self, path: str) -> str:
+    @property
+    def health(self) -> str:
+        """Where it serves health and metrics, once it has said so."""
         found = re.search(r"health on (\S+)", self.told())
-        if found is None:
+        return found[1] if found else ""
+
+    def _ask(self, path: str) -> str:
+        if not self.health:
             return ""
         try:
             with urllib.request.urlopen(
-                f"http://{found[1]}{path}", timeout=5.0
+                f"http://{self.health}{path}", timeout=5.0
             ) as answer:
                 return str(answer.read().decode())
         except (urllib.error.URLError, ConnectionError):

@@ -20,6 +20,8 @@ import yaml
 
 logger = logging.getLogger(__name__)
 
+CHART = Path(__file__).parents[2] / "charts" / "nanocluster"
+RULES = CHART / "alerts" / "nanocluster.yaml"
 SCRAPE = 0.5  # seconds between two scrapes
 INTERVAL = "4s"  # for $__rate_interval; Grafana makes it four scrapes at least
 PATIENCE = 40.0  # seconds for anything that is waited for; the machine may be busy
@@ -43,6 +45,12 @@ def filled(expr: str) -> str:
     for variable in ("$namespace", "$cluster", "$pod"):
         expr = expr.replace(variable, ".*")
     return expr.replace("$__rate_interval", INTERVAL)
+
+
+def shipped() -> list[dict[str, Any]]:
+    """Return the rules of the chart's plain file."""
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
 
 
 def sooner(rules: Iterable[dict[str, Any]]) -> list[dict[str, object]]:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -21,7 +20,7 @@ from charts.monitoring import files
 from charts.monitoring.alerts import ALERTS
 
 from .hamlet import SHORT, Hamlet
-from .prometheus import PATIENCE, program, prometheus, sooner
+from .prometheus import PATIENCE, program, prometheus, shipped, sooner
 from .town import Town, until
 
 PAGE = Path(__file__).parents[2] / "docs" / "alerts.md"
@@ -55,7 +54,7 @@ PROCESSES = {
 """What fires in that of :mod:`.hamlet`, whose nodes can be frozen and killed."""
 
 OPERATOR = {"NanoIssuedCertificateExpires", "NanoOperatorStuck", "NanoOperatorFails"}
-"""What fires in :mod:`.test_operator_alerts`."""
+"""What fires in ``tests/controller/test_operator_alerts.py``."""
 
 MINUTES = "[5m]"
 WINDOW = "[5s]"
@@ -297,11 +296,6 @@ MORE = {
     ),
 }
 """What else makes an alert fire, or must not."""
-
-
-def shipped() -> list[dict[str, Any]]:
-    groups = yaml.safe_load(files.RULES.read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
