@@ -15,6 +15,7 @@ from nano_operator.names import role_labels
 
 from .conftest import Helm
 from .rendered import Chart, Object, at
+from .statemetrics import FIELDS, configuration
 
 CHART = Path(__file__).parents[2] / "charts" / "nanocluster"
 ANNOTATIONS = "spec.template.metadata.annotations"
@@ -134,10 +135,17 @@ def paths(metric: dict[str, Any]) -> Iterator[tuple[list[str], list[str]]]:
             yield gauge["path"], inner
 
 
+def test_kube_state_metrics_is_told_nothing_that_it_does_not_know() -> None:
+    resource = configuration()
+    assert resource.keys() <= FIELDS["resource"]
+    for metric in resource["metrics"]:
+        assert metric.keys() <= FIELDS["metric"]
+        assert metric["each"].keys() <= FIELDS["each"]
+        assert metric["each"]["gauge"].keys() <= FIELDS["gauge"]
+
+
 def test_kube_state_metrics_asks_for_fields_that_the_resource_has() -> None:
-    config = yaml.safe_load((CHART / "kube-state-metrics.yaml").read_text())
-    assert config["kind"] == "CustomResourceStateMetrics"
-    (resource,) = config["spec"]["resources"]
+    resource = configuration()
     definition = cast(Any, crd()["spec"])
     (version,) = definition["versions"]
     assert resource["groupVersionKind"] == {

@@ -11,6 +11,7 @@ import base64
 import contextlib
 import json
 import signal
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -18,8 +19,10 @@ from typing import cast
 import pytest
 import yaml
 
+from nano_operator.conditions import CONDITIONS
 from nano_operator.kube import CALLS
 from nano_operator.objects import Object
+from tests.chart.statemetrics import samples
 
 from .apiserver import ApiServer
 from .operating import OperatorProcess, eventually, grant, look, ready
@@ -235,6 +238,31 @@ def test_pods_pass_the_restricted_standard_and_the_cluster_becomes_ready(
     ]
     printed = server.kubectl("get", "nano", "arena", "-n", SPACE, "--no-headers")
     assert printed.split()[:4] == ["arena", "True", "3", "3"]
+
+
+def test_kube_state_metrics_would_find_all_that_it_is_told_to_look_for(
+    server: ApiServer, make: Make
+) -> None:
+    make()  # as little as one may write: the rest are defaults
+    become_ready(server)
+    found = samples(look(server, SPACE, "nano", "arena"))
+    whose = {"namespace": SPACE, "nanocluster": "arena"}
+    assert all(whose.items() <= labels.items() for _, labels, _ in found)
+    values: dict[str, dict[str, float]] = defaultdict(dict)
+    for name, labels, value in found:
+        values[name][labels.get("type", labels.get("backend", ""))] = value
+    conditions = values.pop("nanocluster_condition")
+    assert conditions["Ready"] == 1.0
+    assert conditions["Progressing"] == 0.0
+    assert set(conditions) == set(CONDITIONS)
+    generation = {"": values["nanocluster_generation"][""]}
+    assert values == {
+        "nanocluster_generation": generation,
+        "nanocluster_observed_generation": generation,
+        "nanocluster_gates": {"": 2.0},
+        "nanocluster_gates_ready": {"": 2.0},
+        "nanocluster_backends_ready": {"room": 1.0},
+    }
 
 
 def test_the_operators_image_serves_clusters_that_name_none(
