@@ -397,7 +397,14 @@ LINKS: Final = Board(
         Panel(
             "Members",
             "As each node sees them; all lines should lie on each other.",
-            (Query(f"sum by (instance) (nano_members{{{S}}})", "{{instance}}"),),
+            (
+                Query(
+                    # each process of a gate has a list of its own
+                    "max by (instance) "
+                    f"(sum by (instance, process) (nano_members{{{S}}}))",
+                    "{{instance}}",
+                ),
+            ),
             moves="members",
         ),
         Panel(

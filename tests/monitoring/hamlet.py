@@ -22,6 +22,7 @@ from nano.cluster.pb import cluster_pb2_grpc as rpc
 from nano.local.ports import free_ports
 from tests.cluster.certificates import Authority, Secret
 
+from .prometheus import PATIENCE
 from .town import APP_DIR
 
 CLUSTER: Final = "default/hamlet"
@@ -109,13 +110,16 @@ class Hamlet:
         if number is signal.SIGKILL:
             self._processes[name].wait()
 
-    async def grind(self) -> str:
-        """Have a backend compute for as long as it runs; return the other one."""
-        async with await connect(f"tcp://127.0.0.1:{self._tcp}") as client:
-            busy = await client.request("Mill.grind", 4)
-        both = ("backend1", "backend2")
-        (idle,) = (it for it in both if self._processes[it].pid != busy)
-        return idle
+    @asynccontextmanager
+    async def grinding(self) -> AsyncIterator[str]:
+        """Have a backend compute, for the time of the context; yields the other one."""
+        url = f"tcp://127.0.0.1:{self._tcp}"
+        async with await connect(url, request_timeout=PATIENCE) as client:
+            busy = await client.request("Mill.grind", 8)
+            both = ("backend1", "backend2")
+            (idle,) = (it for it in both if self._processes[it].pid != busy)
+            yield idle
+            await client.request("Mill.rest", None)
 
     @asynccontextmanager
     async def strangers(self) -> AsyncIterator[None]:

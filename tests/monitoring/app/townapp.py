@@ -71,13 +71,22 @@ class Shop(Component):
 
 
 class Mill(Component):
+    def __init__(self) -> None:
+        self._over = threading.Event()
+
     @handler
     def grind(self, session: Session, threads: int) -> int:
-        """Use whatever the machine has, until the process ends; return its number."""
+        """Use whatever the machine has, until told to rest; return whose process."""
         for _ in range(threads):
             threading.Thread(target=self._grind, daemon=True).start()
         return os.getpid()
 
+    @handler
+    def rest(self, session: Session, _: Any) -> int:
+        self._over.set()
+        return 1
+
     def _grind(self) -> None:
-        while True:  # without the interpreter's lock, so that the node still answers
+        while not self._over.is_set():
+            # without the interpreter's lock, so that the node still answers
             hashlib.pbkdf2_hmac("sha256", b"flour", b"salt", 100_000)
