@@ -84,6 +84,9 @@ async def test_nothing_is_made_in_a_namespace_that_is_being_deleted(
             for make in (kube.apply, kube.create):
                 with pytest.raises(TerminatingError, match="terminated"):
                     await make(Kind.CONFIG_MAP.resource, new)
+            nowhere = {**held, "metadata": {"name": "new", "namespace": "nowhere"}}
+            with pytest.raises(TerminatingError, match="not found"):
+                await kube.create(Kind.CONFIG_MAP.resource, nowhere)
     finally:
         free = '--patch={"metadata": {"finalizers": null}}'
         apiserver.kubectl("patch", "cm", "held", "-n", "leaving", "--type=merge", free)

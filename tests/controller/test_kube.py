@@ -179,11 +179,17 @@ async def test_each_error_has_its_kind_and_only_busy_servers_are_asked_again(
     assert str(caught.value) == f"patch deployments demo/gate: because ({status})"
 
 
+@pytest.mark.parametrize(
+    ("status", "details"),
+    [
+        (403, {"causes": [{"reason": "NamespaceTerminating"}]}),
+        (404, {"kind": "namespaces", "name": "demo"}),
+    ],
+)
 async def test_what_cannot_be_made_because_the_namespace_goes_is_an_error_of_its_own(
-    server: Server,
+    server: Server, status: int, details: Object
 ) -> None:
-    cause = {"reason": "NamespaceTerminating", "field": "metadata.namespace"}
-    server.say(403, {"reason": "Forbidden", "details": {"causes": [cause]}})
+    server.say(status, {"reason": "Why", "details": details})
     async with talking(server) as kube:
         with pytest.raises(TerminatingError):
             await kube.apply(DEPLOYMENTS, GATE)

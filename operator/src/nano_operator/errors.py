@@ -57,7 +57,7 @@ class RefusedError(ApiError):
 
 
 class TerminatingError(ApiError):
-    """The namespace is being deleted: nothing can be made in it, and all of it goes."""
+    """The namespace is being deleted, or gone: nothing can be made in it."""
 
 
 class NotFoundError(ApiError):

@@ -326,15 +326,16 @@ class _NotNow(UnavailableError):
 def _error(
     status: int, headers: Mapping[str, str], content: bytes, asked: str
 ) -> ApiError:
-    causes: set[str] = set()
+    going = False
     try:
         told = json.loads(content)
         reason, message = str(told.get("reason", "")), str(told.get("message", ""))
         details = told.get("details") or {}
         causes = {cause.get("reason") for cause in details.get("causes") or ()}
+        going = TERMINATING in causes or details.get("kind") == "namespaces"
     except (ValueError, AttributeError, TypeError):  # a proxy, not an API server
         reason, message = "", content.decode(errors="replace")[:200]
-    if TERMINATING in causes:
+    if going:
         return TerminatingError(status, reason, message, asked)
     if message.startswith(MISTYPED):
         return RefusedError(status, reason, message, asked)
