@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import subprocess
+import sysconfig
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ CONFIG: Final = ROOT / "kind-config.yaml"
 SYSTEM: Final = "nanocluster-system"  # where the operator lives
 OPERATOR: Final = "app.kubernetes.io/name=nanocluster-operator"
 REFUSALS: Final = {"FailedCreate", "FailedScheduling", "Failed", "BackOff", "Evicted"}
+
+SLOW: Final = "failed to sync"  # a kubelet that has not seen a Secret yet; it goes on
 
 log = logging.getLogger("e2e")
 
@@ -183,6 +186,12 @@ class Cluster:
             "kubectl", *arguments, stdin=stdin, seconds=seconds, env=self.environment
         )
 
+    def nano(self, *words: str) -> str:
+        """Run ``kubectl nano`` as kubectl finds it: a program on the PATH."""
+        scripts = sysconfig.get_path("scripts")
+        path = {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+        return run("kubectl", "nano", *words, env={**self.environment, **path})
+
     def helm(self, *arguments: str, seconds: float = 240.0) -> str:
         """Run helm and return what it printed."""
         return run("helm", *arguments, seconds=seconds, env=self.environment)
@@ -215,7 +224,7 @@ class Cluster:
             for each in (SYSTEM, namespace)
             for event in self.objects("events", "--namespace", each)
         ]
-        found = [it for it in events if it.split(":")[0] in REFUSALS]
+        found = [it for it in events if it.split(":")[0] in REFUSALS and SLOW not in it]
         logs = ("logs", "--namespace", SYSTEM, "--tail=-1", "--selector", OPERATOR)
         said = [*events, *self.kubectl(*logs).splitlines()]
         return found + [it for it in said if "forbidden" in it.lower()]
@@ -224,6 +233,7 @@ class Cluster:
         """Tell all that helps to see why a test failed."""
         looks = (
             ("get", "nanoclusters,deployments,pods,services", "-A", "-o", "wide"),
+            ("get", "nodes,endpointslices", "-A", "-o", "wide"),
             ("get", "nanoclusters", "-A", "-o", "yaml"),
             ("get", "events", "-A", "--sort-by=.lastTimestamp"),
         )

@@ -25,7 +25,7 @@ from tests.ledger.compare import Counts, compare
 from tests.ledger.ledger.clients import BURST
 from tests.ledger.ledger.records import ClientLog
 
-from .cluster import ROOT, Cluster, run, until
+from .cluster import ROOT, SYSTEM, Cluster, run, until
 from .conftest import EXISTING, RESTRICTED
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -68,6 +68,11 @@ class Ledger:
     def kill(self, pods: set[str]) -> None:
         """Remove *pods* at once; Kubernetes tells them by SIGTERM all the same."""
         self.kubectl("delete", "pods", *pods, "--grace-period=0", "--force")
+
+    def kill_operator(self) -> None:
+        """Remove all pods of the operator at once."""
+        force = ("--grace-period=0", "--force")
+        self.cluster.kubectl("--namespace", SYSTEM, "delete", "pods", "--all", *force)
 
     def signal(self, pod: str, signal: str) -> None:
         """Send a signal to the first process of *pod*."""
@@ -160,10 +165,18 @@ def ledger(operator: Cluster) -> Iterator[Ledger]:
         operator.kubectl("delete", "namespace", NAMESPACE, seconds=180)
 
 
-def images(ledger: Ledger) -> Callable[[], bool]:
+def images(ledger: Ledger, edition: str = EDITIONS[1]) -> Callable[[], bool]:
     before = ledger.pods("master", "gate", "backend")
-    ledger.patch("/spec/image", f"nanocluster-ledger:{EDITIONS[1]}")
+    ledger.patch("/spec/image", f"nanocluster-ledger:{edition}")
     return lambda: not before & ledger.pods("master", "gate", "backend")
+
+
+def images_and_the_operator_killed(ledger: Ledger) -> Callable[[], bool]:
+    before = ledger.pods("backend")
+    over = images(ledger, EDITIONS[0])
+    until(lambda: ledger.pods("backend") - before, "a backend of the other image", 180)
+    ledger.kill_operator()
+    return over
 
 
 def master_killed(ledger: Ledger) -> Callable[[], bool]:
@@ -209,6 +222,7 @@ class Case:
 
 CASES = (
     Case("a", images, moved=True),
+    Case("f", images_and_the_operator_killed, moved=True),
     Case("d", master_killed),
     Case("e", backends_killed, killed=2),
     Case("b", fewer_gates, moved=True),

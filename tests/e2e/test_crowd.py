@@ -23,11 +23,12 @@ CLIENTS = 50
 GATES = "nanocluster.io/role=gate"
 
 
+@pytest.mark.parametrize("processes", [2, 1])
 async def test_new_gates_take_over_the_clients_of_the_old(
-    cluster: Cluster, echo: Echo
+    cluster: Cluster, echo: Echo, processes: int
 ) -> None:
     before = cluster.pods(GATES)
-    change = [{"op": "add", "path": "/spec/gates/env", "value": [{"name": "ROUND"}]}]
+    change = [{"op": "add", "path": "/spec/gates/processes", "value": processes}]
     patch = ("patch", "nanocluster", "echo", "--type=json", "--patch")
     ready = ("wait", "--for=condition=Ready", "nanocluster/echo", "--timeout=120s")
     async with crowd(echo.tcp, CLIENTS) as seen:
@@ -39,6 +40,9 @@ async def test_new_gates_take_over_the_clients_of_the_old(
         )
         await asyncio.to_thread(cluster.kubectl, *ready, seconds=130)
         await seen.more(5 * CLIENTS)
-        log.info("gates replaced: %s", seen)
+        log.info("gates replaced, %d processes in each: %s", processes, seen)
         assert not seen.troubles
         assert seen.reconnects == [1] * CLIENTS
+        members = await asyncio.to_thread(cluster.nano, "members", "echo")
+    roles = [line.split()[1] for line in members.splitlines()]
+    assert roles.count("gate") == processes * len(cluster.pods(GATES))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sysconfig
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +17,7 @@ import yaml
 
 from nano.client import connect
 
-from .cluster import ROOT, SYSTEM, Cluster, CommandError, Object, run, until
+from .cluster import ROOT, SYSTEM, Cluster, CommandError, Object, until
 from .conftest import NAMESPACE, Echo
 from .gate import answer, echoed, shouted
 
@@ -48,13 +47,6 @@ def field(holder: Object, *path: str) -> Object:
     for name in path:
         holder = cast(Object, holder[name])
     return holder
-
-
-def nano(cluster: Cluster, *words: str) -> str:
-    """Run ``kubectl nano`` as kubectl finds it: a program on the PATH."""
-    scripts = sysconfig.get_path("scripts")
-    path = {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
-    return run("kubectl", "nano", *words, env={**cluster.environment, **path})
 
 
 def restarts(cluster: Cluster) -> dict[str, object]:
@@ -175,7 +167,7 @@ async def test_kubectl_nano_shows_nodes_members_sessions_and_routes(
     cluster: Cluster, echo: Echo
 ) -> None:
     pods = cluster.objects("pods")
-    said = nano(cluster, "status")
+    said = cluster.nano("status")
     assert said.startswith("NanoCluster echo\n  ")
     assert "  Ready: True (AllReady)" in said
     head, *rows = [line.split() for line in said.split("\n\n")[1].splitlines()]
@@ -184,15 +176,15 @@ async def test_kubectl_nano_shows_nodes_members_sessions_and_routes(
         str(field(it, "metadata")["name"]) for it in pods
     }
     assert all(row[2] == "yes" for row in rows)
-    members = nano(cluster, "members", "echo")
+    members = cluster.nano("members", "echo")
     assert all(str(field(pod, "status")["podIP"]) in members for pod in pods)
-    assert "EchoService.echo" in nano(cluster, "routes")
+    assert "EchoService.echo" in cluster.nano("routes")
     async with await connect(echo.tcp) as client:
         await client.request("EchoService.echo", {"text": "here"})
-        shown = [line.split() for line in nano(cluster, "sessions").splitlines()]
+        shown = [line.split() for line in cluster.nano("sessions").splitlines()]
     assert shown[0] == ["SESSION", "UID", "ADDRESS", "GATE"]
     assert len(shown) == 2
-    logs = nano(cluster, "logs", "--role", "gate", "--tail", "5")
+    logs = cluster.nano("logs", "--role", "gate", "--tail", "5")
     assert "[pod/echo-gate-" in logs
     assert "echo-master" not in logs
 
