@@ -158,6 +158,7 @@ class Node:
             calls=self._calls,
             users=self._users,
             policies=self._policies,
+            metrics=self._metrics,
         )
         self._components = world.components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
