@@ -89,9 +89,9 @@ class Metrics:
         process = ProcessCollector(registry=None)
         self._registry.register(Labelled(self.labels, self._collector, process))
 
-    def route(self, name: str) -> RouteCounts:
+    def route(self, name: str, internal: bool = False) -> RouteCounts:
         """Return the counts of route *name*; there from now on."""
-        return self.routes.setdefault(name, RouteCounts())
+        return self.routes.setdefault(name, RouteCounts(internal))
 
     def listener(self, name: str) -> ListenerCounts:
         """Return the counts of listener *name*; there from now on."""

@@ -77,6 +77,8 @@ class NodeCollector(Collector):
     def _messages(self) -> Iterator[Metric]:
         numbers, sizes = _counter("nano_messages"), _counter("nano_message_bytes")
         for route, counts in self._metrics.routes.items():
+            if counts.internal:
+                continue
             labels = ["in", "request", route]
             numbers.add_metric(labels, counts.requests)
             sizes.add_metric(labels, counts.request_bytes)

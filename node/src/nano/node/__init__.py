@@ -165,7 +165,7 @@ class Node:
         self._dispatcher.add(self._handlers, Filters(self._components))
         self._calls.add(self._handlers)
         self._ticker = Ticker(late=self._metrics.loop_lag.observe)
-        self._ticker.add(Sampler(self._dispatcher, world.time).tick)
+        self._ticker.add(Sampler(self._dispatcher, self._calls, world.time).tick)
         self._ticker.add(self._dispatcher.tick)
         self._ticker.add(self._calls.tick)
         self._settings = settings
