@@ -181,11 +181,16 @@ async def test_every_panel_tells_rest_from_load_and_shows_trouble(
             )
             return bool(rates) and not sum(rates.values())
 
+        async def are_calls_timed() -> bool:
+            series = 'nano_handler_seconds_count{route="Hall.who"}'
+            return bool(await prom.query(f"{series} > 0"))
+
         await until(all_up, PATIENCE)
         await until(is_quiet, PATIENCE)
         rest = await look(prom, queries)
         async with town.load():
             loaded = await moved(prom, panels, rest, "load")
+            await until(are_calls_timed, PATIENCE)
         for name, vector in loaded.items():
             assert vector or rest[name], name
         await moved(prom, panels, loaded | rest_of(loaded, rest), "load")
