@@ -86,6 +86,14 @@ def test_every_dashboard_can_be_imported_anywhere() -> None:
             assert panel["targets"]
 
 
+def test_a_large_number_is_what_is_now() -> None:
+    kinds = {"stat": True, "timeseries": False}
+    for document in documents():
+        for panel in document["panels"]:
+            instant = {it.get("instant", False) for it in panel["targets"]}
+            assert instant == {kinds[panel["type"]]}, panel["title"]
+
+
 def test_queries_leave_the_interval_to_grafana_and_the_choice_to_the_reader() -> None:
     for name, _, expr in all_panels(BOARDS):
         assert set(re.findall(r"\[(.*?)\]", expr)) <= {"$__rate_interval"}, name
