@@ -18,7 +18,7 @@ export KUBEBUILDER_ASSETS ?= $(CURDIR)/.build/assets
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help tools install run test e2e endurance bench lint types format proto crd images kind clean
+.PHONY: help tools install run test e2e endurance bench picture lint types format proto crd images kind clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -44,6 +44,9 @@ endurance: $(VENV)/.dev ## fuzz, soak, idle and stuck clients, storms and outage
 
 bench: $(VENV)/.dev ## measure beside Go nano (ROWS='ws-*': only those)
 	$(BIN)/python -m bench --rows '$(ROWS)'
+
+picture: $(VENV)/.dev ## draw the README's dashboard from a cluster that runs three minutes
+	$(BIN)/python -m tests.monitoring.picture docs/pictures/dashboard.png
 
 tools: ## get what the tests beyond the core need
 	@PYTHON='$(PYTHON)' scripts/tools

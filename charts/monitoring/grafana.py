@@ -76,6 +76,7 @@ def _panel(panel: Panel) -> stat.Panel | timeseries.Panel:
     if panel.stat:
         now = common.ReduceDataOptions().calcs(["lastNotNull"])
         made = stat.Panel().span(QUARTER).height(HEIGHT // 2).reduce_options(now)
+        made.no_value("none")  # nothing that counts is nobody who is counted
     else:
         legend = (
             common.VizLegendOptions()
@@ -88,10 +89,12 @@ def _panel(panel: Panel) -> stat.Panel | timeseries.Panel:
     made.title(panel.title).description(panel.text).unit(panel.unit)
     made.datasource(SOURCE)
     for number, query in enumerate(panel.queries):
-        made.with_target(
+        target = (
             Dataquery()
             .expr(query.expr)
             .legend_format(query.legend)
             .ref_id(chr(ord("A") + number))
         )
+        # of a range, a series that has ended would be shown as if it were now
+        made.with_target(target.instant() if panel.stat else target)
     return made

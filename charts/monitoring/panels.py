@@ -342,7 +342,7 @@ BACKENDS: Final = Board(
         ),
         Panel(
             "Time in the handler",
-            "By route, of a sample.",
+            "By route, of a sample; calls of other nodes are among them.",
             _quantiles("nano_handler_seconds", "route"),
             "s",
         ),
@@ -374,6 +374,24 @@ BACKENDS: Final = Board(
                     "{{direction}} {{outcome}}",
                 ),
             ),
+        ),
+        Panel(
+            "Sessions moved a second",
+            "From one backend to another, counted at the gates: handed-over and "
+            "no-state are as it should be, the others begin afresh; docs/drain.md.",
+            (Query(_rate("nano_session_moves_total", "outcome"), "{{outcome}}"),),
+            moves="members",
+        ),
+        Panel(
+            "States handed over a second",
+            "Given away by the old backend, taken over by the new one, by outcome.",
+            (
+                Query(
+                    _rate("nano_handovers_total", "direction, outcome"),
+                    "{{direction}} {{outcome}}",
+                ),
+            ),
+            moves="members",
         ),
         Panel(
             "Requests under way",

@@ -29,6 +29,8 @@ NANO_LINES = "v.messages.map((it) => [it.name, it.content])"
 ENOUGH_TABS = (
     12  # that two of them are at the same gate each time is out of the question
 )
+TRAFFIC = r"""/^[1-9]\d* online · [1-9]\d* in, [1-9]\d* out a minute$/
+    .test(document.querySelector('#traffic').textContent)"""
 LINES = """[...document.querySelectorAll('.line:not(.pending)')]
     .map((it) => it.querySelector('.bubble').textContent)"""
 
@@ -149,8 +151,8 @@ async def test_a_window_shows_rooms_members_and_who_comes_and_goes(
     bob = await enter(chrome, chat, "Bob")
     await bob.evaluate("document.querySelectorAll('#rooms button')[2].click()")
     await ann.until("document.querySelector('#members').textContent.includes('Bob')")
-    await ann.until("document.querySelector('#traffic').textContent.includes('online')")
     await say(ann, "hello")
+    await ann.until(TRAFFIC)
     await ann.until("document.querySelector('#balance').textContent.startsWith('999')")
     await bob.evaluate("document.querySelector('#leave').click()")
     await ann.until("!document.querySelector('#members').textContent.includes('Bob')")

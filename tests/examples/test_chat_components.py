@@ -178,6 +178,8 @@ async def test_everybody_is_told_how_busy_it_is(chat: MemoryCluster) -> None:
     report = await ann.next_push("onTraffic")
     assert (report["users"], report["in"], report["out"]) == (2, 2, 4)
     assert report["rooms"]["lobby"] == 2
+    gates = [(gate, "nano_messages_total") for gate in chat.gates]
+    assert report["out"] == sum(chat.count(*it, route="onMessage") for it in gates)
     await chat.clock.advance(61)
     assert ann.received("onTraffic")[-1]["in"] == 0
 
@@ -250,7 +252,12 @@ async def test_a_ticket_is_for_one_name(chat: MemoryCluster) -> None:
 
 async def test_no_client_reaches_what_is_for_nodes(chat: MemoryCluster) -> None:
     ann, _ = await enter(chat, "ann")
-    for route in ("TopicService.NewUser", "TopicService.Stats", "RoomService.JoinRoom"):
+    for route in (
+        "TopicService.NewUser",
+        "TopicService.Stats",
+        "RoomService.JoinRoom",
+        "BindService.Traffic",
+    ):
         with pytest.raises(RequestError, match="NANO-404"):
             await ann.request(route, {})
 
@@ -331,14 +338,18 @@ def test_of_many_buckets_the_idle_ones_are_forgotten() -> None:
     assert buckets.take("a", NOW) == 0
 
 
-def test_a_minute_is_counted_second_by_second() -> None:
-    minute = Minute()
-    for second in range(90):
-        minute.count(1000.5 + second)
-    assert minute.total(1089.9) == 60
-    assert minute.total(1100.0) == 49
-    assert minute.total(1149.0) == 0
-    assert minute.total(5000.0) == 0
+def test_a_minute_is_what_a_count_has_grown_by() -> None:
+    minute = Minute(1000.0, 500)
+    assert minute.growth == 0
+    for second in range(1, 91):  # one more each second
+        minute.look(1000.0 + second, 500 + second)
+        assert minute.growth == min(second, 60)
+    minute.look(1100.0, 590)  # nothing more has come
+    assert minute.growth == 50
+    minute.look(1149.0, 590)
+    assert minute.growth == 1
+    minute.look(5000.0, 590)
+    assert minute.growth == 0
 
 
 @given(lists(integers(0, 200)), permutations(range(120)))

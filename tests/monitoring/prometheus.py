@@ -8,7 +8,7 @@ import logging
 import math
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,9 @@ FACTOR = 600  # by which the shipped `for` is divided: ten minutes become a seco
 Vector = dict[tuple[tuple[str, str], ...], float]
 """Values by labels."""
 
+Series = tuple[dict[str, str], list[tuple[float, float]]]
+"""Labels; times and values."""
+
 
 def program(name: str) -> str:
     """Return the path of prometheus or promtool, or skip."""
@@ -40,11 +43,11 @@ def program(name: str) -> str:
     return found
 
 
-def filled(expr: str) -> str:
+def filled(expr: str, interval: str = INTERVAL) -> str:
     """Put into a query what Grafana would put into it for a reader who sees all."""
     for variable in ("$namespace", "$cluster", "$pod"):
         expr = expr.replace(variable, ".*")
-    return expr.replace("$__rate_interval", INTERVAL)
+    return expr.replace("$__rate_interval", interval)
 
 
 def shipped() -> list[dict[str, Any]]:
@@ -79,8 +82,20 @@ class Prometheus:
 
     def scrape(self, addresses: Iterable[str]) -> None:
         """Scrape these from now on."""
+        self._write([{"targets": sorted(addresses)}])
+
+    def scrape_named(self, names: Mapping[str, str]) -> None:
+        """Scrape these addresses from now on; each is the instance of that name."""
+        self._write(
+            [
+                {"targets": [address], "labels": {"instance": name}}
+                for address, name in names.items()
+            ]
+        )
+
+    def _write(self, targets: list[dict[str, Any]]) -> None:
         fresh = self.targets.with_suffix(".new")
-        fresh.write_text(json.dumps([{"targets": sorted(addresses)}]))
+        fresh.write_text(json.dumps(targets))
         fresh.rename(self.targets.with_suffix(".json"))
 
     async def _get(self, path: str, **query: str) -> Any:
@@ -98,6 +113,36 @@ class Prometheus:
             for series in data["result"]
             if not math.isnan(value := float(series["value"][1]))
         }
+
+    async def series(
+        self, expr: str, since: float, until: float, interval: str
+    ) -> list[Series]:
+        """Return what *expr* was, each second; what is no number is left out.
+
+        Args:
+            expr: A query, with Grafana's variables.
+            since: From when on, in seconds since 1970.
+            until: Until when.
+            interval: For ``$__rate_interval``.
+        """
+        data = await self._get(
+            "query_range",
+            query=filled(expr, interval),
+            start=str(since),
+            end=str(until),
+            step="1",
+        )
+        return [
+            (
+                series["metric"],
+                [
+                    (float(at), number)
+                    for at, value in series["values"]
+                    if not math.isnan(number := float(value))
+                ],
+            )
+            for series in data["result"]
+        ]
 
     async def up(self) -> int:
         """Return how many targets were scraped well last time."""
@@ -129,17 +174,23 @@ class Prometheus:
 
 @asynccontextmanager
 async def prometheus(
-    folder: Path, rules: Sequence[dict[str, object]] = ()
+    folder: Path, rules: Sequence[dict[str, object]] = (), every: float = SCRAPE
 ) -> AsyncIterator[Prometheus]:
-    """Run one in *folder*, with the groups *rules*; yields it when it answers."""
+    """Run one in *folder*; yields it when it answers.
+
+    Args:
+        folder: Where its files go.
+        rules: Groups of them.
+        every: Seconds between two scrapes.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     targets = folder / "targets"
     (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": list(rules)}))
     config = {
         "global": {
-            "scrape_interval": f"{SCRAPE * 1000:.0f}ms",
-            "scrape_timeout": f"{SCRAPE * 1000:.0f}ms",
+            "scrape_interval": f"{every * 1000:.0f}ms",
+            "scrape_timeout": f"{every * 1000:.0f}ms",
             "evaluation_interval": "500ms",
         },
         "rule_files": ["rules.yaml"],

@@ -86,6 +86,14 @@ def test_every_dashboard_can_be_imported_anywhere() -> None:
             assert panel["targets"]
 
 
+def test_a_large_number_is_what_is_now() -> None:
+    kinds = {"stat": True, "timeseries": False}
+    for document in documents():
+        for panel in document["panels"]:
+            instant = {it.get("instant", False) for it in panel["targets"]}
+            assert instant == {kinds[panel["type"]]}, panel["title"]
+
+
 def test_queries_leave_the_interval_to_grafana_and_the_choice_to_the_reader() -> None:
     for name, _, expr in all_panels(BOARDS):
         assert set(re.findall(r"\[(.*?)\]", expr)) <= {"$__rate_interval"}, name
@@ -181,11 +189,16 @@ async def test_every_panel_tells_rest_from_load_and_shows_trouble(
             )
             return bool(rates) and not sum(rates.values())
 
+        async def are_calls_timed() -> bool:
+            series = 'nano_handler_seconds_count{route="Hall.who"}'
+            return bool(await prom.query(f"{series} > 0"))
+
         await until(all_up, PATIENCE)
         await until(is_quiet, PATIENCE)
         rest = await look(prom, queries)
         async with town.load():
             loaded = await moved(prom, panels, rest, "load")
+            await until(are_calls_timed, PATIENCE)
         for name, vector in loaded.items():
             assert vector or rest[name], name
         await moved(prom, panels, loaded | rest_of(loaded, rest), "load")

@@ -46,7 +46,7 @@ def manifest() -> NanoCluster:
             ),
             backends=[
                 Backend(name="town", components=["townapp:Town"]),
-                Backend(name="hall", components=["townapp:Hall"]),
+                Backend(name="hall", replicas=3, components=["townapp:Hall"]),
                 Backend(name="shop", components=["townapp:Shop"]),
             ],
         ),
@@ -94,7 +94,13 @@ class Town:
             self._late = late = self._waiting()
             stack.push_async_callback(late.stop)
             idler = await stack.enter_async_context(await self._connect())
-            works = (self._fail(client), self._dawdle(idler), late.start())
+            rover = await stack.enter_async_context(await self._connect())
+            works = (
+                self._fail(client),
+                self._dawdle(idler),
+                self._wander(rover),
+                late.start(),
+            )
             async with _running(*works):
                 while not late.observe_address:  # noqa: ASYNC110  # nobody tells
                     await asyncio.sleep(0.01)
@@ -136,6 +142,14 @@ class Town:
     async def _dawdle(self, client: nano.client.Client) -> None:
         while True:
             await client.request("Town.dawdle", 1.5)
+
+    async def _wander(self, client: nano.client.Client) -> None:
+        """Have the session move from hall to hall, as when one after another leaves."""
+        while True:
+            with contextlib.suppress(RequestError):  # between two halls, it is in none
+                await client.request("Town.ask", None)
+                await client.request("Town.wander", None)
+            await asyncio.sleep(0.1)
 
     async def _not_reading(self) -> socket.socket:
         """Return the socket of a client that is sent a lot and reads nothing."""

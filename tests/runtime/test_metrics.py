@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from nano import Component, RequestError, Session, handler
+from nano import Component, NodeInfo, RequestError, Session, handler
+from nano.errors import UsageError
 from nano.metrics import CONTENT_TYPE, Metrics
 from nano.version import __version__
 
@@ -142,3 +144,49 @@ def test_two_nodes_of_one_process_count_apart() -> None:
     one.pushed("onNews", 1)
     labels = {"direction": "out", "type": "push", "route": "onNews"}
     assert read(two, "nano_messages_total", **labels) is None
+
+
+# --------------------------------------------------------------- in a component
+
+
+async def test_a_component_reads_what_its_node_has_counted() -> None:
+    world = World(Shop())
+    node = NodeInfo("a:1", "gate", "", "default/demo", metrics=world.metrics)
+    assert node.count("nano_messages_total") == 0
+    client = world.client()
+    for _ in range(3):
+        await client.request("Shop.buy")
+    client.notify("Shop.buy")
+    world.metrics.pushed("onNews", 1)
+    world.metrics.gauges.append(
+        lambda: [("nano_sessions", "Held.", {"place": at}, 7) for at in ("home", "x")]
+    )
+    assert node.count("nano_messages_total") == 8  # three answers and a push with them
+    assert node.count("nano_messages_total", direction="in") == 4
+    assert node.count("nano_messages_total", direction="in", type="notify") == 1
+    assert node.count("nano_messages_total", route="Shop.none") == 0
+    assert node.count("nano_sessions") == 14
+    assert node.count("nano_sessions", place="home") == 7
+    assert node.count("nano_pending_requests") == 0  # this one tells none
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels", "said"),
+    [
+        ("nano_messages", {}, "no counter or gauge is called 'nano_messages'"),
+        ("nano_handler_seconds", {}, "see docs/metrics.md"),
+        ("nano_sessions", {"rooms": "a"}, "no label 'rooms'; its labels: place"),
+        ("nano_links", {"peer": "a"}, "nano_links has no label 'peer'; .* none"),
+    ],
+)
+def test_what_is_no_metric_is_no_zero(
+    metric: str, labels: dict[str, str], said: str
+) -> None:
+    node = NodeInfo("a:1", "gate", "", "default/demo", metrics=Metrics())
+    with pytest.raises(UsageError, match=said):
+        node.count(metric, **labels)
+
+
+def test_without_a_node_there_is_nothing_to_count() -> None:
+    with pytest.raises(UsageError, match="on no node"):
+        NodeInfo("a:1", "gate", "", "default/demo").count("nano_sessions")

@@ -1,7 +1,8 @@
-"""What the gates do: they look at tickets, and announce who has left."""
+"""What the gates do: they look at tickets, announce who has left, and tell how busy."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,13 @@ from msgspec import Struct
 from nano import Component, Handshake, HandshakeRefused, RequestError, Session, handler
 
 from . import tickets
-from .terms import GUEST, ROOMS, Entered, check_name, check_room, group_of
+from .rates import Minute
+from .terms import GUEST, ROOMS, Entered, Traffic, check_name, check_room, group_of
 
 __all__ = ["BindService"]
 
 SECRET_FILE = Path(__file__).parents[1] / ".secret"
+LOOK_SECONDS = 1.0
 
 
 class Hello(Struct):
@@ -39,8 +42,12 @@ class BindService(Component):
     """
 
     async def start(self) -> None:
-        """Know what tickets are signed with."""
+        """Know what tickets are signed with, and begin to watch the node's metrics."""
         self.secret = tickets.find_secret(self.node.name, SECRET_FILE)
+        now = asyncio.get_running_loop().time()
+        self.came = Minute(now, self._came())
+        self.went = Minute(now, self._went())
+        self.node.every(LOOK_SECONDS, self._look)
 
     def handshake(self, session: Session, said: Handshake) -> Any:
         """Believe a ticket that we have signed, and refuse any other."""
@@ -70,6 +77,26 @@ class BindService(Component):
         )
         entered.gate = self.node.name
         return entered
+
+    @handler("Traffic", internal=True)
+    def traffic(self, _: None) -> Traffic:
+        """Tell what goes on here."""
+        self._look()
+        users = int(self.node.count("nano_sessions", place="home"))
+        return Traffic(users, self.came.growth, self.went.growth)
+
+    def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.came.look(now, self._came())
+        self.went.look(now, self._went())
+
+    def _came(self) -> float:
+        """Return what a gate counts of its clients, whichever backend serves them."""
+        said = "RoomService.SyncMessage"
+        return self.node.count("nano_messages_total", direction="in", route=said)
+
+    def _went(self) -> float:
+        return self.node.count("nano_messages_total", type="push", route="onMessage")
 
     async def _guest(self, nickname: str) -> str:
         name = check_name(nickname)

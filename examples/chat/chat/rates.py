@@ -1,11 +1,11 @@
-"""How often somebody may, and how often it happened: two small counters.
+"""How often somebody may, and by how much a count has grown lately.
 
 Pure: the time, in seconds of any clock that only goes forward, is an argument.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Final
 
 __all__ = ["Bucket", "Buckets", "Minute"]
@@ -66,24 +66,25 @@ class Buckets:
 
 
 class Minute:
-    """How often something happened in the last minute."""
+    """By how much a count, which only ever grows, has grown in the last minute.
 
-    def __init__(self) -> None:
-        self._counts = [0] * SECONDS
-        self._second = 0
+    It is exact to the interval at which it is looked at.
 
-    def count(self, now: float) -> None:
-        """It happened."""
-        self._forget(now)
-        self._counts[self._second % SECONDS] += 1
+    Args:
+        now: The time.
+        count: What it was then.
+    """
 
-    def total(self, now: float) -> int:
-        """Return how often it did."""
-        self._forget(now)
-        return sum(self._counts)
+    def __init__(self, now: float, count: float) -> None:
+        self._looks = deque([(now, count)])  # the first is a minute old, or the oldest
 
-    def _forget(self, now: float) -> None:
-        second = int(now)
-        for passed in range(min(second - self._second, SECONDS)):
-            self._counts[(second - passed) % SECONDS] = 0
-        self._second = max(second, self._second)
+    def look(self, now: float, count: float) -> None:
+        """Note what the count is; it wants to be looked at regularly."""
+        self._looks.append((now, count))
+        while len(self._looks) > 1 and self._looks[1][0] <= now - SECONDS:
+            self._looks.popleft()
+
+    @property
+    def growth(self) -> int:
+        """What has come in the minute before the last look."""
+        return int(self._looks[-1][1] - self._looks[0][1])

@@ -13,13 +13,12 @@ from msgspec import Struct
 from nano import Component, RequestError, Session, handler
 
 from .history import History
-from .rates import Bucket, Minute
+from .rates import Bucket
 from .terms import (
     ROOMS,
     START_BALANCE,
     Entered,
     Line,
-    Traffic,
     check_id,
     check_room,
     check_text,
@@ -75,7 +74,6 @@ class RoomService(Component):
     async def start(self) -> None:
         """Begin with nothing."""
         self.history = History()
-        self.said = {room: Minute() for room in ROOMS}
         self.caught_up = False
 
     async def started(self) -> None:
@@ -131,14 +129,10 @@ class RoomService(Component):
         """Tell a room backend that has just started."""
         return self.history.all()
 
-    @handler("Traffic", internal=True)
-    def traffic(self, _: None) -> dict[str, Traffic]:
-        """Tell what goes on, by room."""
-        now = asyncio.get_running_loop().time()
-        return {
-            room: Traffic(minute.total(now), self.history.last(room))
-            for room, minute in self.said.items()
-        }
+    @handler("Last", internal=True)
+    def last(self, _: None) -> dict[str, int]:
+        """Tell when something was said last, by room."""
+        return {room: self.history.last(room) for room in ROOMS}
 
     def _say(self, session: Session, words: Words) -> None:
         name, room = _present(session)
@@ -162,7 +156,6 @@ class RoomService(Component):
             node=self.node.name,
         )
         self.history.add(line)
-        self.said[room].count(now)
         self.node.group(group_of(room)).publish("onMessage", line)
         self.node.notify_all("RoomService.Remember", line)
         self.node.notify("TopicService.Stats", {"uid": session.uid}, session=session)

@@ -84,15 +84,17 @@ class Entered(Struct):
 
 
 class Traffic(Struct, frozen=True):
-    """What goes on in a room, as one room backend knows it.
+    """What goes on at one gate, by its own metrics.
 
     Attributes:
-        said: Messages that this backend took in the last minute.
-        last: When the latest was said to any backend, in milliseconds since 1970.
+        users: Its clients, as they are now.
+        came: Messages that they sent to their rooms in the last minute.
+        went: How often one was passed on to a client in the last minute.
     """
 
-    said: int
-    last: int
+    users: int
+    came: int
+    went: int
 
 
 def group_of(room: str) -> str:

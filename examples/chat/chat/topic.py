@@ -72,22 +72,19 @@ class TopicService(Component):
     async def report(self) -> None:
         """Tell everybody how many there are, and how much they say."""
         try:
-            said = await self.node.call_all(
-                "RoomService.Traffic", wanted=dict[str, Traffic]
-            )
-            users = await self.node.count_sessions()
+            said = await self.node.call_all("RoomService.Last", wanted=dict[str, int])
+            gates = await self.node.call_all("BindService.Traffic", wanted=Traffic)
             counts = {it: await self.node.group(group_of(it)).count() for it in ROOMS}
         except (RequestError, TimeoutError) as error:
             logger.info("no report this time: %s", error)
             return
         nodes = said.results.values()
-        taken = {it: sum(node[it].said for node in nodes) for it in ROOMS}
-        last = {it: max((node[it].last for node in nodes), default=0) for it in ROOMS}
+        traffic = gates.results.values()
         report = {
-            "users": users.total,
+            "users": sum(it.users for it in traffic),
             "rooms": counts,
-            "last": last,
-            "in": sum(taken.values()),
-            "out": sum(taken[it] * counts[it] for it in ROOMS),  # to everybody there
+            "last": {it: max((node[it] for node in nodes), default=0) for it in ROOMS},
+            "in": sum(it.came for it in traffic),
+            "out": sum(it.went for it in traffic),
         }
         self.node.group(EVERYBODY).publish("onTraffic", report, delivery="latest")

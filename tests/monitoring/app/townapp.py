@@ -52,6 +52,13 @@ class Town(Component):
         return 1
 
     @handler
+    def wander(self, session: Session, _: Any) -> int:
+        router = session.router
+        others = set(router.members("Hall")) - {router.find("Hall")}
+        router.bind("Hall", min(others))
+        return 1
+
+    @handler
     def flood(self, session: Session, size: int) -> int:
         for _ in range(200):
             session.push("onFlood", "x" * size)
@@ -62,6 +69,12 @@ class Hall(Component):
     @handler(internal=True)
     def who(self, session: Session, _: Any) -> str:
         return self.node.name
+
+    async def handover(self, session: Session) -> bytes:
+        return b"the coat"
+
+    async def takeover(self, session: Session, state: bytes) -> None:
+        assert state == b"the coat"
 
 
 class Shop(Component):

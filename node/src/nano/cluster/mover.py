@@ -90,6 +90,8 @@ class Mover:
         self._moving: dict[int, dict[str, Move]] = {}  # by session, then service
         self._leaving: dict[str, _Leaving] = {}  # by address
         forwarder.mover = self
+        # From zero on, or a rate would not see the first ones, which may be all.
+        self._metrics.moves.update({it.value: 0 for it in MoveEvent})
         links.observe(self)
         links.act(pb.QUIET, self._on_quiet)
         links.act(pb.DRAIN, self._on_drain)

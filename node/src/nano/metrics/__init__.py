@@ -11,14 +11,15 @@ is ``unknown``, push routes beyond a limit are ``other``, and a peer's go with i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.process_collector import ProcessCollector
 
-from nano.metrics.catalogue import CATALOGUE, Family
+from nano.errors import UsageError
+from nano.metrics.catalogue import CATALOGUE, FAMILIES, Family
 from nano.metrics.collector import Labelled, NodeCollector
 from nano.metrics.counts import LinkCounts, ListenerCounts, RouteCounts
 from nano.metrics.histogram import LAG, Histogram
@@ -40,6 +41,8 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 UNKNOWN: Final = "unknown"
 OTHER: Final = "other"
 MOST_PUSH_ROUTES: Final = 500  # an application has dozens; more is a route per user
+# Buckets of a histogram hold each other, and a sum of them would be no number of ours.
+COUNTABLE: Final = {it.sample: it for it in FAMILIES.values() if it.kind != "histogram"}
 
 
 class Metrics:
@@ -81,13 +84,14 @@ class Metrics:
         self.gauges: list[Callable[[], Iterable[Gauge]]] = []
         self._pushes: dict[str, int] = {}
         self._push_bytes: dict[str, int] = {}
+        self._collector = NodeCollector(self)
         self._registry = CollectorRegistry(auto_describe=False)
         process = ProcessCollector(registry=None)
-        self._registry.register(Labelled(self.labels, NodeCollector(self), process))
+        self._registry.register(Labelled(self.labels, self._collector, process))
 
-    def route(self, name: str) -> RouteCounts:
+    def route(self, name: str, internal: bool = False) -> RouteCounts:
         """Return the counts of route *name*; there from now on."""
-        return self.routes.setdefault(name, RouteCounts())
+        return self.routes.setdefault(name, RouteCounts(internal))
 
     def listener(self, name: str) -> ListenerCounts:
         """Return the counts of listener *name*; there from now on."""
@@ -117,6 +121,26 @@ class Metrics:
     def push_bytes(self) -> dict[str, int]:
         """Bytes of their payloads, by route."""
         return self._push_bytes
+
+    def count(self, metric: str, labels: Mapping[str, str]) -> float:
+        """Return the sum of a metric's samples that have *labels*.
+
+        Raises:
+            UsageError: There is no such counter or gauge, or it has no such label.
+        """
+        family = COUNTABLE.get(metric)
+        if family is None:
+            text = f"no counter or gauge is called {metric!r}; see docs/metrics.md"
+            raise UsageError(text)
+        if strange := sorted(labels.keys() - set(family.labels)):
+            known = ", ".join(family.labels) or "none"
+            text = f"{metric} has no label {strange[0]!r}; its labels: {known}"
+            raise UsageError(text)
+        return sum(
+            sample.value
+            for sample in self._collector.samples(family)
+            if labels.items() <= sample.labels.items()
+        )
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format (:data:`CONTENT_TYPE`)."""

@@ -132,13 +132,14 @@ CATALOGUE: Final = {
         ),
         _histogram(
             "nano_handler_seconds",
-            "Time in a handler of this node, of at most ten messages of each route a "
-            "second.",
+            "Time in a handler of this node, of at most ten messages and ten calls of "
+            "nodes for each route a second.",
             "route",
         ),
         _histogram(
             "nano_queue_seconds",
-            "How long these messages waited because their session was busy.",
+            "How long these messages, and notifies of nodes for a session, waited "
+            "because their session was busy; calls do not wait.",
             "route",
         ),
         _histogram(

@@ -12,8 +12,9 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
-from nano.metrics.catalogue import FAMILIES
+from nano.metrics.catalogue import FAMILIES, Family
 from nano.metrics.histogram import Histogram
 from nano.version import __version__
 
@@ -66,9 +67,18 @@ class NodeCollector(Collector):
         yield from self._groups()
         yield from self._gauges()
 
+    def samples(self, wanted: Family) -> list[Sample]:
+        """Return the samples of one family, now; none if it has none."""
+        for family in self.collect():
+            if family.name == wanted.name:
+                return family.samples
+        return []
+
     def _messages(self) -> Iterator[Metric]:
         numbers, sizes = _counter("nano_messages"), _counter("nano_message_bytes")
         for route, counts in self._metrics.routes.items():
+            if counts.internal:
+                continue
             labels = ["in", "request", route]
             numbers.add_metric(labels, counts.requests)
             sizes.add_metric(labels, counts.request_bytes)

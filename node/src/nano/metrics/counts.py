@@ -12,13 +12,16 @@ __all__ = ["LinkCounts", "ListenerCounts", "RouteCounts"]
 class RouteCounts:
     """What one route has seen on this node.
 
+    Args:
+        internal: No client reaches it: it has times, and no messages to be told of.
+
     Attributes:
         requests: Requests that came for it, here or to be forwarded.
         notifies: Notifies that did.
         responses: Answers that were no errors.
         exceptions: How often its handler failed by a mistake of its own.
         request_bytes: The payloads of the requests; so are the others.
-        handling: Seconds in the handler, of a sample.
+        handling: Seconds in the handler, of a sample; of nodes' calls as well.
         queueing: Seconds in which its session was busy with earlier messages.
         answering: Seconds from forwarding a request to its answer, of a sample.
     """
@@ -27,6 +30,7 @@ class RouteCounts:
         "answering",
         "exceptions",
         "handling",
+        "internal",
         "notifies",
         "notify_bytes",
         "queueing",
@@ -36,7 +40,8 @@ class RouteCounts:
         "responses",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, internal: bool = False) -> None:
+        self.internal = internal
         self.requests = 0
         self.notifies = 0
         self.responses = 0

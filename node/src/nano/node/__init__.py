@@ -158,13 +158,14 @@ class Node:
             calls=self._calls,
             users=self._users,
             policies=self._policies,
+            metrics=self._metrics,
         )
         self._components = world.components(names, info, options.app_dir)
         self._handlers = collect_handlers(self._components)
         self._dispatcher.add(self._handlers, Filters(self._components))
         self._calls.add(self._handlers)
         self._ticker = Ticker(late=self._metrics.loop_lag.observe)
-        self._ticker.add(Sampler(self._dispatcher, world.time).tick)
+        self._ticker.add(Sampler(self._dispatcher, self._calls, world.time).tick)
         self._ticker.add(self._dispatcher.tick)
         self._ticker.add(self._calls.tick)
         self._settings = settings

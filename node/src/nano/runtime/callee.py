@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from nano.errors import (
     BAD_REQUEST,
@@ -22,13 +22,20 @@ from nano.errors import (
 from nano.metrics import RouteCounts
 from nano.protocol.messages import NOTIFY
 from nano.protocol.packets import LARGEST_BODY
-from nano.runtime.dispatch import Dispatcher, LocalRoute, make_route, refusal_of
+from nano.runtime.dispatch import (
+    Clock,
+    Dispatcher,
+    LocalRoute,
+    make_route,
+    refusal_of,
+)
 from nano.runtime.handlers import Handler
 from nano.runtime.session import CALLED, FromNode, Session
 from nano.runtime.tasks import FAILURES
 from nano.serializers import Serializer
 
 __all__ = [
+    "Asked",
     "Callee",
     "Done",
     "Outcome",
@@ -49,14 +56,39 @@ Outcome: TypeAlias = bytes | RequestError
 Done: TypeAlias = Callable[[Outcome], None]
 
 
+class Asked(Protocol):
+    """What nodes reach: a handler, or what stands for it to time a call."""
+
+    @property
+    def needs_session(self) -> bool:
+        """It cannot be called without one."""
+
+    def notify(self, session: Session, data: bytes) -> None:
+        """Handle a notify for *session*, in its turn."""
+
+    def call(
+        self, session: Session | None, data: bytes, done: Done
+    ) -> asyncio.Task[None] | None:
+        """Handle a call; see :meth:`Callee.call`."""
+
+
 class Callee:
     """A handler, as nodes reach it.
 
     Attributes:
         needs_session: It cannot be called without one.
+        counts: Its times, which are those of the route; messages of nodes are no
+            client's, and are not counted as such.
     """
 
-    __slots__ = ("_decode", "_dispatcher", "_handler", "_turn", "needs_session")
+    __slots__ = (
+        "_decode",
+        "_dispatcher",
+        "_handler",
+        "_turn",
+        "counts",
+        "needs_session",
+    )
 
     def __init__(self, handler: Handler, dispatcher: Dispatcher) -> None:
         self.needs_session = handler.needs_session
@@ -64,12 +96,20 @@ class Callee:
         self._dispatcher = dispatcher
         self._decode = dispatcher.serializer.decoder(handler.payload)
         self._turn: LocalRoute = make_route(handler, dispatcher)
-        self._turn.counts = RouteCounts()  # those of clients are counted elsewhere
+        self.counts = RouteCounts()
+        self.counts.handling = self._turn.counts.handling
+        self.counts.queueing = self._turn.counts.queueing
+        self._turn.counts = self.counts
 
     def notify(self, session: Session, data: bytes) -> None:
         """Handle a notify for *session*, in its turn."""
         message = FromNode(NOTIFY, 0, self._handler.route, data)
         self._turn.deliver(session, message)
+
+    def sample_notify(self, session: Session, data: bytes, time: Clock) -> None:
+        """Do as :meth:`notify`, and note how long it waits and takes."""
+        message = FromNode(NOTIFY, 0, self._handler.route, data)
+        self._turn.sample(session, message, time)
 
     def call(
         self, session: Session | None, data: bytes, done: Done

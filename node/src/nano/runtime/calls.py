@@ -35,6 +35,7 @@ from nano.errors import (
 )
 from nano.metrics import Gauge
 from nano.runtime.callee import (
+    Asked,
     Callee,
     Done,
     Outcome,
@@ -78,6 +79,7 @@ class Calls:
 
     Attributes:
         elsewhere: The other nodes.
+        callees: The handlers of this node, by route.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -85,7 +87,7 @@ class Calls:
         self._dispatcher = dispatcher
         self._serializer = dispatcher.serializer
         self._metrics = dispatcher.metrics
-        self._callees: dict[str, Callee] = {}
+        self.callees: dict[str, Asked] = {}
         self._open: dict[int, _Open] = {}
         self._at: Counter[object] = Counter()  # how many of them wait for whom
         self._due: dict[float, Deadlines[int]] = {}  # by the time that each gets
@@ -105,7 +107,7 @@ class Calls:
         """
         for item in handlers:
             try:
-                self._callees[item.route] = Callee(item, self._dispatcher)
+                self.callees[item.route] = Callee(item, self._dispatcher)
             except TypeError as error:
                 message = (
                     f"{item.route}: cannot decode the payload it declares: {error}"
@@ -114,7 +116,7 @@ class Calls:
 
     def serves(self, route: str) -> bool:
         """Whether a handler of this node has *route*."""
-        return route in self._callees
+        return route in self.callees
 
     # ------------------------------------------------------------ what nodes make
 
@@ -280,7 +282,7 @@ class Calls:
         """Return to which member to send; empty: to any, ``None``: it is for here."""
         if target is not ANYONE:
             return self.elsewhere.find(route, session, target)
-        here = route in self._callees and not self.elsewhere.is_for_home(session)
+        here = route in self.callees and not self.elsewhere.is_for_home(session)
         return None if here else ""
 
     def _post(self, route: str, session: Session | None, data: bytes) -> None:
@@ -304,7 +306,7 @@ class Calls:
         self, route: str, session: Session | None, data: bytes, done: Done
     ) -> None:
         """Have a handler of this node answer a call; *done* is told the outcome."""
-        callee = self._callees.get(route)
+        callee = self.callees.get(route)
         dispatcher = self._dispatcher
         if callee is None:
             done(RequestError(NOT_FOUND, "the node that was asked does not serve this"))
@@ -321,7 +323,7 @@ class Calls:
 
     def take(self, route: str, session: Session | None, data: bytes) -> None:
         """Have a handler of this node take a notify."""
-        callee = self._callees.get(route)
+        callee = self.callees.get(route)
         if session is None or callee is None or self._dispatcher.stopping:
             self.serve(route, None, data, lambda outcome: self._told(route, outcome))
         elif session.closed:

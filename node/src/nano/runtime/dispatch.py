@@ -239,7 +239,7 @@ class LocalRoute:
 
     def __init__(self, handler: Handler, dispatcher: Dispatcher) -> None:
         self.route = handler.route
-        self.counts = dispatcher.metrics.route(handler.route)
+        self.counts = dispatcher.metrics.route(handler.route, handler.internal)
         self.ended: Callable[[Message], None] | None = None  # of one that is timed
         self._dispatcher = dispatcher
         self._function = handler.function
@@ -321,7 +321,7 @@ class LocalRoute:
             return
         refusal = refusal_of(error, self.route, session)
         if refusal.status == INTERNAL and refusal is not error:
-            self.counts.exceptions += 1
+            self._dispatcher.metrics.route(self.route).exceptions += 1
         answer_error(self._dispatcher, session, message, refusal)
 
     def _ended(self, session: Session, message: Message) -> None:

@@ -23,6 +23,12 @@ logger = logging.getLogger(__name__)
 LARGEST_STATE: Final = 256 * 1024  # bytes that travel with one session and service
 TIME: Final = 3.0  # seconds for one handover or takeover; the gate waits for five
 
+OUTCOMES: Final = (
+    *(("given", it) for it in ("ok", "empty", "failed", "late", "too-large")),
+    *(("taken", it) for it in ("ok", "failed", "late")),
+)
+"""What can come of it; beside these ``not-defined``, where nothing is."""
+
 Given = Callable[[bytes | None], None]
 """Is told the state that was handed over; ``None``: that failed."""
 
@@ -46,6 +52,8 @@ class Handovers:
             for component in components
             if hands_over(component)
         }
+        if self._components:  # from zero on, or a rate would not see the first ones
+            self._counts.update(dict.fromkeys(OUTCOMES, 0))
 
     def give(self, session: Session, service: str, given: Given) -> None:
         """Finish what came for *session* so far, then have its state handed over."""

@@ -10,6 +10,7 @@ from nano.errors import UsageError
 from nano.runtime.target import Replies, target_of
 
 if TYPE_CHECKING:
+    from nano.metrics import Metrics
     from nano.runtime.calls import Calls
     from nano.runtime.group import Group
     from nano.runtime.groups import Groups
@@ -52,6 +53,7 @@ class NodeInfo:
         calls: Behind :meth:`call` and :meth:`notify`; the node sets it.
         users: Behind :meth:`push`, :meth:`kick` and the like; the node sets it.
         policies: Behind :meth:`route`; the node sets it.
+        metrics: Behind :meth:`count`; the node sets it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class NodeInfo:
     calls: Calls | None = field(default=None, compare=False, repr=False)
     users: Users | None = field(default=None, compare=False, repr=False)
     policies: Policies | None = field(default=None, compare=False, repr=False)
+    metrics: Metrics | None = field(default=None, compare=False, repr=False)
 
     def group(self, name: str) -> Group:
         """Return the group *name*: the same set of sessions on every node.
@@ -482,6 +485,29 @@ class NodeInfo:
             UsageError: This is no node.
         """
         return _there(self.users).elsewhere.gates()
+
+    def count(self, metric: str, /, **labels: str) -> float:
+        """Return what this node has counted: one of its metrics, as it is now.
+
+        The numbers are those that Prometheus reads, of this node alone and since it
+        has started; ``docs/metrics.md`` lists them.  Asking costs about what a scrape
+        costs, so it is for every few seconds and not for every message::
+
+            said = self.node.count("nano_messages_total", direction="in")
+
+        Args:
+            metric: A counter or gauge, by the name that queries use.
+            labels: Only samples that have them are meant; the sum of all if none is
+                given.
+
+        Returns:
+            The sum of these samples; 0 while there are none.
+
+        Raises:
+            UsageError: There is no such counter or gauge, it has no such label, or
+                this is no node.
+        """
+        return _there(self.metrics).count(metric, labels)
 
     async def run_blocking(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
