@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nano.client import Client
     from nano.serializers import SerializerName
 
-__all__ = ["Server", "server_options"]
+__all__ = ["Server", "form_options", "server_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -56,6 +56,37 @@ class Server:
             ca=self.ca,
             serializer=self.form.serializer,
         )
+
+
+_FORM_OPTIONS = (
+    click.option(
+        "--send",
+        multiple=True,
+        metavar="[ROUTE=]MODULE:MESSAGE",
+        help="With protobuf, what is sent: the class that protoc has made. The "
+        "payload is typed in protobuf's JSON. May be given for each route.",
+    ),
+    click.option(
+        "--receive",
+        multiple=True,
+        metavar="[ROUTE=]MODULE:MESSAGE",
+        help="With protobuf, what is answered or pushed; else it is shown in "
+        "hexadecimal.",
+    ),
+    click.option(
+        "--raw",
+        "way",
+        type=click.Choice(["text", "hex", "base64"]),
+        help="With raw, how payloads are typed and shown.  [default: text]",
+    ),
+)
+
+
+def form_options(command: _Command) -> _Command:
+    """Give *command* the arguments send, receive and way: how payloads are written."""
+    for option in reversed(_FORM_OPTIONS):
+        command = option(command)
+    return command
 
 
 def server_options(*, required: bool = True) -> Callable[[_Command], Any]:
@@ -102,26 +133,7 @@ def server_options(*, required: bool = True) -> Callable[[_Command], Any]:
             help="How the cluster's payloads are written: spec.settings.serializer of "
             "its manifest.",
         ),
-        click.option(
-            "--send",
-            multiple=True,
-            metavar="[ROUTE=]MODULE:MESSAGE",
-            help="With protobuf, what is sent: the class that protoc has made. The "
-            "payload is typed in protobuf's JSON. May be given for each route.",
-        ),
-        click.option(
-            "--receive",
-            multiple=True,
-            metavar="[ROUTE=]MODULE:MESSAGE",
-            help="With protobuf, what is answered or pushed; else it is shown in "
-            "hexadecimal.",
-        ),
-        click.option(
-            "--raw",
-            "way",
-            type=click.Choice(["text", "hex", "base64"]),
-            help="With raw, how payloads are typed and shown.  [default: text]",
-        ),
+        *_FORM_OPTIONS,
     )
 
     def decorate(command: _Command) -> Any:

@@ -43,7 +43,7 @@ from nano.local.workshop import Workshop, WorkshopOptions
 from nano_manifest import ManifestError, NanoCluster, dumps, load_with_sources
 from nano_manifest.sources import Sources
 
-__all__ = ["Run", "StartError", "up"]
+__all__ = ["First", "Run", "StartError", "up"]
 
 SECONDS_TO_START: Final = 60.0
 SECONDS_FOR_THE_FIRST: Final = 10.0  # answer, after everything is ready
@@ -60,6 +60,21 @@ class StartError(NanoError):
     """The cluster did not come up; the text says which process, and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class First:
+    """A request that is sent when all is ready.
+
+    Attributes:
+        route: Where it goes.
+        payload: What is in it, in the cluster's format.
+        show: Makes a line of the answer's payload.
+    """
+
+    route: str
+    payload: bytes
+    show: Callable[[bytes], str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What is asked of one run.
@@ -70,7 +85,7 @@ class Run:
         sources: The ConfigMaps beside it, with components.
         host: Where its listeners bind.
         tls_dir: What stands for the Secrets with certificates, or ``None``.
-        first: A route and a payload to send when all is ready.
+        first: What to send when all is ready.
         single: Have all roles in one process.
         workshop: Follow what is saved; ``None``: take it up when told to.
     """
@@ -80,7 +95,7 @@ class Run:
     sources: Sources = field(default_factory=dict)
     host: str = "127.0.0.1"
     tls_dir: Path | None = None
-    first: tuple[str, object] | None = None
+    first: First | None = None
     single: bool = False
     workshop: WorkshopOptions | None = None
 
@@ -273,7 +288,7 @@ class _Supervisor:
         self._phase = "ready"
         self._summary()
         if self._run.first is not None:
-            await self._send(*self._run.first)
+            await self._send(self._run.first)
         if self._workshop is not None:
             await self._workshop.follow(self._saved)
         await self._family.stop_wanted.wait()
@@ -370,23 +385,24 @@ class _Supervisor:
             say(f"  try: {example} SERVICE.METHOD '{{}}'")
         say("  Ctrl-C stops all of it; so does `nanoctl down`")
 
-    async def _send(self, route: str, payload: object) -> None:
+    async def _send(self, first: First) -> None:
         """Send the first request and show how it went."""
         from nano.client import connect
 
+        route, serializer = first.route, self._cluster.spec.settings.serializer
         try:
             url, context = self._own()
             async with (
                 asyncio.timeout(SECONDS_FOR_THE_FIRST),
-                await connect(url, ssl=context) as client,
+                await connect(url, ssl=context, serializer=serializer) as client,
             ):
-                answer = await client.request(route, payload)
+                answer = await client.request(route, first.payload, wanted=bytes)
         except TimeoutError:
             self._console.say(f"{route}: no answer in {SECONDS_FOR_THE_FIRST:g} s")
         except NanoError as error:
             self._console.say(f"{route}: {error}")
         else:
-            text = msgspec.json.encode(answer).decode()
+            text = first.show(answer)
             self._console.say(f"{route} answered {text} after {self._seconds()}")
 
     # ------------------------------------------------------------------- reload
