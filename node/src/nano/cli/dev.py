@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -13,6 +14,8 @@ __all__ = ["dev"]
 
 PAGE = "public"
 INDEX = "index.html"
+# the page of another project, or examples/chat, may have the first
+PORTS: Final = range(8080, 8100)
 
 
 @click.command(
@@ -33,9 +36,8 @@ Examples:
 @click.option(
     "--page-port",
     type=click.IntRange(0, 65535),
-    default=8080,
-    show_default=True,
-    help="Where the page is served; 0: at a port that is free.",
+    help="Where the page is served; 0: at a port that is free. By default 8080, or the "
+    "next one where that is in use.",
 )
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 def dev(
@@ -44,7 +46,7 @@ def dev(
     host: str,
     tls_dir: Path | None,
     page: Path | None,
-    page_port: int,
+    page_port: int | None,
     show: bool,
 ) -> None:
     """Run a cluster, and take up each change when it is saved.
@@ -66,7 +68,7 @@ def dev(
             raise Wrong(f"--page {page}: there is no {INDEX} in it")
         workshop = WorkshopOptions(
             page=page,
-            port=page_port,
+            ports=PORTS if page_port is None else (page_port,),
             opened=click.launch if show else lambda _: None,
         )
         up(

@@ -168,6 +168,7 @@ class _Supervisor:
         self._began = began
         self._family = Family()
         self._generation = 0
+        self._desk = Desk(folder / "supervisor.sock", self.status, self._told_to_reload)
         self._marks: dict[Child, str] = {}  # what each runs, as a fingerprint
         self._phase = "starting"
         self._reloading: asyncio.Task[None] | None = None
@@ -183,11 +184,10 @@ class _Supervisor:
         failure: StartError | None = None
         family = self._family
         specs, marks = self._planned(self._cluster)
-        desk = Desk(self._folder / "supervisor.sock", self.status, self._told_to_reload)
-        await desk.start()
+        await self._desk.start()
         try:
             await self._open_workshop()
-            self._tell(desk)
+            self._tell()
             with family.signals():
                 async with asyncio.TaskGroup() as self._group:
                     self._add(specs, marks)
@@ -200,7 +200,7 @@ class _Supervisor:
         finally:
             if self._workshop is not None:
                 await self._workshop.stop()
-            await desk.stop()
+            await self._desk.stop()
         if failure is not None:
             raise failure
 
@@ -213,13 +213,15 @@ class _Supervisor:
             )
             await self._workshop.start()
 
-    def _tell(self, desk: Desk) -> None:
+    def _tell(self) -> None:
+        listeners = self._cluster.spec.gates.listeners
         self._place.tell(
             State(
                 pid=os.getpid(),
                 name=self._cluster.metadata.name,
                 manifest=str(self._run.manifest.resolve()),
-                socket=str(desk.path),
+                socket=str(self._desk.path),
+                ports=tuple(item.port for item in listeners if item.port),
             )
         )
 
@@ -482,6 +484,7 @@ class _Supervisor:
         finally:
             self._doors.tidy()
         self._cluster = cluster
+        self._tell()
 
     def _of(self, role: str) -> list[Child]:
         return [child for child in self._family.children if child.spec.role == role]
