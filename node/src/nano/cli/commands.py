@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nano.cli.errors import Failed, Wrong, as_sentences
-from nano.cli.running import run_options
+from nano.cli.running import run_options, there
 from nano.cli.server import Server, form_options, server_options
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def up(
     with as_sentences():
         from nano_manifest import load_with_sources
 
-        cluster, sources = load_with_sources(manifest)
+        cluster, sources = load_with_sources(there(manifest))
         folder = tls_dir.resolve() if tls_dir else None
         if detach:
             from nano.cli.local import ready_summary
@@ -138,15 +138,18 @@ def request(server: Server, route: str, payload: str) -> None:
 
 
 async def _ask(server: Server, route: str, body: bytes) -> bytes:
-    async with await server.client().open() as client:
+    async with await server.opened(server.client()) as client:
         answer: bytes = await client.request(route, body, wanted=bytes)
         return answer
 
 
 @click.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=_FILE, default="cluster.yaml")
 def check(file: Path) -> None:
-    """Say whether FILE is a good manifest, and what is wrong with it."""
+    """Say whether FILE is a good manifest, and what is wrong with it.
+
+    By default it is cluster.yaml.
+    """
     with as_sentences():
         from nano_manifest import load
 

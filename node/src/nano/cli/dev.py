@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from nano.cli.errors import Wrong, as_sentences
-from nano.cli.running import run_options
+from nano.cli.running import run_options, there
 
 __all__ = ["dev"]
 
@@ -60,7 +60,7 @@ def dev(
         from nano.local.workshop import WorkshopOptions
         from nano_manifest import load
 
-        cluster = load(manifest)
+        cluster = load(there(manifest))
         if page is None:
             usual = manifest.resolve().parent / PAGE
             page = usual if (usual / INDEX).is_file() else None

@@ -57,6 +57,46 @@ class Server:
             serializer=self.form.serializer,
         )
 
+    async def opened(self, client: Client) -> Client:
+        """Open *client*, which is one of ours.
+
+        Raises:
+            NanoError: The server cannot be had.
+            Failed: The same, with what may be the matter.
+        """
+        from nano.cli.errors import Failed
+        from nano.errors import ConnectionClosed
+
+        try:
+            return await client.open()
+        except TimeoutError:
+            text = f"no answer from {self.url} in {self.timeout:g} s"
+            raise Failed(text + self._silence()) from None
+        except ConnectionClosed as error:
+            raise Failed(f"{error}{_doubt(error.__cause__)}") from error
+
+    def _silence(self) -> str:
+        """Say why nobody may have answered the handshake."""
+        scheme, _, rest = self.url.partition("://")
+        match scheme:
+            case "tcp":
+                return f"; a WebSocket listener is named -s ws://{rest}/"
+            case "tls" | "wss":
+                plain = {"tls": "tcp", "wss": "ws"}[scheme]
+                return f"; a listener without TLS is named -s {plain}://{rest}"
+        return ""
+
+
+def _doubt(cause: BaseException | None) -> str:
+    """Say what may be done where there is no connection because of *cause*."""
+    from websockets.exceptions import InvalidHandshake
+
+    if isinstance(cause, ConnectionRefusedError | FileNotFoundError):
+        return "; is it up? `nanoctl status` shows a cluster of this machine"
+    if isinstance(cause, InvalidHandshake):
+        return "; `nanoctl status` shows addresses with their paths"
+    return ""
+
 
 _FORM_OPTIONS = (
     click.option(
