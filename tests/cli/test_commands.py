@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from nano.cli import main
+from nano.local.ports import free_ports
 from nano.version import __version__
 from nano_manifest import SETTINGS, crd
 
@@ -114,6 +115,21 @@ def test_a_manifest_that_is_not_there_is_named() -> None:
     assert refused("check", "nowhere.yaml") == (
         "Error: nowhere.yaml: cannot be read: No such file or directory\n"
     )
+
+
+@pytest.mark.parametrize("verb", ["up", "dev"])
+def test_who_is_in_another_folder_is_told_what_to_do(verb: str) -> None:
+    assert refused(verb, "-f", "nowhere.yaml") == (
+        "Error: there is no nowhere.yaml; -f names a manifest that is elsewhere, and "
+        "`nanoctl new NAME` begins a project\n"
+    )
+
+
+def test_the_manifest_of_this_folder_is_checked(
+    manifest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(manifest).parent)
+    assert run("check").output.startswith("default/echo is good:\n")
 
 
 def test_the_definition_is_printed_as_yaml() -> None:
@@ -238,7 +254,23 @@ def test_a_server_that_says_nothing_is_a_failure_in_one_line() -> None:
         server = f"127.0.0.1:{silent.getsockname()[1]}"
         result = run("request", "-s", server, "--timeout", "0.1", "A.b", "{}")
     assert result.exit_code == 1
-    assert result.stderr == f"Error: no answer from tcp://{server} in 0.1 s\n"
+    assert result.stderr == (
+        f"Error: no answer from tcp://{server} in 0.1 s; a WebSocket listener is named "
+        f"-s ws://{server}/\n"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["ws", "tcp"])
+def test_where_nobody_listens_it_is_said_how_to_look(scheme: str) -> None:
+    (port,) = free_ports(1)
+    url = f"{scheme}://127.0.0.1:{port}"
+    for words in (["request"], ["notify"], ["repl", "-c"]):
+        result = run(words[0], "-s", url, *words[1:], "A.b")
+        assert result.exit_code == 1
+        assert result.stderr == (
+            f"Error: cannot connect to {url}: Connection refused; is it up? "
+            "`nanoctl status` shows a cluster of this machine\n"
+        )
 
 
 def test_an_address_that_is_none_is_refused() -> None:

@@ -41,6 +41,8 @@ async def test_a_node_is_asked_by_its_file_without_a_token(tmp_path: Path) -> No
     assert json.loads((await run("sessions", NANO_CONTROL=place)).output) == {
         "sessions": []
     }
+    bare = place.removeprefix("unix:")  # as `nanoctl up` shows it
+    assert (await run("/status", "--control", bare)).exit_code == 0
     refused = await run("-X", "delete", "/sessions/7", "--control", place)
     assert refused.exit_code == 1
     assert "DELETE /sessions/7: 404" in refused.output
@@ -68,6 +70,7 @@ async def test_nobody_there_is_said_in_a_sentence(place: str) -> None:
     said = await run("/status", "--control", place)
     assert said.exit_code == 1
     assert said.output.startswith(f"Error: nobody to ask at {place}: ")
+    assert "ssl:default" not in said.output  # aiohttp's words
 
 
 async def test_a_body_that_is_no_json_is_refused_before_anything_is_sent() -> None:

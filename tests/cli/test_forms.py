@@ -128,8 +128,13 @@ def test_messages_that_nobody_has_named_are_shown_as_bytes() -> None:
 @pytest.mark.parametrize(
     ("serializer", "send", "way", "problem"),
     [
-        ("json", [STRING], None, "--send and --receive are for --serializer protobuf"),
-        ("json", [], "hex", "--raw is for --serializer raw"),
+        (
+            "json",
+            [STRING],
+            None,
+            "--send and --receive are for the serializer protobuf",
+        ),
+        ("json", [], "hex", "--raw is for the serializer raw"),
         ("protobuf", ["StringValue"], None, r"--send needs \[ROUTE=\]MODULE:MESSAGE"),
         ("protobuf", ["no_such_pb2:A"], None, "module no_such_pb2 cannot be imported"),
         ("protobuf", ["pathlib:A.B"], None, "--send: pathlib has no A.B"),

@@ -152,9 +152,15 @@ async def test_a_notify_may_stay_for_what_is_pushed(url: str) -> None:
     assert (code, out) == (0, '< onShout {"text":"HELLO"}\n')
 
 
-async def test_a_server_has_to_be_named() -> None:
+async def test_a_server_has_to_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     code, _, err = await nanoctl("repl", "-c", "A.b")
     assert (code, err) == (2, "Error: name a server: -s URL, or -f with a manifest\n")
+    (tmp_path / "cluster.yaml").write_text("kind: NanoCluster\n")  # and is this, then
+    code, _, err = await nanoctl("repl", "-c", "A.b")
+    assert (code, err[:24]) == (2, "Error: cluster.yaml:1: a"), err
 
 
 @pytest.mark.process

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from nano.cli import main
+from nano.local.ports import free_ports
 from nano.testing import LocalCluster
 from nano_manifest import load
 
@@ -106,3 +109,52 @@ def test_every_command_of_the_page_exists() -> None:
         command = main.commands[name]
         known = {option for it in command.params for option in it.opts}
         assert {it for it in args if it.startswith("-")} <= known, (name, args)
+
+
+@pytest.mark.process
+def test_the_page_speaks_as_the_component_does(project: Path) -> None:
+    (line,) = re.findall(r"^\$ (sed .*)$", PAGE, re.MULTILINE)
+    subprocess.run(shlex.split(line), cwd=project, timeout=SECONDS, check=True)
+    script = (project / "public" / "page.js").read_text()
+    component = blocks("python")[0]
+    assert 'client.on("onWrite", ' in script
+    assert 'publish("onWrite", ' in component
+    assert "onMessage" not in script
+    for name in re.findall(r'"GuestbookService\.(\w+)"', script):
+        assert f"    async def {name}(" in component
+
+
+@pytest.mark.process
+@pytest.mark.timeout(240)
+def test_the_cluster_is_checked_loaded_and_spoken_to(project: Path) -> None:
+    (port,) = free_ports(1)
+    manifest = project / "cluster.yaml"
+    manifest.write_text(manifest.read_text().replace("3250", str(port)))
+    run_here = partial(run_in, project)
+    run_here("nanoctl check cluster.yaml")
+    run_here("nanoctl up -d")
+    try:
+        (load,) = re.findall(r"^\$ (nanoctl load .*)$", PAGE, re.MULTILINE)
+        load = load.replace("3250", str(port)).replace("--duration 5", "--duration 0.5")
+        assert "failures  none" in run_here(load)
+        nodes = json.loads(run_here("nanoctl status --json"))["nodes"]
+        socket = next(it["control"] for it in nodes if it["role"] == "gate")
+        (push,) = re.findall(r"^\$ (nanoctl control .*)$", PAGE, re.MULTILINE)
+        told = json.loads(run_here(push.replace("PATH", socket)))
+        assert (len(told["gates"]), told["silent"]) == (2, [])
+    finally:
+        run_here("nanoctl down")
+
+
+def run_in(folder: Path, command: str) -> str:
+    """Run a command of the page, and return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nano.cli", *shlex.split(command)[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=2 * SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

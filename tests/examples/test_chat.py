@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from examples.chat.chat import web as chat_web
 from examples.chat.chat.web import PageService
 from nano import NodeInfo
 from nano.errors import UsageError
@@ -290,6 +291,14 @@ async def test_a_port_that_is_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("CHAT_SECRET", "a secret for this test")
         page = PageService()
         page.node = NodeInfo("127.0.0.1:7650", "backend", "web", "default/chat")
-        said = f"127.0.0.1:{port} is in use; choose another CHAT_PAGE_PORT"
+        said = f"the page cannot have 127.0.0.1:{port}: Address already in use; set"
         with pytest.raises(UsageError, match=re.escape(said)):
             await page.start()
+
+
+async def test_a_copy_without_the_client_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(chat_web, "CLIENTS", (tmp_path / "client",))
+    with pytest.raises(UsageError, match="the page's client is missing: copy"):
+        await PageService().start()

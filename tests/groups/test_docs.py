@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import nano.client
-from nano import RequestError
-from nano.testing import LocalCluster
+from nano import Component, Group, RequestError, Session, handler
+from nano.testing import LocalCluster, MemoryNode
 from nano_manifest import (
     Backend,
     Gates,
@@ -60,3 +60,36 @@ async def test_the_pages_component_serves_a_room(tmp_path: Path) -> None:
         {"from": "bob", "text": "hello"},
         {"from": "bob"},
     ]
+
+
+class Flags(Component):
+    """What the page's second block stands in."""
+
+    service = "Flags"
+
+    async def start(self) -> None:
+        self.room: Group = self.node.group("room")
+
+    @handler
+    def join(self, session: Session, team: str) -> bool:
+        session.set("team", team)
+        self.room.add(session)
+        return True
+
+    @handler
+    def flag(self, session: Session, _: None) -> bool:
+        (_, block) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+        exec(block, {"session": session, "room": self.room})
+        return True
+
+
+async def test_a_publish_goes_to_those_whose_data_is_named() -> None:
+    async with MemoryNode(Flags) as node:
+        red, blue, taker = [await node.connect() for _ in range(3)]
+        for client, team in ((red, "red"), (blue, "blue"), (taker, "none")):
+            await client.request("Flags.join", team)
+        await taker.request("Flags.flag", None)
+        for client in (red, taker):  # who has taken it is red by then
+            assert await client.next_push("onFlag") == {"taken": True}
+        with pytest.raises(TimeoutError):
+            await blue.next_push("onFlag", timeout=0.1)

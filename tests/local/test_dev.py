@@ -13,6 +13,7 @@ import pytest
 
 from nano.client import connect
 from nano.local.pages import Pages
+from nano.local.ports import free_ports
 
 from .test_up import SECONDS, Folder, Up, folder  # noqa: F401  # a fixture
 
@@ -138,6 +139,16 @@ def test_a_port_that_is_taken_is_named(
     assert "--page-port" in dev.said
 
 
+async def test_the_first_port_that_is_free_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(PAGE)
+    (free,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = (taken.getsockname()[1], free)
+        pages = Pages(tmp_path, "127.0.0.1", ports, dict)
+        assert await pages.start() == f"http://127.0.0.1:{free}/"
+        await pages.stop()
+
+
 def test_a_page_that_is_none_is_refused(
     folder: Folder,  # noqa: F811  # the fixture
 ) -> None:
@@ -156,7 +167,7 @@ def test_a_page_that_is_none_is_refused(
 async def test_the_page_is_told_of_a_listener_that_it_can_reach(
     tmp_path: Path, urls: dict[str, str], expected: object
 ) -> None:
-    pages = Pages(tmp_path, "127.0.0.1", 0, lambda: urls)
+    pages = Pages(tmp_path, "127.0.0.1", (0,), lambda: urls)
     url = await pages.start()
     try:
         async with (

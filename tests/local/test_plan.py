@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from nano.errors import UsageError
 from nano.local.console import Console
+from nano.local.places import Place, State
 from nano.local.plan import ProcessSpec, Surroundings, ignored, plan
 from nano.local.ports import BLOCK, FIRST_PORT, LAST_PORT, Doors, free_ports
 from nano_manifest import (
@@ -180,8 +182,41 @@ def test_a_port_in_use_is_named_with_its_listener() -> None:
 
 def test_an_address_of_another_machine_is_refused() -> None:
     (port,) = free_ports(1)
-    with ExitStack() as stack, pytest.raises(UsageError, match=r"of 192\.0\.2\.1: "):
+    with (
+        ExitStack() as stack,
+        pytest.raises(UsageError, match=r"of 192\.0\.2\.1: .*; --host takes an"),
+    ):
         Doors(listening_on(port), "192.0.2.1", Path(), stack)
+
+
+def test_the_cluster_that_has_a_port_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    other = tmp_path / "other.yaml"
+    place = Place.of(other, "other")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        place.hold(),
+        ExitStack() as stack,
+    ):
+        port = taken.getsockname()[1]
+        place.tell(
+            State(
+                pid=os.getpid(),
+                name="other",
+                manifest=str(other),
+                socket="",
+                ports=(port,),
+            )
+        )
+        with pytest.raises(UsageError) as caught:
+            Doors(listening_on(port), "127.0.0.1", Path(), stack)
+    assert str(caught.value) == (
+        f"listener ws cannot use port {port} of 127.0.0.1: Address already in use by "
+        f"the cluster other; `nanoctl down -f {other}` stops that, or choose another "
+        "port in spec.gates.listeners"
+    )
 
 
 def test_a_port_that_another_run_has_claimed_is_in_use() -> None:

@@ -352,3 +352,15 @@ def test_a_second_signal_kills_at_once(folder: Folder) -> None:
     assert up.end(signal.SIGINT) == 0
     assert time.monotonic() - began < 5  # less than one process's time to stop
     assert not any(map(is_alive, pids))
+
+
+def test_a_stop_while_modules_are_imported_is_no_traceback(folder: Folder) -> None:
+    echo = folder.path / "echo.py"
+    loading = 'import time\nprint("loading", flush=True)\ntime.sleep(600)\n'
+    echo.write_text(loading + ECHO)
+    up = folder.up()
+    up.until("loading")
+    assert up.end(signal.SIGINT) == 0
+    assert "Traceback" not in up.said
+    assert "Aborted" not in up.said
+    assert folder.left_behind == []

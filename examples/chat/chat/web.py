@@ -71,11 +71,15 @@ class PageService(Component):
         """Bind the port.
 
         Raises:
-            UsageError: It is in use.
+            UsageError: It is in use, or the page has no client to load.
         """
+        client = next(filter(Path.is_dir, CLIENTS), None)
+        if client is None:
+            message = "the page's client is missing: copy clients/js/src of a checkout "
+            raise UsageError(f"{message}to {CLIENTS[0]}")
         self.secret = tickets.find_secret(self.node.name, SECRET_FILE)
         self._logins = Buckets(AT_ONCE, INTERVAL, MOST_ADDRESSES)
-        self._runner = web.AppRunner(self._app(), access_log=None)
+        self._runner = web.AppRunner(self._app(client), access_log=None)
         await self._runner.setup()
         local = self.node.name.startswith(tickets.LOOPBACK)
         host = os.environ.get("CHAT_PAGE_HOST") or ("127.0.0.1" if local else "0.0.0.0")
@@ -86,7 +90,11 @@ class PageService(Component):
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
-            message = f"{host}:{port} is in use; choose another CHAT_PAGE_PORT: {error}"
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            message = (
+                f"the page cannot have {host}:{port}: {reason}; set another port, "
+            )
+            message += f"as by CHAT_PAGE_PORT={port + 1}"
             raise UsageError(message) from error
         self.url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/"
 
@@ -103,13 +111,12 @@ class PageService(Component):
         """Tell where the page is."""
         return {"page": self.url}
 
-    def _app(self) -> web.Application:
+    def _app(self, client: Path) -> web.Application:
         app = web.Application(
             client_max_size=LARGEST_BODY, middlewares=[_guarded, _explained]
         )
         app.router.add_post("/login", self._login)
         app.router.add_get("/", _index)
-        client = next(filter(Path.is_dir, CLIENTS))
         app.router.add_static("/client", client)
         app.router.add_static("/", EXAMPLE / "page")
         return app

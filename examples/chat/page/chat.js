@@ -65,7 +65,7 @@ async function opened(current, resumed) {
 
 function waiting({ delay }) {
   const seconds = Math.ceil(delay / 1000);
-  view.showState("waiting", seconds > 1 ? `back in ${seconds} s` : "reconnecting");
+  view.showState("waiting", seconds > 1 ? `next try in ${seconds} s` : "reconnecting");
 }
 
 function signedOut(reason) {

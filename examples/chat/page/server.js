@@ -22,7 +22,10 @@ export const why = (error) => error.answer?.msg ?? error.message;
  * @param {string} [ticket]
  */
 export async function login(nickname, ticket = "") {
-  const response = await fetch("login", { method: "POST", body: JSON.stringify({ nickname, ticket }) });
+  const asked = fetch("login", { method: "POST", body: JSON.stringify({ nickname, ticket }) });
+  const response = await asked.catch(() => {
+    throw new Error("Nobody answers. Is the chat still there? Try again in a moment.");
+  });
   const answer = await response.json().catch(() => ({ msg: `the server says ${response.status}` }));
   if (!response.ok) throw new Error(answer.msg);
   return answer;

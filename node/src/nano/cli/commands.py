@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nano.cli.errors import Failed, Wrong, as_sentences
-from nano.cli.running import run_options
-from nano.cli.server import Server, server_options
+from nano.cli.running import run_options, there
+from nano.cli.server import Server, form_options, server_options
+
+if TYPE_CHECKING:
+    from nano.cli.forms import RawWay
 
 __all__ = ["check", "crd", "request", "up"]
 
@@ -21,6 +26,8 @@ Examples:
   nanoctl up -f examples/echo/cluster.yaml
   nanoctl up -d
   nanoctl up -f cluster.yaml --try EchoService.echo '{"text": "hello"}'
+  nanoctl up --send chat_pb2:Hello --receive chat_pb2:Room \\
+      --try RoomService.join '{"name": "ann"}'
 """
 )
 @run_options
@@ -34,9 +41,11 @@ Examples:
     "--try",
     "first",
     nargs=2,
-    metavar="ROUTE JSON",
-    help="Send a first request when all is ready, and show its answer.",
+    metavar="ROUTE PAYLOAD",
+    help="Send a first request when all is ready, and show its answer. The payload is "
+    "typed as for `nanoctl request`, by the cluster's serializer.",
 )
+@form_options
 def up(
     manifest: Path,
     detach: bool,
@@ -44,6 +53,9 @@ def up(
     host: str,
     tls_dir: Path | None,
     first: tuple[str, str] | None,
+    send: tuple[str, ...],
+    receive: tuple[str, ...],
+    way: RawWay | None,
 ) -> None:
     """Run a whole cluster on this machine: a process for each replica.
 
@@ -54,11 +66,12 @@ def up(
     if detach and first:
         text = "--detach and --try exclude each other; send it by `nanoctl request`"
         raise Wrong(text)
+    if first is None and (send or receive or way):
+        raise Wrong("--send, --receive and --raw say how the payload of --try is typed")
     with as_sentences():
-        from nano.cli.values import read_json
         from nano_manifest import load_with_sources
 
-        cluster, sources = load_with_sources(manifest)
+        cluster, sources = load_with_sources(there(manifest))
         folder = tls_dir.resolve() if tls_dir else None
         if detach:
             from nano.cli.local import ready_summary
@@ -70,10 +83,17 @@ def up(
             told = start_detached(manifest, cluster.metadata.name, words)
             ready_summary(told)
             return
-        from nano.local.supervisor import Run
+        from nano.cli.forms import form_of
+        from nano.local.supervisor import First, Run
         from nano.local.supervisor import up as start
 
-        message = (first[0], read_json(first[1])) if first else None
+        message = None
+        if first is not None:
+            route, typed = first
+            kind, beside = cluster.spec.settings.serializer, manifest.resolve().parent
+            form = form_of(kind, send, receive, way, beside)
+            show = functools.partial(form.show, route)
+            message = First(route, form.read(route, typed), show)
         start(
             Run(
                 manifest=manifest,
@@ -118,15 +138,18 @@ def request(server: Server, route: str, payload: str) -> None:
 
 
 async def _ask(server: Server, route: str, body: bytes) -> bytes:
-    async with await server.client().open() as client:
+    async with await server.opened(server.client()) as client:
         answer: bytes = await client.request(route, body, wanted=bytes)
         return answer
 
 
 @click.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=_FILE, default="cluster.yaml")
 def check(file: Path) -> None:
-    """Say whether FILE is a good manifest, and what is wrong with it."""
+    """Say whether FILE is a good manifest, and what is wrong with it.
+
+    By default it is cluster.yaml.
+    """
     with as_sentences():
         from nano_manifest import load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +64,8 @@ def control(
         from nano.cli.values import read_json, read_token
 
         document = read_json(body) if body else None
+        if address.startswith("/"):  # as `nanoctl up` shows it
+            address = f"{UNIX}{address}"
         token = None if address.startswith(UNIX) else read_token(token_file)
         status, said = asyncio.run(
             _ask(method.upper(), address, f"/{path.lstrip('/')}", document, token)
@@ -70,6 +73,15 @@ def control(
         if status >= 400:
             raise Failed(f"{method.upper()} {path}: {status}: {said.strip()}")
         click.echo(said.rstrip("\n"))
+
+
+def _reason(error: Exception) -> str:
+    """Say what *error* is; aiohttp would name the address once more."""
+    inner = getattr(error, "os_error", error)
+    if not isinstance(inner, OSError) or not inner.errno:
+        return str(error)
+    # negative: a name that cannot be resolved
+    return os.strerror(inner.errno) if inner.errno > 0 else str(inner.strerror)
 
 
 async def _ask(
@@ -99,5 +111,5 @@ async def _ask(
     except TimeoutError:
         problem = f"{address} did not answer within {SECONDS:.0f} s"
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        problem = f"nobody to ask at {address}: {error}"
+        problem = f"nobody to ask at {address}: {_reason(error)}"
     raise Failed(problem)

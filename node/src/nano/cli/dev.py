@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from nano.cli.errors import Wrong, as_sentences
-from nano.cli.running import run_options
+from nano.cli.running import run_options, there
 
 __all__ = ["dev"]
 
 PAGE = "public"
 INDEX = "index.html"
+# the page of another project, or examples/chat, may have the first
+PORTS: Final = range(8080, 8100)
 
 
 @click.command(
@@ -33,9 +36,8 @@ Examples:
 @click.option(
     "--page-port",
     type=click.IntRange(0, 65535),
-    default=8080,
-    show_default=True,
-    help="Where the page is served; 0: at a port that is free.",
+    help="Where the page is served; 0: at a port that is free. By default 8080, or the "
+    "next one where that is in use.",
 )
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 def dev(
@@ -44,7 +46,7 @@ def dev(
     host: str,
     tls_dir: Path | None,
     page: Path | None,
-    page_port: int,
+    page_port: int | None,
     show: bool,
 ) -> None:
     """Run a cluster, and take up each change when it is saved.
@@ -58,7 +60,7 @@ def dev(
         from nano.local.workshop import WorkshopOptions
         from nano_manifest import load
 
-        cluster = load(manifest)
+        cluster = load(there(manifest))
         if page is None:
             usual = manifest.resolve().parent / PAGE
             page = usual if (usual / INDEX).is_file() else None
@@ -66,7 +68,7 @@ def dev(
             raise Wrong(f"--page {page}: there is no {INDEX} in it")
         workshop = WorkshopOptions(
             page=page,
-            port=page_port,
+            ports=PORTS if page_port is None else (page_port,),
             opened=click.launch if show else lambda _: None,
         )
         up(

@@ -51,7 +51,7 @@ def _where(cause: BaseException | None) -> str:
     frames = traceback.extract_tb(cause.__traceback__) if cause else None
     if not frames or isinstance(cause, OSError):
         return ""
-    ours = (str(Path(__file__).parents[1]), "<frozen")
+    ours = (str(Path(__file__).parents[1]), "<")  # what was compiled from no file
     theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
     if not theirs or "importlib" in theirs[-1].filename:
         return ""

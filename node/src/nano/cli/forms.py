@@ -123,32 +123,36 @@ def form_of(
     sent: Iterable[str] = (),
     received: Iterable[str] = (),
     way: RawWay | None = None,
+    folder: Path | None = None,
 ) -> Form:
     """Return the form that the options of a command name.
 
     Args:
         serializer: The cluster's.
-        sent: ``[ROUTE=]MODULE:MESSAGE`` of what is sent; modules are looked for in the
-            folder one is in, too.
+        sent: ``[ROUTE=]MODULE:MESSAGE`` of what is sent.
         received: The same of answers, and of pushes by their own route.
         way: How raw payloads are written; text by default.
+        folder: Where modules are looked for, too; by default the one we are in.
 
     Raises:
         UsageError: An option is not for this serializer, or names nothing.
     """
     sent, received = list(sent), list(received)
     if serializer != "protobuf" and (sent or received):
-        raise UsageError("--send and --receive are for --serializer protobuf")
+        raise UsageError("--send and --receive are for the serializer protobuf")
     if serializer != "raw" and way:
-        raise UsageError("--raw is for --serializer raw")
+        raise UsageError("--raw is for the serializer raw")
     if serializer == "raw":
         return _Raw(way or "text")
     if serializer == "json":
         return JSON
-    return _Protobuf(_classes("--send", sent), _classes("--receive", received))
+    here = str(folder or Path.cwd())
+    return _Protobuf(
+        _classes("--send", sent, here), _classes("--receive", received, here)
+    )
 
 
-def _classes(option: str, names: list[str]) -> dict[str, Any]:
+def _classes(option: str, names: list[str], here: str) -> dict[str, Any]:
     from nano.serializers.written import message_class
 
     found: dict[str, Any] = {}
@@ -162,13 +166,12 @@ def _classes(option: str, names: list[str]) -> dict[str, Any]:
             text = f"{option} needs [ROUTE=]MODULE:MESSAGE, as chat_pb2:Hello"
             raise UsageError(f"{text}, not {given!r}")
         found[route] = message_class(
-            f"{option} {name}", _object(option, module, inside)
+            f"{option} {name}", _object(option, module, inside, here)
         )
     return found
 
 
-def _object(option: str, module: str, inside: str) -> object:
-    here = str(Path.cwd())
+def _object(option: str, module: str, inside: str, here: str) -> object:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:

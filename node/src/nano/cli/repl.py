@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nano_manifest import NanoCluster
 
 __all__ = ["notify", "repl"]
+
+DEFAULT_MANIFEST: Final = Path("cluster.yaml")
 
 
 @click.command(
@@ -47,10 +49,10 @@ def notify(server: Server, watch: float, route: str, payload: str) -> None:
 
 
 async def _tell(server: Server, watch: float, route: str, body: bytes) -> None:
-    from nano.cli.talk import Talk, opened
+    from nano.cli.talk import Talk
 
     talk = Talk(server, ())
-    async with await opened(talk):
+    async with await server.opened(talk.client):
         await talk.client.notify(route, body)
         try:
             async with asyncio.timeout(watch):
@@ -83,7 +85,7 @@ A script that logs in, says something and waits for it to come back:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The manifest of a cluster on this machine: its first listener is the server "
     "unless one is given, and the routes of its components are completed. It imports "
-    "them.",
+    "them. By default cluster.yaml here, if no server is given.",
 )
 @click.option(
     "-c",
@@ -110,6 +112,8 @@ def repl(
     if commands and script is not None:
         raise Wrong("-c and SCRIPT exclude each other")
     routes: list[str] = []
+    if manifest is None and not server.url and DEFAULT_MANIFEST.exists():
+        manifest = DEFAULT_MANIFEST
     with as_sentences():
         if manifest is not None:
             from nano_manifest import load

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["run_options"]
+from nano.cli.errors import Wrong
+
+__all__ = ["run_options", "there"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -41,6 +43,20 @@ _OPTIONS = (
         "port, ca.crt.",
     ),
 )
+
+
+def there(manifest: Path) -> Path:
+    """Return *manifest*.
+
+    Raises:
+        Wrong: There is no such file, as for who is in another folder.
+    """
+    if not manifest.exists():
+        raise Wrong(
+            f"there is no {manifest}; -f names a manifest that is elsewhere, and "
+            "`nanoctl new NAME` begins a project"
+        )
+    return manifest
 
 
 def run_options(command: _Command) -> _Command:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nano.client import Client
     from nano.serializers import SerializerName
 
-__all__ = ["Server", "server_options"]
+__all__ = ["Server", "form_options", "server_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -56,6 +56,77 @@ class Server:
             ca=self.ca,
             serializer=self.form.serializer,
         )
+
+    async def opened(self, client: Client) -> Client:
+        """Open *client*, which is one of ours.
+
+        Raises:
+            NanoError: The server cannot be had.
+            Failed: The same, with what may be the matter.
+        """
+        from nano.cli.errors import Failed
+        from nano.errors import ConnectionClosed
+
+        try:
+            return await client.open()
+        except TimeoutError:
+            text = f"no answer from {self.url} in {self.timeout:g} s"
+            raise Failed(text + self._silence()) from None
+        except ConnectionClosed as error:
+            raise Failed(f"{error}{_doubt(error.__cause__)}") from error
+
+    def _silence(self) -> str:
+        """Say why nobody may have answered the handshake."""
+        scheme, _, rest = self.url.partition("://")
+        match scheme:
+            case "tcp":
+                return f"; a WebSocket listener is named -s ws://{rest}/"
+            case "tls" | "wss":
+                plain = {"tls": "tcp", "wss": "ws"}[scheme]
+                return f"; a listener without TLS is named -s {plain}://{rest}"
+        return ""
+
+
+def _doubt(cause: BaseException | None) -> str:
+    """Say what may be done where there is no connection because of *cause*."""
+    from websockets.exceptions import InvalidHandshake
+
+    if isinstance(cause, ConnectionRefusedError | FileNotFoundError):
+        return "; is it up? `nanoctl status` shows a cluster of this machine"
+    if isinstance(cause, InvalidHandshake):
+        return "; `nanoctl status` shows addresses with their paths"
+    return ""
+
+
+_FORM_OPTIONS = (
+    click.option(
+        "--send",
+        multiple=True,
+        metavar="[ROUTE=]MODULE:MESSAGE",
+        help="With protobuf, what is sent: the class that protoc has made. The "
+        "payload is typed in protobuf's JSON. May be given for each route.",
+    ),
+    click.option(
+        "--receive",
+        multiple=True,
+        metavar="[ROUTE=]MODULE:MESSAGE",
+        help="With protobuf, what is answered or pushed; else it is shown in "
+        "hexadecimal.",
+    ),
+    click.option(
+        "--raw",
+        "way",
+        type=click.Choice(["text", "hex", "base64"]),
+        help="With raw, how payloads are typed and shown.  [default: text]",
+    ),
+)
+
+
+def form_options(command: _Command) -> _Command:
+    """Give *command* the arguments send, receive and way: how payloads are written."""
+    for option in reversed(_FORM_OPTIONS):
+        command = option(command)
+    return command
 
 
 def server_options(*, required: bool = True) -> Callable[[_Command], Any]:
@@ -102,26 +173,7 @@ def server_options(*, required: bool = True) -> Callable[[_Command], Any]:
             help="How the cluster's payloads are written: spec.settings.serializer of "
             "its manifest.",
         ),
-        click.option(
-            "--send",
-            multiple=True,
-            metavar="[ROUTE=]MODULE:MESSAGE",
-            help="With protobuf, what is sent: the class that protoc has made. The "
-            "payload is typed in protobuf's JSON. May be given for each route.",
-        ),
-        click.option(
-            "--receive",
-            multiple=True,
-            metavar="[ROUTE=]MODULE:MESSAGE",
-            help="With protobuf, what is answered or pushed; else it is shown in "
-            "hexadecimal.",
-        ),
-        click.option(
-            "--raw",
-            "way",
-            type=click.Choice(["text", "hex", "base64"]),
-            help="With raw, how payloads are typed and shown.  [default: text]",
-        ),
+        *_FORM_OPTIONS,
     )
 
     def decorate(command: _Command) -> Any:

@@ -16,7 +16,7 @@ from nano.client import Client
 from nano.errors import ConnectionClosed, NanoError
 from nano.protocol.messages import Message
 
-__all__ = ["Talk", "by_hand", "do_lines", "opened"]
+__all__ = ["Talk", "by_hand", "do_lines"]
 
 MOST_KEPT: Final = 1000  # pushes that nobody has waited for; the oldest go first
 
@@ -26,6 +26,7 @@ class Talk:
 
     Attributes:
         client: The connection.
+        server: Where it leads.
         routes: Those that are known, or were used.
         show: Where answers and pushes go, a line each.
     """
@@ -42,6 +43,7 @@ class Talk:
                 super().pushed(message)
 
         self.client: Client = server.client(Watching)
+        self.server = server
         self._form = server.form
         self.routes = set(routes)
         self.show: Callable[[str], object] = click.echo
@@ -89,28 +91,15 @@ class Talk:
         self._kept.remove(route)
 
 
-async def opened(talk: Talk) -> Client:
-    """Connect.
-
-    Raises:
-        NanoError: The server cannot be reached, or refuses.
-        Failed: It does not answer.
-    """
-    try:
-        return await talk.client.open()
-    except TimeoutError:
-        raise Failed("the server does not answer in time") from None
-
-
 async def do_lines(talk: Talk, lines: Iterable[str]) -> None:
     """Do one line after the other.
 
     Raises:
         NanoError: One of them makes no sense, or was refused; the rest is not done.
-        Failed: Nothing came in time.
+        Failed: Nothing came in time, or the server cannot be reached.
     """
     rest = iter(lines)
-    async with await opened(talk):
+    async with await talk.server.opened(talk.client):
         # in a thread: who writes the lines may take his time, and pushes come meanwhile
         while (line := await asyncio.to_thread(next, rest, None)) is not None:
             try:
@@ -124,10 +113,10 @@ async def by_hand(talk: Talk) -> None:
     """Do what is typed, until the end of the input.
 
     Raises:
-        NanoError: The server cannot be reached, or refuses.
-        Failed: The connection is over.
+        NanoError: The server refuses.
+        Failed: It cannot be reached, or the connection is over.
     """
-    async with await opened(talk):
+    async with await talk.server.opened(talk.client):
         talk.show("connected; help says what can be typed")
         async for text in _typed(talk):
             try:

@@ -177,9 +177,18 @@ async def open_stream(url: str, context: ssl.SSLContext | None = None) -> Stream
             )
             return WebSocketStream(websocket)
     except (OSError, InvalidHandshake) as error:
-        message = f"cannot connect to {url}: {error}"
+        message = f"cannot connect to {url}: {_reason(error)}"
         raise ConnectionClosed(message) from error
     raise UsageError(WRONG_FORM.format(url))
+
+
+def _reason(error: OSError | InvalidHandshake) -> str:
+    """Say what *error* is, without its number and the address once more."""
+    if isinstance(error, OSError) and error.errno:
+        # negative: a name that cannot be resolved
+        known = os.strerror(error.errno) if error.errno > 0 else error.strerror
+        return known or str(error)
+    return str(error)
 
 
 def _split(url: str) -> tuple[str, str | None, int | None, str]:

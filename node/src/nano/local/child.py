@@ -26,6 +26,9 @@ from nano_manifest import RESERVED_ENV
 __all__ = ["Child", "Voice"]
 
 STOP: Final = signal.SIGINT  # at once: all stop, and nobody is there to move to
+# to one that is not ready: there is nobody to drain, and while it imports its modules
+# SIGINT would be a traceback, where this is the end
+STOP_EARLY: Final = signal.SIGTERM
 SECONDS_BETWEEN_PROBES: Final = 0.05
 SECONDS_OF_LAST_WORDS: Final = 1.0  # output that is still in the pipe at the end
 LAST_LINES: Final = 6
@@ -102,6 +105,7 @@ class Child:
     def feed(self, happened: Stimulus, code: int | None = None) -> None:
         """Let *happened* happen, and do what follows from it."""
         loop = asyncio.get_running_loop()
+        is_early = self.life.phase is Phase.STARTING
         action = self.life.feed(happened, loop.time(), code)
         if self._timer is not None:
             self._timer.cancel()
@@ -112,7 +116,7 @@ class Child:
             self.starts += 1
             self._group.create_task(self._run(), name=f"run {self.spec.name}")
         elif action is Action.TERMINATE:
-            self._signal(self._how)
+            self._signal(STOP_EARLY if is_early else self._how)
         elif action is Action.KILL:
             self._console.say(f"{self.spec.name} does not stop; it is killed")
             self.kill()
@@ -155,7 +159,7 @@ class Child:
             return
         self._process = process
         if self.life.phase is Phase.STOPPING:  # told so while it was made
-            self._signal(self._how)
+            self._signal(STOP_EARLY)
         tasks = [
             asyncio.create_task(self._pump(process), name=f"read {self.spec.name}"),
             asyncio.create_task(self._probe(), name=f"probe {self.spec.name}"),

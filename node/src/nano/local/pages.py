@@ -11,8 +11,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -37,7 +38,7 @@ class Pages:
     Args:
         folder: What is served; ``/`` is its ``index.html``.
         host: Where it binds.
-        port: The same; 0: one that is free.
+        ports: The same, the first of these that is not in use; 0: one that is free.
         urls: Where clients connect, by listener.
     """
 
@@ -45,12 +46,12 @@ class Pages:
         self,
         folder: Path,
         host: str,
-        port: int,
+        ports: Sequence[int],
         urls: Callable[[], Mapping[str, str]],
     ) -> None:
         self._folder = folder.resolve()
         self._host = host
-        self._port = port
+        self._ports = ports
         self._urls = urls
         self._saved = asyncio.Event()  # another one after each time
         self._closing = False
@@ -66,23 +67,34 @@ class Pages:
         """Listen; return the address for a browser.
 
         Raises:
-            UsageError: The port is in use, or the host is none of this machine.
+            UsageError: All ports are in use, or the host is none of this machine.
         """
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind((self._host, self._port))
-        except OSError as error:
-            bound.close()
-            text = f"the page cannot have port {self._port} of {self._host}: "
-            text += f"{error.strerror}; choose another by --page-port, or 0 for any"
-            raise UsageError(text) from error
+        bound = self._bound()
         await self._runner.setup()
         await web.SockSite(self._runner, bound).start()
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{bound.getsockname()[1]}/"
+
+    def _bound(self) -> socket.socket:
+        *others, last = self._ports
+        for port in others:
+            with contextlib.suppress(UsageError):
+                return self._bind(port)
+        return self._bind(last)
+
+    def _bind(self, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((self._host, port))
+        except OSError as error:
+            bound.close()
+            text = f"the page cannot have port {port} of {self._host}: "
+            text += f"{error.strerror}; choose another by --page-port, or 0 for any"
+            raise UsageError(text) from error
+        return bound
 
     async def stop(self) -> None:
         """Listen no more."""

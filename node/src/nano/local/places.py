@@ -28,7 +28,14 @@ import msgspec
 
 from nano.errors import NanoError, UsageError
 
-__all__ = ["AlreadyUpError", "Place", "State", "places_in_use", "state_folder"]
+__all__ = [
+    "AlreadyUpError",
+    "Place",
+    "State",
+    "places_in_use",
+    "state_folder",
+    "who_listens",
+]
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
@@ -47,12 +54,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         name: Of its cluster.
         manifest: The file that describes it.
         socket: Where it can be talked to.
+        ports: Where its clients connect.
     """
 
     pid: int
     name: str
     manifest: str
     socket: str
+    ports: tuple[int, ...] = ()
 
 
 class Place:
@@ -173,6 +182,11 @@ def state_folder() -> Path:
     except RuntimeError as error:
         text = "you have no home folder; name a folder that is yours by XDG_STATE_HOME"
         raise UsageError(text) from error
+
+
+def who_listens(port: int) -> State | None:
+    """Return the cluster of ours that has *port* for its clients, if one has."""
+    return next((it for it in places_in_use().values() if port in it.ports), None)
 
 
 def places_in_use() -> dict[Path, State]:

@@ -10,6 +10,7 @@ A unix socket cannot be had twice: there is one, which all gates accept from.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import random
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from nano.errors import UsageError
+from nano.local.places import who_listens
 from nano.transports.files import SocketFile
 from nano_manifest import Listener, NanoCluster
 
@@ -148,10 +150,19 @@ class Doors:
     def _refusal(self, listener: Listener, error: OSError) -> str:
         number = error.errno or 0  # negative: a name that cannot be resolved
         reason = os.strerror(number) if number > 0 else error.strerror
+        cure = "choose another port in spec.gates.listeners"
+        if number == errno.EADDRINUSE:
+            other = who_listens(listener.port or 0)
+            if other is None:
+                cure = f"stop what uses it, or {cure}"
+            else:
+                reason = f"{reason} by the cluster {other.name}"
+                cure = f"`nanoctl down -f {other.manifest}` stops that, or {cure}"
+        elif number != errno.EACCES:
+            cure = "--host takes an address of this machine"
         return (
             f"listener {listener.name} cannot use port {listener.port} of "
-            f"{self._host}: {reason}; stop what uses it, or choose another port in "
-            "spec.gates.listeners"
+            f"{self._host}: {reason}; {cure}"
         )
 
 

@@ -43,7 +43,7 @@ from nano.local.workshop import Workshop, WorkshopOptions
 from nano_manifest import ManifestError, NanoCluster, dumps, load_with_sources
 from nano_manifest.sources import Sources
 
-__all__ = ["Run", "StartError", "up"]
+__all__ = ["First", "Run", "StartError", "up"]
 
 SECONDS_TO_START: Final = 60.0
 SECONDS_FOR_THE_FIRST: Final = 10.0  # answer, after everything is ready
@@ -60,6 +60,21 @@ class StartError(NanoError):
     """The cluster did not come up; the text says which process, and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class First:
+    """A request that is sent when all is ready.
+
+    Attributes:
+        route: Where it goes.
+        payload: What is in it, in the cluster's format.
+        show: Makes a line of the answer's payload.
+    """
+
+    route: str
+    payload: bytes
+    show: Callable[[bytes], str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What is asked of one run.
@@ -70,7 +85,7 @@ class Run:
         sources: The ConfigMaps beside it, with components.
         host: Where its listeners bind.
         tls_dir: What stands for the Secrets with certificates, or ``None``.
-        first: A route and a payload to send when all is ready.
+        first: What to send when all is ready.
         single: Have all roles in one process.
         workshop: Follow what is saved; ``None``: take it up when told to.
     """
@@ -80,7 +95,7 @@ class Run:
     sources: Sources = field(default_factory=dict)
     host: str = "127.0.0.1"
     tls_dir: Path | None = None
-    first: tuple[str, object] | None = None
+    first: First | None = None
     single: bool = False
     workshop: WorkshopOptions | None = None
 
@@ -153,6 +168,7 @@ class _Supervisor:
         self._began = began
         self._family = Family()
         self._generation = 0
+        self._desk = Desk(folder / "supervisor.sock", self.status, self._told_to_reload)
         self._marks: dict[Child, str] = {}  # what each runs, as a fingerprint
         self._phase = "starting"
         self._reloading: asyncio.Task[None] | None = None
@@ -168,11 +184,10 @@ class _Supervisor:
         failure: StartError | None = None
         family = self._family
         specs, marks = self._planned(self._cluster)
-        desk = Desk(self._folder / "supervisor.sock", self.status, self._told_to_reload)
-        await desk.start()
+        await self._desk.start()
         try:
             await self._open_workshop()
-            self._tell(desk)
+            self._tell()
             with family.signals():
                 async with asyncio.TaskGroup() as self._group:
                     self._add(specs, marks)
@@ -185,7 +200,7 @@ class _Supervisor:
         finally:
             if self._workshop is not None:
                 await self._workshop.stop()
-            await desk.stop()
+            await self._desk.stop()
         if failure is not None:
             raise failure
 
@@ -198,13 +213,15 @@ class _Supervisor:
             )
             await self._workshop.start()
 
-    def _tell(self, desk: Desk) -> None:
+    def _tell(self) -> None:
+        listeners = self._cluster.spec.gates.listeners
         self._place.tell(
             State(
                 pid=os.getpid(),
                 name=self._cluster.metadata.name,
                 manifest=str(self._run.manifest.resolve()),
-                socket=str(desk.path),
+                socket=str(self._desk.path),
+                ports=tuple(item.port for item in listeners if item.port),
             )
         )
 
@@ -273,7 +290,7 @@ class _Supervisor:
         self._phase = "ready"
         self._summary()
         if self._run.first is not None:
-            await self._send(*self._run.first)
+            await self._send(self._run.first)
         if self._workshop is not None:
             await self._workshop.follow(self._saved)
         await self._family.stop_wanted.wait()
@@ -370,23 +387,24 @@ class _Supervisor:
             say(f"  try: {example} SERVICE.METHOD '{{}}'")
         say("  Ctrl-C stops all of it; so does `nanoctl down`")
 
-    async def _send(self, route: str, payload: object) -> None:
+    async def _send(self, first: First) -> None:
         """Send the first request and show how it went."""
         from nano.client import connect
 
+        route, serializer = first.route, self._cluster.spec.settings.serializer
         try:
             url, context = self._own()
             async with (
                 asyncio.timeout(SECONDS_FOR_THE_FIRST),
-                await connect(url, ssl=context) as client,
+                await connect(url, ssl=context, serializer=serializer) as client,
             ):
-                answer = await client.request(route, payload)
+                answer = await client.request(route, first.payload, wanted=bytes)
         except TimeoutError:
             self._console.say(f"{route}: no answer in {SECONDS_FOR_THE_FIRST:g} s")
         except NanoError as error:
             self._console.say(f"{route}: {error}")
         else:
-            text = msgspec.json.encode(answer).decode()
+            text = first.show(answer)
             self._console.say(f"{route} answered {text} after {self._seconds()}")
 
     # ------------------------------------------------------------------- reload
@@ -466,6 +484,7 @@ class _Supervisor:
         finally:
             self._doors.tidy()
         self._cluster = cluster
+        self._tell()
 
     def _of(self, role: str) -> list[Child]:
         return [child for child in self._family.children if child.spec.role == role]

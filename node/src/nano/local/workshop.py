@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,12 +30,13 @@ class WorkshopOptions:
 
     Attributes:
         page: The folder with the page; ``None``: there is none.
-        port: Where the page is served; 0: at a port that is free.
+        ports: Where the page is served, at the first that is not in use; 0: at one
+            that is free.
         opened: Called with the page's address when all is ready.
     """
 
     page: Path | None
-    port: int
+    ports: Sequence[int]
     opened: Callable[[str], object]
 
 
@@ -63,7 +64,7 @@ class Workshop:
         self._page = options.page.resolve() if options.page else None
         self._say = say
         self._pages = (
-            Pages(self._page, host, options.port, urls) if self._page else None
+            Pages(self._page, host, options.ports, urls) if self._page else None
         )
         self._address = ""
         self._saved: set[Path] = set()

@@ -133,6 +133,8 @@ def _hint(method: Callable[..., Any], name: str, route: str) -> Any:
             f"{route}: the annotation of {name} cannot be resolved: {error}; what it "
             "names has to be there when the module is imported"
         )
+        if code := getattr(function, "__code__", None):
+            message += f"\n  at {code.co_filename}:{code.co_firstlineno}"
         raise UsageError(message) from error
 
 
