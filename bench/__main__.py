@@ -25,11 +25,14 @@ from bench.cores import Cores
 from bench.instructions import Counter
 from bench.measuring import Load
 from bench.processes import BenchError, raise_file_limit
-from bench.rows import ROWS, Kind, Row, chosen
-from bench.table import as_json, interpreter, render, render_work
+from bench.rows import ROWS, Kind, Row, Way, chosen
+from bench.table import as_json, interpreter, render, render_metrics, render_work
 
 QUIET: Final = 0.5
 """Load average above which something else takes part in the measurement."""
+
+OUR_WAYS: Final = (Way.ONE_NODE, Way.GATE_BACKEND)
+"""Those on which all nodes are ours."""
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -69,6 +72,13 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         default=compare,
         help="only our side, and of that only the processor time for a message: what "
         "two commits can be compared by on a busy machine",
+    )
+    alone.add_argument(
+        "--metrics",
+        dest="measure",
+        action="store_const",
+        const=metrics,
+        help="our side beside itself without counting: what the metrics cost",
     )
     alone.add_argument(
         "--instructions",
@@ -162,6 +172,24 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
         document = msgspec.json.encode(found)
         options.output.write_bytes(msgspec.json.format(document, indent=2) + b"\n")
     return conclude(run, sum(result.ours.faults for result in results))
+
+
+def metrics(options: argparse.Namespace, folder: Path) -> int:
+    """Measure our nodes that count and that do not; return the exit status."""
+    load, peer = programs("load", "peer")
+    run = bench(options, load, folder)
+    rows = [row for row in busy_rows(options.rows) if row.setup.way in OUR_WAYS]
+    announce(run, rows, sides=2)
+    go = GoNano(peer, options.certificate)
+    counted, uncounted = (
+        Ours(folder, options.certificate, go, counting=counting)
+        for counting in (True, False)
+    )
+    results = run.compare(rows, counted, uncounted)
+    run.progress.say("")
+    describe(run)
+    print(render_metrics(results))
+    return conclude(run, sum(it.ours.faults + it.theirs.faults for it in results))
 
 
 def work(options: argparse.Namespace, folder: Path) -> int:

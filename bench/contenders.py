@@ -120,9 +120,11 @@ class Ours:
         go: Who starts the node of Go nano where one of them is part of the way.
         prefix: What stands before the commands of nodes that handle messages.
         components: What these nodes run beside what is measured.
-    """
+        counting: Whether these nodes count, as they do everywhere else.
 
-    name = "ours"
+    Attributes:
+        name: What this side is called.
+    """
 
     def __init__(
         self,
@@ -132,7 +134,12 @@ class Ours:
         *,
         prefix: Sequence[str] = (),
         components: Sequence[str] = (),
+        counting: bool = True,
     ) -> None:
+        self.name = "ours" if counting else "uncounted"
+        self._program = [sys.executable]
+        if not counting:
+            self._program += [str(ROOT / "bench" / "uncounted.py")]
         self._folder = folder
         self._certificate = certificate
         self._go = go
@@ -148,10 +155,11 @@ class Ours:
         clients, master = free_address(), free_address()
         manifest = self._folder / f"{setup.title}.yaml"
         manifest.write_text(yaml.safe_dump(self._manifest(setup, clients)))
-        node = [sys.executable, self._nanoctl, "node", "--manifest", str(manifest)]
+        node = [self._nanoctl, "node", "--manifest", str(manifest)]
         node += ["--app-dir", str(ROOT / "bench" / "components")]
-        member = [*self._prefix, *node, "--master", master]
-        self._start(servers, "master", node, cores.backend, master)
+        member = [*self._prefix, *self._program, *node, "--master", master]
+        keeper = [sys.executable, *node]
+        self._start(servers, "master", keeper, cores.backend, master)
         if setup.way is Way.GO_BACKEND:
             self._go.backend(setup, cores, servers, master)
         elif setup.way is not Way.ONE_NODE:

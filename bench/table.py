@@ -16,7 +16,14 @@ from bench.cores import Cores
 from bench.measuring import Outcome
 from bench.rows import Kind, Row
 
-__all__ = ["Measured", "as_json", "interpreter", "render", "render_work"]
+__all__ = [
+    "Measured",
+    "as_json",
+    "interpreter",
+    "render",
+    "render_metrics",
+    "render_work",
+]
 
 PLAIN: Final = "without --enable-optimizations (slower, unless it is a distribution's)"
 
@@ -93,6 +100,31 @@ def render(results: Sequence[Measured]) -> str:
         text += _faults(result.row, "ours", result.ours)
         text += _faults(result.row, "Go nano", result.theirs)
     return "\n".join(text)
+
+
+METRICS_HEADER = ("", "counted", "uncounted", "counted : not", "rounds", "CPU", "not")
+
+
+def render_metrics(results: Sequence[Measured]) -> str:
+    """Return what counting costs in each row, with notes on faults."""
+    lines: list[tuple[str, ...]] = [METRICS_HEADER]
+    notes: list[str] = []
+    for result in results:
+        low, high = result.spread
+        lines.append(
+            (
+                result.row.name,
+                _rate(result.ours.figure),
+                _rate(result.theirs.figure),
+                f"{result.ratio:.3f}",
+                f"{low:.3f}…{high:.3f}",
+                f"{result.ours.cost:.2f} µs",
+                f"{result.theirs.cost:.2f} µs",
+            )
+        )
+        notes += _faults(result.row, "counted", result.ours)
+        notes += _faults(result.row, "uncounted", result.theirs)
+    return "\n".join(_aligned(lines, left=1) + notes)
 
 
 WORK_HEADER = ("µs of processor time", "lowest", "median", "user", "system", "rate")

@@ -145,6 +145,18 @@ def test_our_processor_time_is_told_alone() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("peer_program")
+def test_our_side_is_measured_beside_itself_without_counting() -> None:
+    done = bench(*SHORT, "--metrics", "--rows", "node-50,cluster-50,go-gate-50")
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, table = done.stdout.split("\n\n")
+    head, *lines = [line.split() for line in table.splitlines()]
+    assert head[:2] == ["counted", "uncounted"]
+    assert [line[0] for line in lines] == ["node-50", "cluster-50"]  # all ours
+    assert all(float(line[3]) > 0 for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("peer_program")
 def test_instructions_are_counted_where_valgrind_is() -> None:
     done = bench("--instructions", "--rows", "node-50")
     if shutil.which("valgrind"):
