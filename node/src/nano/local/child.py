@@ -145,9 +145,11 @@ class Child:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
+        if self._process is not None and self._process.returncode is None:
+            # not by its method, which would take the exit code of one that has just
+            # ended from under the hands of asyncio, and have it called 255
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                os.kill(self._process.pid, number)
 
     async def _run(self) -> None:
         """See one process from its start to its end."""
