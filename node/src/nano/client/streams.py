@@ -184,8 +184,12 @@ async def open_stream(url: str, context: ssl.SSLContext | None = None) -> Stream
 
 def _reason(error: OSError | InvalidHandshake) -> str:
     """Say what *error* is, without its number and the address once more."""
-    if isinstance(error, OSError) and error.errno:
-        # negative: a name that cannot be resolved
+    if (
+        isinstance(error, OSError)
+        and error.errno
+        and not isinstance(error, ssl.SSLError)
+    ):
+        # negative: a name that cannot be resolved; TLS has numbers of its own
         known = os.strerror(error.errno) if error.errno > 0 else error.strerror
         return known or str(error)
     return str(error)
