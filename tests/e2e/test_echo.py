@@ -6,6 +6,7 @@ the one before left it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -17,7 +18,7 @@ import yaml
 
 from nano.client import connect
 
-from .cluster import ROOT, SYSTEM, Cluster, CommandError, Object, until
+from .cluster import OPERATOR, ROOT, SYSTEM, Cluster, CommandError, Object, until
 from .conftest import NAMESPACE, Echo
 from .gate import answer, echoed, shouted
 
@@ -202,6 +203,29 @@ async def test_clients_do_not_notice_when_the_operator_goes(
     )
     condition = "--for=condition=Ready"
     cluster.kubectl("wait", condition, "nanocluster/echo", "--timeout=60s")
+
+
+async def test_an_upgrade_of_the_operator_and_its_rollback_touch_no_node(
+    cluster: Cluster, echo: Echo
+) -> None:
+    there, wait = ("--namespace", SYSTEM), ("--wait", "--timeout=120s")
+    chart = str(ROOT / "charts" / "nanocluster")
+    changed = ("--reuse-values", "--set=logLevel=debug,replicas=1")
+    history = json.loads(
+        cluster.helm(*there, "history", "nanocluster", "--output=json")
+    )
+    revision = str(history[-1]["revision"])
+    before = cluster.pods(ROLE)
+    async with await connect(echo.tcp) as client:
+        cluster.helm(*there, "upgrade", "nanocluster", chart, *changed, *wait)
+        until(lambda: len(cluster.pods(OPERATOR, *there)) == 1, "one operator")
+        cluster.helm(*there, "rollback", "nanocluster", revision, *wait)
+        until(lambda: len(cluster.pods(OPERATOR, *there)) == 2, "two operators again")
+        said = await client.request("EchoService.echo", {"text": "still connected"})
+    assert said["text"] == "still connected"
+    condition = "--for=condition=Ready"
+    cluster.kubectl("wait", condition, "nanocluster/echo", "--timeout=60s")
+    assert cluster.pods(ROLE) == before
 
 
 def test_nothing_restarted_and_nothing_was_refused(
