@@ -11,13 +11,10 @@ import asyncio
 import contextlib
 from typing import Final
 
-import msgspec
-
-from nano.admin.asking import ask
+from nano.local.probe import status_of
 
 __all__ = ["members_of", "missing_after"]
 
-SECONDS: Final = 2.0  # a master that takes longer says nothing
 PAUSE: Final = 0.05  # seconds between two looks
 
 
@@ -30,10 +27,9 @@ async def members_of(control: str) -> set[str]:
     Returns:
         None of them if it does not answer.
     """
-    answer = await ask(control, "/status", seconds=SECONDS)
-    if answer is None or answer.status != 200:
+    told = await status_of(control)
+    if told is None:
         return set()
-    told = msgspec.json.decode(answer.body)
     return {it["address"] for it in told["members"]} - {told["address"]}
 
 

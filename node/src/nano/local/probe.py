@@ -1,11 +1,15 @@
-"""Asking a node of this machine whether it is ready."""
+"""Asking a node of this machine how it is."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["not_ready"]
+import msgspec
+
+from nano.admin.asking import ask
+
+__all__ = ["not_ready", "status_of"]
 
 SECONDS: Final = 2.0  # a node that takes longer to answer is not ready
 LARGEST_ANSWER: Final = 4096
@@ -28,6 +32,18 @@ async def not_ready(observe: str) -> str | None:
     if head.split(" ")[1:2] == ["200"]:
         return None
     return body.strip() or "it is starting"
+
+
+async def status_of(control: str) -> dict[str, Any] | None:
+    """Return what the node at the socket *control* says of itself.
+
+    ``None`` if it says nothing in time, or that something is wrong.
+    """
+    answer = await ask(control, "/status", seconds=SECONDS)
+    if answer is None or answer.status != 200:
+        return None
+    told: dict[str, Any] = msgspec.json.decode(answer.body)
+    return told
 
 
 async def _get(observe: str) -> str:

@@ -22,9 +22,6 @@ from pathlib import Path
 from ssl import CERT_NONE, SSLContext, create_default_context
 from typing import Any, Final, TextIO
 
-import msgspec
-
-from nano.admin.asking import ask
 from nano.errors import NanoError, UsageError
 from nano.local.child import Child
 from nano.local.console import Console
@@ -36,6 +33,7 @@ from nano.local.masters import members_of, missing_after
 from nano.local.places import Place, State
 from nano.local.plan import ALL, ProcessSpec, Surroundings, ignored, plan, plan_single
 from nano.local.ports import Doors, free_ports
+from nano.local.probe import status_of
 from nano.local.record import Record
 from nano.local.rolling import ROLES, Changes, compare
 from nano.local.sources import check_sources, write_sources
@@ -48,7 +46,6 @@ __all__ = ["First", "Run", "StartError", "up"]
 SECONDS_TO_START: Final = 60.0
 SECONDS_FOR_THE_FIRST: Final = 10.0  # answer, after everything is ready
 RETURN_INTERVALS: Final = 2.0  # of heartbeats, for members to find a new master
-SECONDS_FOR_A_NODE: Final = 2.0  # to say how many sessions it has
 STAGES: Final = (("master",), ("backend", "gate"))
 STOP_STAGES: Final = ("gate", "backend", "master")
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -616,11 +613,10 @@ async def _node(child: Child) -> dict[str, Any]:
     reason: str | None = None if is_ready(child) else child.reason
     sessions = None
     if reason is None:
-        answer = await ask(str(spec.control), "/status", seconds=SECONDS_FOR_A_NODE)
-        if answer is None or answer.status != 200:
+        told = await status_of(str(spec.control))
+        if told is None:
             reason = "it does not answer"
         else:
-            told = msgspec.json.decode(answer.body)
             reason, sessions = told["notReady"], told["sessions"]
     return {
         "name": spec.name,
