@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 import yaml
 
+from .panels import ON
+
 __all__ = ["ALERTS", "Alert", "as_yaml"]
 
 RUNBOOKS: Final = "docs/alerts.md"
@@ -39,9 +41,6 @@ LATE: Final = "0.2"
 """What is left of a certificate's life when its successor is long overdue: the
 operator and cert-manager renew with a third of it to go."""
 
-ONE: Final = f"on ({BY}, instance, process)"
-"""How the figures of one node find each other; a gate may have several processes."""
-
 CLUSTER: Final = "{{ $labels.namespace }}/{{ $labels.nanocluster }}"
 NODE: Final = "{{ $labels.instance }} of " + CLUSTER
 
@@ -52,7 +51,7 @@ ALERTS: Final = (
         # clusters without gates of ours, and Go nodes in front
         f"(count by ({BY}) (nano_node_info) "
         f'and count by ({BY}) (last_over_time(nano_node_info{{role="gate"}}[1d]))) '
-        f"unless sum by ({BY}) (nano_ready * {ONE} group_left () "
+        f"unless sum by ({BY}) (nano_ready * {ON} group_left () "
         'nano_node_info{role="gate"}) > 0',
         "1m",
         "critical",
@@ -123,7 +122,7 @@ ALERTS: Final = (
     ),
     Alert(
         "NanoNodeBusy",
-        f"rate(process_cpu_seconds_total[5m]) * {ONE} group_left (role) "
+        f"rate(process_cpu_seconds_total[5m]) * {ON} group_left (role) "
         "nano_node_info > 0.9",
         "10m",
         "warning",

@@ -78,22 +78,14 @@ def scale_of(unit: str, top: float) -> tuple[float, str]:
         KeyError: *unit* is none that a panel has.
     """
     steps = {
-        "short": tuple((by, f" {name}") for by, name in DECIMAL),
-        "mps": tuple((by, f" {name} msg/s") for by, name in DECIMAL),
-        "Bps": tuple((by, f" {name}B/s") for by, name in DECIMAL),
-        "bytes": tuple((by, f" {name}") for by, name in BINARY),
+        "short": (*((by, f" {name}") for by, name in DECIMAL), (1.0, "")),
+        "mps": (*((by, f" {name} msg/s") for by, name in DECIMAL), (1.0, " msg/s")),
+        "Bps": (*((by, f" {name}B/s") for by, name in DECIMAL), (1.0, " B/s")),
+        "bytes": (*((by, f" {name}") for by, name in BINARY), (1.0, " B")),
         "s": tuple((by, f" {name}") for by, name in SMALL),
-        "percentunit": (),
+        "percentunit": ((0.01, "%"),),
     }[unit]
-    least = {
-        "short": (1.0, ""),
-        "mps": (1.0, " msg/s"),
-        "Bps": (1.0, " B/s"),
-        "bytes": (1.0, " B"),
-        "s": (1e-6, " µs"),
-        "percentunit": (0.01, "%"),
-    }[unit]
-    return next(((by, name) for by, name in steps if top >= by), least)
+    return next(((by, name) for by, name in steps if top >= by), steps[-1])
 
 
 def draw(

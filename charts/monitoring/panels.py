@@ -69,6 +69,7 @@ class Board:
 S: Final = 'namespace=~"$namespace", nanocluster=~"$cluster", instance=~"$pod"'
 R: Final = "[$__rate_interval]"
 ON: Final = "on (namespace, nanocluster, instance, process)"
+"""How the figures of one node find each other; a gate may have several processes."""
 
 
 def _role(role: str) -> str:
