@@ -16,13 +16,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Final, TypeVar, cast
 
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import load_kube_config
+
 from nano_operator.kube import CALLS
 from nano_operator.objects import Object
 from nano_operator.resources.master import RETURN_SECONDS
 
 from .apiserver import ApiServer
 
-__all__ = ["OperatorProcess", "eventually", "grant", "look", "ready"]
+__all__ = ["OperatorProcess", "configured", "eventually", "grant", "look", "ready"]
 
 PATIENCE_SECONDS: Final = 45.0  # nothing takes more than two on an idle machine
 DEFINITIONS: Final = "customresourcedefinitions"
@@ -122,6 +125,17 @@ def grant(
     ):
         server.kubectl("apply", "-f", "-", stdin=json.dumps(item))
     return server.service_account(namespace, account)
+
+
+async def configured(kubeconfig: Path) -> Configuration:
+    """Return how the operator's own client reaches the API server of *kubeconfig*."""
+    configuration = Configuration()
+    await load_kube_config(  # type: ignore[no-untyped-call]
+        config_file=str(kubeconfig),
+        client_configuration=configuration,
+        persist_config=False,
+    )
+    return configuration
 
 
 class OperatorProcess:

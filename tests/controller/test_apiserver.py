@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_kube_config
 
 from nano_operator.errors import TerminatingError
 from nano_operator.kube import Kube
 from nano_operator.objects import Kind, Object
 
 from .apiserver import ApiServer
-from .operating import grant
+from .operating import configured, grant
 
 pytestmark = pytest.mark.apiserver
 
@@ -71,12 +69,7 @@ async def test_nothing_is_made_in_a_namespace_that_is_being_deleted(
         },
     }
     apiserver.kubectl("apply", "-f", "-", stdin=json.dumps(held))
-    configuration = Configuration()
-    await load_kube_config(  # type: ignore[no-untyped-call]
-        config_file=str(kubeconfig),
-        client_configuration=configuration,
-        persist_config=False,
-    )
+    configuration = await configured(kubeconfig)
     apiserver.kubectl("delete", "namespace", "leaving", "--wait=false")
     try:
         async with Kube(configuration) as kube:

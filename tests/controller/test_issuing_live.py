@@ -14,8 +14,6 @@ from typing import Final, cast
 
 import pytest
 from cryptography import x509
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_kube_config
 
 from nano_manifest import crd
 from nano_operator.certificates.reading import data_of
@@ -27,7 +25,7 @@ from nano_operator.objects import Kind, Object
 from nano_operator.reconcile import Reconciler
 
 from .apiserver import ApiServer
-from .operating import grant, look
+from .operating import configured, grant, look
 from .test_operator_process import let_pods_run
 from .worlds import cluster, inner
 
@@ -103,12 +101,7 @@ def believed(server: ApiServer, name: str = "arena-nodes-tls") -> int:
 
 @pytest.fixture
 async def kube(kubeconfig: Path) -> AsyncIterator[Kube]:
-    configuration = Configuration()
-    await load_kube_config(  # type: ignore[no-untyped-call]
-        config_file=str(kubeconfig),
-        client_configuration=configuration,
-        persist_config=False,
-    )
+    configuration = await configured(kubeconfig)
     async with Kube(configuration) as kube:
         yield kube
 

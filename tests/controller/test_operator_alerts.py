@@ -21,7 +21,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_kube_config
 
 from nano_manifest import crd
 from nano_operator import controller as module
@@ -35,7 +34,7 @@ from tests.monitoring.prometheus import PATIENCE, prometheus, shipped, sooner
 from tests.monitoring.town import until
 
 from .apiserver import ApiServer
-from .operating import OperatorProcess, grant, look
+from .operating import OperatorProcess, configured, grant, look
 from .worlds import cluster
 
 SPACE: Final = "overdue"
@@ -48,12 +47,7 @@ AGE: Final = timedelta(days=27)  # of certificates that are made for thirty
 
 @asynccontextmanager
 async def administrator(server: ApiServer) -> AsyncIterator[Kube]:
-    configuration = Configuration()
-    await load_kube_config(  # type: ignore[no-untyped-call]
-        config_file=str(server.kubeconfig),
-        client_configuration=configuration,
-        persist_config=False,
-    )
+    configuration = await configured(server.kubeconfig)
     async with Kube(configuration) as kube:
         yield kube
 
