@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import random
+import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
@@ -351,6 +352,38 @@ async def test_a_greeting_in_one_packet_with_the_end_of_tls_is_not_lost(
         await until(lambda: len(here.hall.sessions) == 1)
         await caller.close()
         await until(here.hall.is_empty)
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
+async def test_a_client_that_goes_before_its_header_never_gets_to_tls(
+    certificate: Certificate, reset: bool
+) -> None:
+    async with place(certificate=certificate) as here:
+        caller = await here.caller()
+        await caller.say(LINE[:5])
+        await until(lambda: len(here.listener._door.open) == 1)
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            sock = caller.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        await caller.close()
+        await until(lambda: here.closed == {"client-closed": 1})
+        assert here.hall.is_empty()
+        assert here.counts == {}
+
+
+async def test_a_header_in_front_of_tls_has_the_time_of_a_handshake(
+    certificate: Certificate,
+) -> None:
+    async with place(Hall(handshake=3), certificate=certificate) as here:
+        caller = await here.caller()
+        await caller.say(LINE[:-1])
+        await until(lambda: len(here.listener._door.open) == 1)
+        here.hall.pass_time(3.1)
+        assert await caller.events() == []
+        await until(here.hall.is_empty)
+        assert here.closed == {"handshake-timeout": 1}
+        await caller.close()
 
 
 async def test_a_bad_header_in_front_of_tls_costs_no_handshake(

@@ -8,11 +8,9 @@ import gc
 import itertools
 import logging
 import os
-import platform
 import socket
 import ssl
-import subprocess
-import sys
+import struct
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -41,6 +39,7 @@ both_transports = pytest.mark.parametrize("transport", ["tcp", "websocket"])
 process = pytest.mark.process
 
 AUTHORITY = trustme.CA()
+CUT = struct.pack("ii", 1, 0)  # SO_LINGER: the end of the socket is a reset
 SCHEMES = {"tcp": "tls", "websocket": "wss"}
 
 
@@ -193,7 +192,6 @@ async def test_a_client_that_does_not_know_the_authority_refuses(
 async def test_the_reason_of_a_kick_reaches_a_client_that_is_still_sending(
     files: Files, context: ssl.SSLContext, transport: str
 ) -> None:
-    """TLS has no end of one side only, so the farewell ends both."""
     async with (
         place(files, transport) as here,
         await nano.client.connect(here.url, ssl=context) as client,
@@ -407,6 +405,19 @@ async def test_who_connects_and_goes_leaves_nothing_behind(files: Files) -> None
 
 
 @process
+async def test_who_has_gone_before_we_look_is_counted_and_no_alarm(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with place(files, "tcp") as here:
+        for _ in range(20):
+            with socket.create_connection(here.at) as gone:
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CUT)
+        await until(lambda: sum(here.closed.values()) == 20 and here.hall.is_empty())
+        assert set(here.closed) <= {"client-closed", "no-tls"}
+    assert all(record.levelno <= logging.INFO for record in caplog.records)
+
+
+@process
 async def test_connections_over_a_limit_do_not_get_as_far_as_tls(
     files: Files, context: ssl.SSLContext
 ) -> None:
@@ -559,11 +570,3 @@ def test_a_key_with_a_password_is_refused_without_asking_for_it(files: Files) ->
     files.key.write_bytes(secret)
     with pytest.raises(UsageError, match="the key is encrypted"):
         Certificate("tls", files.cert, files.key)
-
-
-def test_the_allocator_keeps_memory_where_it_is_glibcs() -> None:
-    """Tried in a process of its own: the setting is for good."""
-    program = "from nano.node.malloc import keep_memory; print(keep_memory())"
-    command = [sys.executable, "-c", program]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert said.strip() == str(platform.libc_ver()[0] == "glibc")

@@ -47,7 +47,6 @@ from nano.node.gate import (
     make_listeners,
     start_listener,
 )
-from nano.node.malloc import keep_memory
 from nano.node.options import NodeOptions, Role, backend_of
 from nano.node.reach import ByLinks
 from nano.node.report import Report
@@ -565,11 +564,6 @@ def run(options: NodeOptions) -> None:
         UsageError: Something in the options cannot be done.
     """
     import uvloop
-
-    if options.role is Role.GATE and any(
-        item.tls for item in options.manifest.spec.gates.listeners
-    ):
-        keep_memory()
 
     async def main() -> None:
         await Node(options).run()

@@ -554,9 +554,6 @@ class ClientTransport(Arrival):
         if self._paused:
             transport.resume_reading()
         self._paused = True  # the rest of this read does not count either
-        if not transport.can_write_eof():
-            transport.close()  # TLS: it sends what waits, and reads until both are done
-            return
         try:
             transport.write_eof()
         except OSError:  # asyncio's: the client was quicker

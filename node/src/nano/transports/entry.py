@@ -1,9 +1,9 @@
 """A connection before it is a client's: its true address and its TLS come first.
 
-Listeners that want neither do without this class.  The others make one
-:class:`Entry` for each connection, which is counted as soon as it is accepted, reads
-the header of the PROXY protocol if there is to be one, has the loop agree on TLS,
-and then puts a :class:`~nano.transports.connection.ClientTransport` in its place.
+Listeners that want neither do without these classes.  The others make one for each
+connection, which is counted as soon as it is accepted, reads the header of the PROXY
+protocol if there is to be one, agrees on TLS if it is to be spoken, and then puts a
+:class:`~nano.transports.connection.ClientTransport` in its place.
 
 All of that has the time of a handshake, costs little memory, and ends without a word:
 whoever is refused here does not speak our protocol yet, or should not cost us the
@@ -17,49 +17,41 @@ import logging
 import socket
 from collections.abc import Callable
 from ssl import SSLContext
-from typing import Final, cast
+from typing import cast
 
 from nano.transports.addresses import counted_as, written
 from nano.transports.arrival import address_of
 from nano.transports.connection import ClientTransport
-from nano.transports.context import CLOSING_TIME, Doorway
-from nano.transports.proxy import ProxyError, ProxyHeader, read_header
+from nano.transports.context import Doorway
+from nano.transports.proxy import LONGEST, ProxyError, ProxyHeader, read_header
+from nano.transports.tls import TlsTransport, taken_over
 
-__all__ = ["Entry"]
+__all__ = ["Entry", "TlsEntry"]
 
 logger = logging.getLogger(__name__)
 
-HIGH_WATER: Final = 64 * 1024  # bytes at which a socket without TLS is called full
-LATER: Final = 5.0  # seconds: the loop's own time-out is to come behind ours
-MOST_EARLY: Final = 256 * 1024  # bytes that may come while the client is put in place
-
 
 class Entry(asyncio.Protocol):
-    """One connection, from its acceptance until its client takes over.
+    """One connection that begins with a header, until its client takes over.
 
     Args:
         door: The listener's doorway.
         make: Makes the client.
-        context: What TLS is spoken with; ``None``: none is.
     """
 
     def __init__(
-        self,
-        door: Doorway,
-        make: Callable[[Doorway], ClientTransport],
-        context: SSLContext | None = None,
+        self, door: Doorway, make: Callable[[Doorway], ClientTransport]
     ) -> None:
         self._door = door
         self._front = door.front
         self._make = make
-        self._context = context
         self._transport: asyncio.Transport | None = None
         self._heading = door.terms.proxy_protocol  # a header is still to come
-        self._early = bytearray()  # what has come for somebody else
+        self._early = bytearray()  # of the header, and what has come with its end
+        self._peer = ""  # the socket's, for people
         self._host: str | None = None  # counted as whose, once let in
         self._source = ""  # what the PROXY protocol has said, for people
         self._client: ClientTransport | None = None
-        self._securing: asyncio.Task[None] | None = None
         self._reason = ""  # why it is over, once it is
 
     @property
@@ -83,6 +75,7 @@ class Entry(asyncio.Protocol):
             self._end("server-stopping")
             return
         peer = address_of(self._transport)
+        self._peer = str(peer)
         trusted = peer in door.terms.proxies if peer else self._is_local()
         host = counted_as(peer) if peer and not trusted else ""
         refusal = front.admission.enter(host, front.time())
@@ -93,37 +86,28 @@ class Entry(asyncio.Protocol):
         if self._heading and not trusted:
             logger.info("%s is none of the listener's trustedProxies", peer)
             self._refuse("untrusted-proxy")
-        elif not self._heading:
-            self._go_on()
+        else:
+            self._begin()
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, and look for the header if there is to be one."""
+        """Look for the header; what comes behind it is the client's."""
         if self._reason:
             return
-        self._early += data
-        if not self._heading:
-            if len(self._early) > MOST_EARLY:
-                self._end("protocol-error")
-            return
-        try:
-            header = read_header(bytes(self._early))
-        except ProxyError as error:
-            logger.info(
-                "%s sent no good PROXY header: %s", address_of(self._transport), error
-            )
-            self._refuse("bad-proxy-header")
-            return
+        assert self._transport is not None
+        header = self._header(data)
         if header is not None:
-            self._heading = False
             del self._early[: header.size]
             if self._identify(header):
-                self._go_on()
+                self._hand_over(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It ends before it was a client's."""
         del exc
         self._transport = None
         self._leave(self._reason or "client-closed")
+
+    def _begin(self) -> None:
+        """Go on with a connection that may stay for now."""
 
     # ------------------------------------------------------------ who it is
 
@@ -132,6 +116,19 @@ class Entry(asyncio.Protocol):
         assert self._transport is not None
         used = self._transport.get_extra_info("socket")
         return used is not None and used.family == socket.AF_UNIX
+
+    def _header(self, data: bytes) -> ProxyHeader | None:
+        """Return the header if it ends within *data*; refuse what is none."""
+        self._early += data
+        try:
+            header = read_header(bytes(self._early))
+        except ProxyError as error:
+            logger.info("%s sent no good PROXY header: %s", self._peer, error)
+            self._refuse("bad-proxy-header")
+            return None
+        if header is not None:
+            self._heading = False
+        return header
 
     def _identify(self, header: ProxyHeader) -> bool:
         """Take the proxy's word for whose the connection is; false if refused."""
@@ -150,70 +147,6 @@ class Entry(asyncio.Protocol):
         return True
 
     # ------------------------------------------------------- what comes next
-
-    def _go_on(self) -> None:
-        assert self._transport is not None
-        if self._context is None:
-            self._hand_over(self._transport)
-            return
-        self._securing = asyncio.create_task(
-            self._secure(self._transport, self._context), name="TLS handshake"
-        )
-        loop = asyncio.get_running_loop()
-        loop.call_soon(loop.call_soon, self._feed)
-
-    async def _secure(self, transport: asyncio.Transport, context: SSLContext) -> None:
-        """Have the loop agree on TLS, and hand over."""
-        front = self._front
-        loop = asyncio.get_running_loop()
-        try:
-            secured = await loop.start_tls(
-                transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=front.limits.handshake + LATER,
-                ssl_shutdown_timeout=CLOSING_TIME,
-            )
-        except OSError as error:  # ssl.SSLError is one
-            logger.debug("a TLS handshake failed: %s", error)
-            self._failed(transport)
-            return
-        if secured is None or secured.is_closing() or self._reason:
-            self._failed(transport)
-            return
-        secured.set_write_buffer_limits(HIGH_WATER)
-        self._hand_over(secured)
-
-    def _failed(self, transport: asyncio.Transport) -> None:
-        """Note that TLS was not agreed upon.
-
-        Neither loop reports the end of a connection that comes during the handshake.
-        """
-        transport.abort()
-        if not self._reason and self._transport is not None:
-            self._door.counts.handshakes["no-tls"] += 1
-            self._reason = "no-tls"
-        self._leave(self._reason)
-
-    def _feed(self) -> None:
-        """Give TLS what was read before its time: behind a header, or at once.
-
-        ``start_tls`` schedules two calls: TLS learns of the socket, and the socket is
-        read again.  This one was scheduled so that it stands right behind them, in the
-        same turn of the loop, when nothing has been read in between.
-        """
-        if self._transport is None or not self._early:
-            return
-        tls = cast("asyncio.BufferedProtocol", self._transport.get_protocol())
-        early = bytes(self._early)
-        self._early.clear()
-        while early and not self._transport.is_closing():
-            room = memoryview(tls.get_buffer(len(early)))
-            size = min(len(room), len(early))
-            room[:size] = early[:size]
-            tls.buffer_updated(size)
-            early = early[size:]
 
     def _hand_over(self, transport: asyncio.Transport) -> None:
         """Put the client in this one's place."""
@@ -249,8 +182,12 @@ class Entry(asyncio.Protocol):
 
     def _end(self, reason: str) -> None:
         """Cut the connection off; its end is noted when the loop reports it."""
-        if not self._reason and self._transport is not None:
+        if not self._reason:
             self._reason = reason
+            self._cut()
+
+    def _cut(self) -> None:
+        if self._transport is not None:
             self._transport.abort()
 
     def _leave(self, reason: str) -> None:
@@ -264,3 +201,89 @@ class Entry(asyncio.Protocol):
             self._host = None
         if self in self._door.open:
             self._door.leave(self, reason)
+
+
+class TlsEntry(Entry):
+    """One connection that speaks TLS, behind a header or from the beginning.
+
+    It takes the socket from the loop, for OpenSSL reads it itself, and reads the
+    header so that not a byte of what comes behind it is missing there.
+
+    Args:
+        door: The listener's doorway.
+        make: Makes the client.
+        context: What TLS is spoken with.
+    """
+
+    def __init__(
+        self,
+        door: Doorway,
+        make: Callable[[Doorway], ClientTransport],
+        context: SSLContext,
+    ) -> None:
+        super().__init__(door, make)
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._socket: socket.socket | None = None  # until TLS begins
+
+    def _begin(self) -> None:
+        assert self._transport is not None
+        self._socket = taken_over(self._transport)
+        self._transport = None
+        if self._heading:
+            self._loop.add_reader(self._socket, self._peek)
+        else:
+            self._secure(self._socket)
+
+    def _peek(self) -> None:
+        """Look for the header in what has come, and take no byte behind it."""
+        sock = self._socket
+        assert sock is not None
+        try:
+            seen = sock.recv(LONGEST, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            seen = b""
+        if not seen:
+            self._cut()
+            return
+        before = len(self._early)
+        header = self._header(seen)
+        if self._reason:
+            return
+        sock.recv((header.size if header else len(self._early)) - before)
+        if header is not None and self._identify(header):
+            self._loop.remove_reader(sock)
+            self._secure(sock)
+
+    def _secure(self, sock: socket.socket) -> None:
+        """Agree on TLS, and hand over."""
+        self._socket = None
+        self._early.clear()
+        try:
+            self._transport = TlsTransport(sock, self._context, self, self._agreed)
+        except OSError:  # the client has gone
+            sock.close()
+            self._loop.call_soon(self.connection_lost, None)
+
+    def _agreed(self) -> None:
+        assert self._transport is not None
+        self._hand_over(self._transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It ends before it was a client's; without our doing, TLS came to nothing."""
+        if self._transport is not None and not self._reason:
+            logger.debug("a TLS handshake failed: %s", exc or "the client has gone")
+            self._door.counts.handshakes["no-tls"] += 1
+            self._reason = "no-tls"
+        super().connection_lost(exc)
+
+    def _cut(self) -> None:
+        sock, self._socket = self._socket, None
+        if sock is None:
+            super()._cut()
+            return
+        self._loop.remove_reader(sock)
+        sock.close()
+        self._loop.call_soon(self.connection_lost, None)

@@ -13,7 +13,7 @@ from nano.errors import UsageError
 from nano.transports.certificate import Certificate
 from nano.transports.connection import ClientTransport, TcpTransport
 from nano.transports.context import Arriving, Doorway, Front, Terms
-from nano.transports.entry import Entry
+from nano.transports.entry import Entry, TlsEntry
 from nano.transports.files import SocketFile
 from nano.transports.websocket import WebSocketTransport
 
@@ -59,8 +59,9 @@ class Listener:
 
     def _accept_slowly(self) -> asyncio.Protocol:
         """The same, where TLS or a proxy's word comes first."""
-        context = self._certificate.context if self._certificate else None
-        return Entry(self._door, self._make, context)
+        if self._certificate is None:
+            return Entry(self._door, self._make)
+        return TlsEntry(self._door, self._make, self._certificate.context)
 
     @property
     def _factory(self) -> Callable[[], asyncio.Protocol]:
