@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import trustme
 from prometheus_client.parser import text_string_to_metric_families
 
 from nano.client import Client, connect
@@ -26,6 +28,7 @@ from nano_manifest import (
     NanoCluster,
     Settings,
     Spec,
+    Tls,
     dumps,
 )
 
@@ -33,6 +36,7 @@ __all__ = ["CODES", "Gate", "running_gate"]
 
 APP_DIR: Final = Path(__file__).parent / "app"
 SECONDS_TO_START: Final = 30.0
+AUTHORITY: Final = trustme.CA()
 CODES: Final = {"Yard.hello": 1, "Yard.echo": 2, "onPush": 300}
 
 
@@ -42,13 +46,15 @@ class Gate:
     Attributes:
         tcp: Its address for clients by TCP, host and port.
         websocket: The same for WebSocket.
+        tls: The same for TCP with TLS.
+        trusting: What clients believe under TLS.
         pid: Its process.
     """
 
     def __init__(self, pid: int, ports: Sequence[int], observe: str, log: Path) -> None:
-        tcp, websocket = ports
-        self.tcp = ("127.0.0.1", tcp)
-        self.websocket = ("127.0.0.1", websocket)
+        self.tcp, self.websocket, self.tls = (("127.0.0.1", port) for port in ports)
+        self.trusting = ssl.create_default_context()
+        AUTHORITY.configure_trust(self.trusting)
         self.pid = pid
         self._observe = observe
         self._log = log
@@ -78,7 +84,19 @@ class Gate:
         return await connect(f"{scheme}://{host}:{port}")
 
 
-def _manifest(settings: Mapping[str, float], tcp: int, websocket: int) -> NanoCluster:
+def _certificate(folder: Path) -> Tls:
+    """Return a certificate, whose files are in *folder*."""
+    made = AUTHORITY.issue_cert("127.0.0.1")
+    cert, key = folder / "tls.crt", folder / "tls.key"
+    made.private_key_pem.write_to_path(key)
+    for blob in made.cert_chain_pems:
+        blob.write_to_path(cert, append=True)
+    return Tls(cert_file=str(cert), key_file=str(key))
+
+
+def _manifest(
+    settings: Mapping[str, float], certificate: Tls, tcp: int, websocket: int, tls: int
+) -> NanoCluster:
     return NanoCluster(
         metadata=Metadata(name="yard"),
         spec=Spec(
@@ -94,6 +112,13 @@ def _manifest(settings: Mapping[str, float], tcp: int, websocket: int) -> NanoCl
                         port=websocket,
                         dictionary=CODES,
                     ),
+                    Listener(
+                        name="tls",
+                        transport="tcp",
+                        port=tls,
+                        dictionary=CODES,
+                        tls=certificate,
+                    ),
                 ],
             ),
         ),
@@ -107,12 +132,13 @@ def running_gate(**settings: float) -> Iterator[Gate]:
     Args:
         settings: Fields of the manifest's ``spec.settings``.
     """
-    ports = free_ports(6)
+    ports = free_ports(7)
     master, address, observe, watch = (f"127.0.0.1:{port}" for port in ports[:4])
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / "cluster.yaml"
-        file.write_text(dumps(_manifest(settings, *ports[4:])))
+        made = _manifest(settings, _certificate(folder), *ports[4:])
+        file.write_text(dumps(made))
 
         def start(role: str, *options: str) -> subprocess.Popen[bytes]:
             command = [sys.executable, "-m", "nano.cli", "node", "--role", role]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import Callable
+from ssl import SSLContext
 from typing import Final, Self, cast
 
 from nano.protocol.packets import PacketType, encode_packet
@@ -52,7 +54,11 @@ class Guest(asyncio.Protocol):
 
     @classmethod
     async def come(
-        cls, address: tuple[str, int], source: str = "", receive_buffer: int = 0
+        cls,
+        address: tuple[str, int],
+        source: str = "",
+        receive_buffer: int = 0,
+        trusting: SSLContext | None = None,
     ) -> Self:
         """Connect.
 
@@ -60,6 +66,7 @@ class Guest(asyncio.Protocol):
             address: Where to.
             source: The address to come from; any of 127/8.
             receive_buffer: Bytes that the kernel may keep for us; 0 for as usual.
+            trusting: What to believe under TLS; ``None``: there is none.
         """
         sock = socket.socket()
         try:
@@ -71,7 +78,10 @@ class Guest(asyncio.Protocol):
                 sock.bind((source, 0))
             loop = asyncio.get_running_loop()
             await loop.sock_connect(sock, address)
-            _, guest = await loop.create_connection(cls, sock=sock)
+            name = address[0] if trusting else None
+            _, guest = await loop.create_connection(
+                cls, sock=sock, ssl=trusting, server_hostname=name
+            )
         except BaseException:
             sock.close()
             raise
@@ -101,6 +111,11 @@ class Guest(asyncio.Protocol):
         """Send *data*, if anybody is there."""
         if not self._over:
             self._transport.write(data)
+
+    def say_below(self, data: bytes) -> None:
+        """Send *data* as it is, below TLS, if the socket takes it."""
+        sock = self._transport.get_extra_info("socket")
+        os.write(sock.fileno(), data)
 
     def stop_reading(self) -> None:
         """Let what the server sends pile up."""

@@ -1,16 +1,17 @@
 """Every manner in which a client can leave a gate, or be made to.
 
 Each is a coroutine that comes, does something, and returns when its connection is over.
-Those without a transport in their name are tried on both.
+Those without a way in their name are tried on all, but for those that clients by TLS
+cannot do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from nano.protocol.messages import NOTIFY, REQUEST, Message, encode_message
 from nano.protocol.packets import PacketType, encode_packet
@@ -47,6 +48,7 @@ REASONS: Final = frozenset(
         "handshake-timeout",
         "heartbeat-timeout",
         "kicked",
+        "no-tls",
         "no-upgrade",
         "packet-too-large",
         "protocol-error",
@@ -57,6 +59,7 @@ REASONS: Final = frozenset(
     }
 )
 CROWDED: Final = "127.9.9.9"  # the address of which there are as many as may be
+HELLO: Final = b"\x16\x03\x01\x02\0\x01"  # of a client's first record of TLS
 ACCEPTED: Final = b'"code":200'
 SMALL: Final = 4096  # bytes; what a client's kernel takes in that reads slowly
 
@@ -71,24 +74,36 @@ def request(route: str, payload: bytes = b"null") -> bytes:
     return encode_message(Message(REQUEST, 1, route, payload))
 
 
+Way = Literal["tcp", "websocket", "tls"]
+
+
 @dataclass(slots=True)
 class Visit:
     """One connection about to be made.
 
     Attributes:
         gate: Where to.
-        websocket: By WebSocket.
+        way: By what.
         source: From which address.
     """
 
     gate: Gate
-    websocket: bool
+    way: Way
     source: str
+
+    @property
+    def websocket(self) -> bool:
+        """By WebSocket."""
+        return self.way == "websocket"
 
     async def come(self, receive_buffer: int = 0) -> Guest:
         """Connect, and no more."""
-        address = self.gate.websocket if self.websocket else self.gate.tcp
-        return await Guest.come(address, self.source, receive_buffer)
+        gate = self.gate
+        address = {"tcp": gate.tcp, "websocket": gate.websocket, "tls": gate.tls}
+        trusting = gate.trusting if self.way == "tls" else None
+        return await Guest.come(
+            address[self.way], self.source, receive_buffer, trusting
+        )
 
     def packed(self, packets: bytes) -> bytes:
         """Return *packets* as they travel."""
@@ -342,7 +357,7 @@ async def reading_too_slowly(visit: Visit) -> None:
 
 
 async def one_of_an_address_too_many(visit: Visit) -> None:
-    guest = await Visit(visit.gate, visit.websocket, CROWDED).come()
+    guest = await Visit(visit.gate, visit.way, CROWDED).come()
     await _sent_away(guest, b"too many connections from your address")
 
 
@@ -386,6 +401,24 @@ async def websocket_pinging_to_the_end(visit: Visit) -> None:
     guest.reset()
 
 
+async def tls_that_never_was(visit: Visit) -> None:
+    guest = await Guest.come(visit.gate.tls, visit.source)
+    guest.say(GREETING)
+    await guest.ended()
+
+
+async def tls_half_agreed(visit: Visit) -> None:
+    guest = await Guest.come(visit.gate.tls, visit.source)
+    guest.say(HELLO)
+    guest.close()
+
+
+async def tls_with_a_broken_record(visit: Visit) -> None:
+    guest = await visit.work()
+    guest.say_below(b"\x17\x03\x03\0\x20" + bytes(32))
+    await guest.ended()
+
+
 # in a thousand: those that wait for the clock, or move megabytes, come more rarely
 _OFTEN: Final[tuple[Manner, ...]] = (
     *(close, close_after_an_answer, close_before_the_greeting),
@@ -407,14 +440,31 @@ _WEBSOCKET: Final[tuple[Manner, ...]] = (
     *(websocket_no_upgrade, websocket_pinging_to_the_end),
 )
 _WEBSOCKET_SELDOM: Final[tuple[Manner, ...]] = (websocket_never_upgrading,)
+_TLS: Final[tuple[Manner, ...]] = (
+    *(tls_that_never_was, tls_half_agreed, tls_with_a_broken_record),
+)
+# asyncio's clients know no end of one direction under TLS, and whoever is one too many
+# is not even shaken hands with
+_NEVER_BY_TLS: Final = {
+    *(half_close, half_close_within_a_packet, one_of_an_address_too_many),
+}
 
 
-def _round() -> list[tuple[Manner, bool]]:
-    """Return a thousand visits, as manner and whether by WebSocket, in an order."""
-    often = [(it, by) for it in _OFTEN for by in (False, True)]
-    often += [(it, True) for it in _WEBSOCKET]
-    seldom = [(it, by) for it in _SELDOM for by in (False, True)]
-    seldom += [(it, True) for it in _WEBSOCKET_SELDOM]
+def _by(manners: Sequence[Manner], *ways: Way) -> list[tuple[Manner, Way]]:
+    return [
+        (manner, way)
+        for manner in manners
+        for way in ways
+        if way != "tls" or manner not in _NEVER_BY_TLS
+    ]
+
+
+def _round() -> list[tuple[Manner, Way]]:
+    """Return a thousand visits, as manner and way, in an order."""
+    often = _by(_OFTEN, "tcp", "websocket", "tls")
+    often += _by(_WEBSOCKET, "websocket") + _by(_TLS, "tls")
+    seldom = _by(_SELDOM, "tcp", "websocket", "tls")
+    seldom += _by(_WEBSOCKET_SELDOM, "websocket")
     rare = seldom * 10
     return rare + [often[at % len(often)] for at in range(1000 - len(rare))]
 
@@ -433,7 +483,7 @@ class Crowd:
     async def __aenter__(self) -> None:
         most = int(SETTINGS["max_connections_per_address"])
         for _ in range(most):
-            self._guests.append(await Visit(self._gate, False, CROWDED).work())
+            self._guests.append(await Visit(self._gate, "tcp", CROWDED).work())
         self._living = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
@@ -449,6 +499,6 @@ class Crowd:
             guest.close()
 
 
-def visit_of(gate: Gate, number: int, websocket: bool) -> Visit:
+def visit_of(gate: Gate, number: int, way: Way) -> Visit:
     """Return visit *number*, from an address that few others of its time have."""
-    return Visit(gate, websocket, f"127.0.{number % 200 + 1}.{number // 200 % 200 + 1}")
+    return Visit(gate, way, f"127.0.{number % 200 + 1}.{number // 200 % 200 + 1}")

@@ -60,12 +60,12 @@ async def soak(gate: Gate, cycles: int) -> Soaked:
     free = asyncio.Semaphore(AT_ONCE)
 
     async def live(number: int) -> None:
-        manner, websocket = MANNERS[number % len(MANNERS)]
-        name = f"{manner.__name__} by {'websocket' if websocket else 'tcp'}"
+        manner, way = MANNERS[number % len(MANNERS)]
+        name = f"{manner.__name__} by {way}"
         async with free:
             seen.cycles[name] += 1
             try:
-                await manner(visit_of(gate, number, websocket))
+                await manner(visit_of(gate, number, way))
             except (OSError, AssertionError, TimeoutError) as error:
                 seen.failures.append(f"{name}, {number}: {error!r}")
 
