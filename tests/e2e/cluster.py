@@ -13,7 +13,8 @@ import os
 import subprocess
 import sysconfig
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -24,6 +25,7 @@ ROOT: Final = Path(__file__).parents[2]
 CONFIG: Final = ROOT / "kind-config.yaml"
 SYSTEM: Final = "nanocluster-system"  # where the operator lives
 OPERATOR: Final = "app.kubernetes.io/name=nanocluster-operator"
+RESTRICTED: Final = "pod-security.kubernetes.io/enforce=restricted"
 REFUSALS: Final = {"FailedCreate", "FailedScheduling", "Failed", "BackOff", "Evicted"}
 
 SLOW: Final = "failed to sync"  # a kubelet that has not seen a Secret yet; it goes on
@@ -212,6 +214,16 @@ class Cluster:
         names = ("get", "pods", "--output=name", f"--selector={selector}")
         said = self.kubectl(*names, *arguments).split()
         return {name.removeprefix("pod/") for name in said}
+
+    @contextmanager
+    def space(self, name: str) -> Iterator[None]:
+        """Have a namespace of that name, under the strictest pod security."""
+        self.kubectl("create", "namespace", name)
+        try:
+            self.kubectl("label", "namespace", name, RESTRICTED)
+            yield
+        finally:
+            self.kubectl("delete", "namespace", name, seconds=180)
 
     def denials(self, namespace: str) -> list[str]:
         """Return what was refused in *namespace*, or to the operator.

@@ -27,7 +27,6 @@ HOST = os.environ.get("E2E_HOST", "127.0.0.1")
 NODE, OPERATOR, ECHO = (
     f"nanocluster-{name}:{__version__}" for name in ("node", "operator", "echo")
 )
-RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 EXISTING = os.environ.get("E2E_CLUSTER") == "existing"
 
 held = pytest.StashKey[Cluster]()
@@ -75,9 +74,7 @@ def cluster(
 def operator(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster with the operator in it, under the strictest pod security."""
     cluster.load([OPERATOR])
-    cluster.kubectl("create", "namespace", SYSTEM)
-    try:
-        cluster.kubectl("label", "namespace", SYSTEM, RESTRICTED)
+    with cluster.space(SYSTEM):
         start = time.monotonic()
         cluster.helm(
             *("install", "nanocluster", str(ROOT / "charts" / "nanocluster")),
@@ -85,17 +82,13 @@ def operator(cluster: Cluster) -> Iterator[Cluster]:
         )
         cluster.measured["helm install --wait"] = time.monotonic() - start
         yield cluster
-    finally:
-        cluster.kubectl("delete", "namespace", SYSTEM, seconds=120)
 
 
 @pytest.fixture(scope="session")
 def echo(operator: Cluster) -> Iterator[Echo]:
     """examples/echo, applied and answering."""
     operator.load([NODE, ECHO])
-    operator.kubectl("create", "namespace", NAMESPACE)
-    try:
-        operator.kubectl("label", "namespace", NAMESPACE, RESTRICTED)
+    with operator.space(NAMESPACE):
         operator.kubectl(
             "config", "set-context", "--current", f"--namespace={NAMESPACE}"
         )
@@ -108,8 +101,6 @@ def echo(operator: Cluster) -> Iterator[Echo]:
         operator.kubectl(*ready, "--timeout=120s", seconds=130)
         operator.measured["kubectl apply to Ready"] = time.monotonic() - start
         yield echo
-    finally:
-        operator.kubectl("delete", "namespace", NAMESPACE, seconds=120)
 
 
 @pytest.hookimpl(wrapper=True)

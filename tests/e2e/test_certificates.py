@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from .cluster import ROOT, Cluster, Object, until
-from .conftest import ECHO, NODE, RESTRICTED
+from .conftest import ECHO, NODE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -59,15 +59,11 @@ def manifest() -> str:
 def secure(operator: Cluster) -> Iterator[Cluster]:
     """The echo under issued certificates, ready."""
     operator.load([NODE, ECHO])
-    operator.kubectl("create", "namespace", SPACE)
-    try:
-        operator.kubectl("label", "namespace", SPACE, RESTRICTED)
+    with operator.space(SPACE):
         operator.kubectl("apply", *IN, "--filename=-", stdin=manifest())
         ready = ("wait", *IN, "--for=condition=Ready", "nanocluster/echo")
         operator.kubectl(*ready, "--timeout=120s", seconds=130)
         yield operator
-    finally:
-        operator.kubectl("delete", "namespace", SPACE, seconds=120)
 
 
 def condition(cluster: Cluster) -> str:

@@ -23,7 +23,7 @@ from nano.client import Client, connect
 from nano.version import __version__
 
 from .cluster import Cluster, Object
-from .conftest import HOST, NODE, RESTRICTED
+from .conftest import HOST, NODE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
@@ -45,9 +45,7 @@ SECONDS_TO_READY: Final = 60
 def chat(operator: Cluster) -> Iterator[Cluster]:
     """The chat, Ready within a minute of being applied."""
     operator.load([NODE, IMAGE])
-    operator.kubectl("create", "namespace", SPACE)
-    try:
-        operator.kubectl("label", "namespace", SPACE, RESTRICTED)
+    with operator.space(SPACE):
         secret = ("create", "secret", "generic", "chat")
         key = "--from-file=CHAT_SECRET=/dev/stdin"
         operator.kubectl(*IN, *secret, key, stdin=secrets.token_urlsafe(32))
@@ -58,8 +56,6 @@ def chat(operator: Cluster) -> Iterator[Cluster]:
         operator.kubectl(*IN, *ready, limit, seconds=SECONDS_TO_READY + 10)
         operator.measured["chat Ready"] = time.monotonic() - start
         yield operator
-    finally:
-        operator.kubectl("delete", "namespace", SPACE, seconds=120)
 
 
 def zones(cluster: Cluster, selector: str) -> list[str]:

@@ -26,7 +26,7 @@ from tests.ledger.ledger.clients import BURST
 from tests.ledger.ledger.records import ClientLog
 
 from .cluster import ROOT, SYSTEM, Cluster, run, until
-from .conftest import EXISTING, RESTRICTED
+from .conftest import EXISTING
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -149,9 +149,7 @@ def ledger(operator: Cluster) -> Iterator[Ledger]:
         run("docker", "build", "--tag", images[0], FOLDER, seconds=300)
         run("docker", "tag", *images)
     operator.load(images)
-    operator.kubectl("create", "namespace", NAMESPACE)
-    try:
-        operator.kubectl("label", "namespace", NAMESPACE, RESTRICTED)
+    with operator.space(NAMESPACE):
         ledger = Ledger(operator)
         ledger.kubectl("apply", "--filename", str(FOLDER / "collector.yaml"))
         rollout = ("rollout", "status", "deployment/collector", "--timeout=90s")
@@ -161,8 +159,6 @@ def ledger(operator: Cluster) -> Iterator[Ledger]:
         ledger.ready()
         operator.measured["ledger Ready"] = time.monotonic() - start
         yield ledger
-    finally:
-        operator.kubectl("delete", "namespace", NAMESPACE, seconds=180)
 
 
 def images(ledger: Ledger, edition: str = EDITIONS[1]) -> Callable[[], bool]:

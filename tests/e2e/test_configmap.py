@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from .cluster import ROOT, Cluster, until
-from .conftest import NODE, RESTRICTED
+from .conftest import NODE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -35,14 +35,10 @@ def documented() -> str:
 def first(operator: Cluster) -> Iterator[Cluster]:
     """The page's cluster, Ready on the plain image of nodes."""
     operator.load([NODE])
-    operator.kubectl("create", "namespace", SPACE)
-    try:
-        operator.kubectl("label", "namespace", SPACE, RESTRICTED)
+    with operator.space(SPACE):
         operator.kubectl(*IN, "apply", "--filename=-", stdin=documented())
         operator.kubectl(*IN, *READY, seconds=130)
         yield operator
-    finally:
-        operator.kubectl("delete", "namespace", SPACE, seconds=120)
 
 
 def joined(cluster: Cluster) -> object:
