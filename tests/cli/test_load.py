@@ -176,6 +176,9 @@ async def test_the_command_reports_and_ends_with_a_code(url: str) -> None:
     code, out, err = await nanoctl(*good)
     assert (code, err) == (0, "")
     assert out.startswith("clients   2\nsent ")
+    code, out, _ = await nanoctl("--json", *args, "EchoService.nothing")
+    assert code == 1
+    assert json.loads(out)["milliseconds"] is None
     code, out, _ = await nanoctl(*args, "EchoService.nothing")
     assert code == 1
     assert "a second; 404: " in out

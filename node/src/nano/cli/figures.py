@@ -97,8 +97,14 @@ class Figures:
         return found
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything, JSON-able; times in milliseconds."""
+        """Return everything, JSON-able; times in milliseconds, if there are any."""
         took = self.took
+        times = {
+            "p50": _ms(took.percentile(0.5)),
+            "p90": _ms(took.percentile(0.9)),
+            "p99": _ms(took.percentile(0.99)),
+            "max": _ms(took.longest),
+        }
         return {
             "clients": self.connected,
             "seconds": round(self.seconds, 3),
@@ -106,12 +112,7 @@ class Figures:
             "answersPerSecond": round(self._rate(), 1),
             "answers": {str(it): n for it, n in sorted(self.answers.items())},
             "failures": dict(sorted(self.failures.items())),
-            "milliseconds": {
-                "p50": _ms(took.percentile(0.5)),
-                "p90": _ms(took.percentile(0.9)),
-                "p99": _ms(took.percentile(0.99)),
-                "max": _ms(took.longest),
-            },
+            "milliseconds": times if took.number else None,
             "generator": {
                 "busy": round(self.busy, 3),
                 "lagP99": _ms(self.lag.percentile(0.99)),
@@ -123,7 +124,7 @@ class Figures:
     def lines(self) -> list[str]:
         """Return everything for a person to read."""
         it = self.as_json()
-        times = ", ".join(f"{name} {ms} ms" for name, ms in it["milliseconds"].items())
+        times = (it["milliseconds"] or {}).items()
         own = it["generator"]
         return [
             f"clients   {self.connected}",
@@ -131,7 +132,7 @@ class Figures:
             f"answers   {self.answers.total()}, {self._rate():.0f} a second; "
             + (_counts(it["answers"]) or "none"),
             f"failures  {_counts(it['failures']) or 'none'}",
-            f"took      {times}" if self.took.number else "took      -",
+            f"took      {', '.join(f'{name} {ms} ms' for name, ms in times) or '-'}",
             f"generator {own['busy']:.0%} of a core, late by {own['lagP99']} ms (p99)",
             *(f"doubt     {doubt}" for doubt in it["doubts"]),
         ]
