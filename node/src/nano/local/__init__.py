@@ -7,7 +7,8 @@ are the asyncio shell around them.
 
 from __future__ import annotations
 
+from nano.local.crew import StartError
 from nano.local.plan import ProcessSpec, Surroundings, plan
-from nano.local.supervisor import Run, StartError, up
+from nano.local.supervisor import Run, up
 
 __all__ = ["ProcessSpec", "Run", "StartError", "Surroundings", "plan", "up"]

@@ -28,10 +28,10 @@ from nano.admin.asking import UNIX, ask
 from nano.admin.processes import Process, Processes
 from nano.errors import UsageError
 from nano.local.child import Child
+from nano.local.crew import StartError
 from nano.local.family import Family, is_ready
 from nano.local.plan import ProcessSpec
 from nano.local.ports import Doors
-from nano.local.supervisor import StartError
 from nano.node.options import NodeOptions, Role
 from nano_manifest import CLUSTER_PORT, cluster_ports
 

@@ -1,7 +1,7 @@
 """What a changed manifest, or changed code, means for the processes that run.
 
 Pure: from what runs and what should run follows what is kept, replaced, added and
-removed.  :class:`nano.local.supervisor` does it, in the order of :data:`ROLES`.
+removed.  :mod:`nano.local.crew` does it, in the order of :data:`ROLES`.
 """
 
 from __future__ import annotations

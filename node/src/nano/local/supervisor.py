@@ -15,7 +15,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,36 +25,26 @@ from typing import Any, Final, TextIO
 from nano.errors import NanoError, UsageError
 from nano.local.child import Child
 from nano.local.console import Console
+from nano.local.crew import Crew, Planned, Say, StartError
 from nano.local.desk import Desk
-from nano.local.family import Family, has_failed, is_ready
+from nano.local.family import Family, is_ready
 from nano.local.fingerprint import fingerprint
 from nano.local.life import Phase
-from nano.local.masters import members_of, missing_after
 from nano.local.places import Place, State
 from nano.local.plan import ALL, ProcessSpec, Surroundings, ignored, plan, plan_single
 from nano.local.ports import Doors, free_ports
 from nano.local.probe import status_of
 from nano.local.record import Record
-from nano.local.rolling import ROLES, Changes, compare
+from nano.local.rolling import ROLES, compare
 from nano.local.sources import check_sources, write_sources
 from nano.local.workshop import Workshop, WorkshopOptions
 from nano_manifest import ManifestError, NanoCluster, dumps, load_with_sources
 from nano_manifest.sources import Sources
 
-__all__ = ["First", "Run", "StartError", "up"]
+__all__ = ["First", "Run", "up"]
 
-SECONDS_TO_START: Final = 60.0
 SECONDS_FOR_THE_FIRST: Final = 10.0  # answer, after everything is ready
-RETURN_INTERVALS: Final = 2.0  # of heartbeats, for members to find a new master
-STAGES: Final = (("master",), ("backend", "gate"))
-STOP_STAGES: Final = ("gate", "backend", "master")
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
-
-Say = Callable[[str], None]
-
-
-class StartError(NanoError):
-    """The cluster did not come up; the text says which process, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +154,9 @@ class _Supervisor:
         self._console = console
         self._began = began
         self._family = Family()
+        self._crew = Crew(self._family, console, self._child)
         self._generation = 0
         self._desk = Desk(folder / "supervisor.sock", self.status, self._told_to_reload)
-        self._marks: dict[Child, str] = {}  # what each runs, as a fingerprint
         self._phase = "starting"
         self._reloading: asyncio.Task[None] | None = None
         self._workshop: Workshop | None = None
@@ -180,14 +170,14 @@ class _Supervisor:
         """
         failure: StartError | None = None
         family = self._family
-        specs, marks = self._planned(self._cluster)
+        planned = self._planned(self._cluster)
         await self._desk.start()
         try:
             await self._open_workshop()
             self._tell()
             with family.signals():
                 async with asyncio.TaskGroup() as self._group:
-                    self._add(specs, marks)
+                    self._crew.add(planned.specs, planned.marks)
                     try:
                         await family.until_stopped(self._serve())
                     except StartError as error:  # alone, not in the group's bundle
@@ -224,8 +214,8 @@ class _Supervisor:
 
     def _planned(
         self, cluster: NanoCluster, master: ProcessSpec | None = None
-    ) -> tuple[list[ProcessSpec], dict[str, str]]:
-        """Return the processes of *cluster*, and their fingerprints by name."""
+    ) -> Planned:
+        """Return the processes of *cluster*."""
         self._generation += 1
         folder = self._folder / str(self._generation)
         folder.mkdir(mode=0o700)
@@ -248,20 +238,7 @@ class _Supervisor:
             it: fingerprint(cluster, it, sources.get(it, self._run.app_dir))
             for it in kinds
         }
-        return specs, {spec.name: marks[spec.kind] for spec in specs}
-
-    def _add(self, specs: Iterable[ProcessSpec], marks: dict[str, str]) -> list[Child]:
-        """Make a child for each of *specs*; nothing is started."""
-        made = [self._child(spec) for spec in specs]
-        self._console.expect(child.spec.name for child in made)
-        self._marks |= {child: marks[child.spec.name] for child in made}
-        self._family.children += made
-        return made
-
-    def _remove(self, children: Iterable[Child]) -> None:
-        for child in children:
-            self._family.children.remove(child)
-            del self._marks[child]
+        return Planned(specs, {spec.name: marks[spec.kind] for spec in specs})
 
     def _child(self, spec: ProcessSpec) -> Child:
         return Child(
@@ -276,14 +253,13 @@ class _Supervisor:
     # -------------------------------------------------------------------- start
 
     async def _serve(self) -> None:
-        children = self._family.children
+        number = len(self._family.children)
         self._console.say(
-            f"starting {self._cluster.metadata.name}: {_processes(len(children))}"
+            f"starting {self._cluster.metadata.name}: {_processes(number)}"
         )
         for sentence in ignored(self._cluster):
             self._console.say(sentence)
-        for roles in STAGES:
-            await self._start([it for it in children if it.spec.role in roles])
+        await self._crew.start_all()
         self._phase = "ready"
         self._summary()
         if self._run.first is not None:
@@ -291,25 +267,6 @@ class _Supervisor:
         if self._workshop is not None:
             await self._workshop.follow(self._saved)
         await self._family.stop_wanted.wait()
-
-    async def _start(self, children: list[Child]) -> None:
-        """Start *children* and wait until all are ready.
-
-        Raises:
-            StartError: One of them cannot be started, or takes too long.
-        """
-        try:
-            async with asyncio.timeout(SECONDS_TO_START):
-                failed = await self._family.start(children)
-        except TimeoutError:
-            late = [child for child in children if not is_ready(child)]
-            reasons = "; ".join(f"{c.spec.name}: {c.reason}" for c in late)
-            message = f"not ready after {SECONDS_TO_START:g} s: {reasons}"
-            raise StartError(message) from None
-        for child in failed:
-            words = "".join(f"\n  {line}" for line in child.last_lines)
-            message = f"{child.spec.name} {child.reason}; the last that it said:{words}"
-            raise StartError(message)
 
     # -------------------------------------------------------------------- serve
 
@@ -457,11 +414,11 @@ class _Supervisor:
             if was != shall:
                 message = f"metadata.{key} was {was} and is {shall}, which is another "
                 raise UsageError(message + "cluster: `nanoctl down`, then `nanoctl up`")
-        masters = [child.spec for child in self._of("master")]
+        masters = [child.spec for child in self._crew.of("master")]
         self._sources = sources
-        specs, marks = self._planned(cluster, masters[0] if masters else None)
-        there = {child.spec.name: mark for child, mark in self._marks.items()}
-        changes = compare(there, specs, there, marks, everything)
+        planned = self._planned(cluster, masters[0] if masters else None)
+        there = self._crew.marks
+        changes = compare(there, planned.specs, there, planned.marks, everything)
         if not changes:
             self._cluster = cluster
             say("nothing has changed; --all replaces every process all the same")
@@ -469,12 +426,7 @@ class _Supervisor:
         say(f"reloading: {changes}")
         self._doors.change(cluster)
         try:
-            for role in ROLES:
-                wanted = [spec for spec in specs if spec.role == role]
-                await self._roll[role](self, wanted, marks, changes, say)
-            for role in STOP_STAGES:
-                gone = [it for it in self._of(role) if it.spec.name in changes.removed]
-                await self._retire(gone, say)
+            await self._crew.roll(planned, changes, before.spec.settings, say)
         except BaseException:
             self._doors.change(before)
             raise
@@ -482,112 +434,6 @@ class _Supervisor:
             self._doors.tidy()
         self._cluster = cluster
         self._tell()
-
-    def _of(self, role: str) -> list[Child]:
-        return [child for child in self._family.children if child.spec.role == role]
-
-    async def _roll_master(
-        self,
-        specs: list[ProcessSpec],
-        marks: dict[str, str],
-        changes: Changes,
-        say: Say,
-    ) -> None:
-        """Replace the master in its place, for the others know it by its address.
-
-        Until the new one is there everything goes on, but nobody can join; and until
-        it knows the others nobody is replaced.
-        """
-        if "master" not in changes.replaced:
-            return
-        (spec,), (old,) = specs, self._of("master")
-        mark = self._marks[old]
-        known = await members_of(str(old.spec.control))
-        await self._retire([old], say)
-        try:
-            await self._try_out([spec], marks, say)
-        except StartError:
-            say("the master is started again as it was")
-            await self._start(self._add([old.spec], {spec.name: mark}))
-            raise
-        heartbeat = self._cluster.spec.settings.member_heartbeat_seconds
-        patience = RETURN_INTERVALS * heartbeat
-        missing = await missing_after(patience, str(spec.control), known)
-        if missing:
-            names = ", ".join(sorted(missing))
-            say(f"the master still misses {names} after {patience:g} s")
-
-    async def _roll_backends(
-        self,
-        specs: list[ProcessSpec],
-        marks: dict[str, str],
-        changes: Changes,
-        say: Say,
-    ) -> None:
-        """Start what is new; replace the others one by one."""
-        await self._try_out(
-            [spec for spec in specs if spec.name in changes.added], marks, say
-        )
-        for spec in specs:
-            if spec.name in changes.replaced:
-                old = [it for it in self._of("backend") if it.spec.name == spec.name]
-                await self._try_out([spec], marks, say)
-                await self._retire(old, say)
-
-    async def _roll_gates(
-        self,
-        specs: list[ProcessSpec],
-        marks: dict[str, str],
-        changes: Changes,
-        say: Say,
-    ) -> None:
-        """Start all new gates, then stop all old ones.
-
-        So a client that has to leave its gate finds only new ones, and is not sent on
-        a second time.
-        """
-        new = [spec for spec in specs if spec.name not in changes.kept]
-        old = [it for it in self._of("gate") if it.spec.name in changes.replaced]
-        await self._try_out(new, marks, say)
-        await self._retire(old, say)
-
-    _roll: Final = {
-        "master": _roll_master,
-        "backend": _roll_backends,
-        "gate": _roll_gates,
-    }
-
-    async def _try_out(
-        self, specs: list[ProcessSpec], marks: dict[str, str], say: Say
-    ) -> None:
-        """Start new processes.
-
-        Raises:
-            StartError: One of them did not get ready; none of them is left.
-        """
-        if not specs:
-            return
-        made = self._add(specs, marks)
-        names = ", ".join(spec.name for spec in specs)
-        try:
-            await self._start(made)
-        except StartError:
-            await self._family.stop(it for it in made if not has_failed(it))
-            self._remove(made)
-            raise
-        pids = ", ".join(str(child.pid) for child in made)
-        say(f"{names}: ready (pid {pids})")
-
-    async def _retire(self, children: list[Child], say: Say) -> None:
-        """Stop processes that are needed no more."""
-        if not children:
-            return
-        names = ", ".join(child.spec.name for child in children)
-        pids = ", ".join(str(child.pid) for child in children)
-        settings = self._cluster.spec.settings  # those that it was started with
-        await self._family.leave(children, settings.drain_seconds)
-        self._remove(children)
-        say(f"{names}: the old one has stopped (pid {pids})")
 
     # --------------------------------------------------------------------- stop
 
@@ -602,8 +448,7 @@ class _Supervisor:
                 child.hurry()
         if any(not child.life.over for child in self._family.children):
             self._console.say("stopping")
-        for role in STOP_STAGES:
-            await self._family.stop(self._of(role))
+        await self._crew.stop_all()
         self._console.say(f"stopped after {self._seconds()}")
 
 
