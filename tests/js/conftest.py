@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import trustme
 
 from nano.testing import LocalCluster
 from nano_manifest import loads
@@ -56,6 +57,21 @@ async def cluster() -> AsyncIterator[LocalCluster]:
     """A gate and two backends with the component of ``app/parlour.py``."""
     app = str(HERE / "app")
     async with LocalCluster(loads(MANIFEST), app_dir=app) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def secure(tmp_path: Path) -> AsyncIterator[LocalCluster]:
+    """The same by TLS, with a certificate that nobody knows."""
+    folder = tmp_path / "parlour"
+    folder.mkdir()
+    made = trustme.CA().issue_cert("127.0.0.1")
+    made.private_key_pem.write_to_path(folder / "tls.key")
+    made.cert_chain_pems[0].write_to_path(folder / "tls.crt")
+    tls = "port: 3250, tls: {secretName: parlour}}"
+    manifest = loads(MANIFEST.replace("port: 3250}", tls))
+    app = str(HERE / "app")
+    async with LocalCluster(manifest, app_dir=app, tls_dir=str(tmp_path)) as running:
         yield running
 
 

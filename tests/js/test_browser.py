@@ -60,14 +60,11 @@ async def open_module(chrome: Browser, pages: str, cluster: LocalCluster) -> Tab
     return tab
 
 
-async def test_a_page_that_imports_the_module_asks_hears_and_is_refused(
-    chrome: Browser, pages: str, cluster: LocalCluster, tmp_path: Path
-) -> None:
+async def converse(chrome: Browser, pages: str, cluster: LocalCluster) -> Tab:
+    """Have the page do all that it does; it ends with a kick."""
     tab = await open_module(chrome, pages, cluster)
     await tab.evaluate("client.notify('Parlour.leave', 'bye')")
     await tab.until("client.closed")
-    shot = tmp_path / "module.png"
-    shot.write_bytes(await tab.screenshot())
     assert await tab.evaluate(WRONG) == []
     assert await tab.evaluate(ITEMS) == [
         f'request: {{"text":"{TEXT}"}}',
@@ -77,6 +74,22 @@ async def test_a_page_that_imports_the_module_asks_hears_and_is_refused(
         "kick: bye",
         "close: closed by the server: bye",
     ]
+    return tab
+
+
+async def test_a_page_that_imports_the_module_asks_hears_and_is_refused(
+    chrome: Browser, pages: str, cluster: LocalCluster, tmp_path: Path
+) -> None:
+    tab = await converse(chrome, pages, cluster)
+    shot = tmp_path / "module.png"
+    shot.write_bytes(await tab.screenshot())
+
+
+async def test_a_page_does_the_same_by_tls(
+    chrome: Browser, pages: str, secure: LocalCluster
+) -> None:
+    assert secure.url("ws").startswith("wss://")
+    await converse(chrome, pages, secure)
 
 
 async def test_a_page_comes_back_when_its_gate_is_replaced(
