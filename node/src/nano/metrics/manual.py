@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from nano.metrics.catalogue import CATALOGUE
+from nano.metrics.drops import DROPS, STATUS
 
 __all__ = ["HEADING", "reference", "renewed"]
 
 HEADING: Final = "## Every metric of a node\n"
+DROPPED: Final = "### What is dropped, and why\n"
 
 
 def reference() -> str:
@@ -31,7 +33,15 @@ def reference() -> str:
                 f"| `{family.sample}` | {family.kind} | {labels} | {family.text} |"
             )
         lines.append("")
+    lines += [DROPPED, "| stage | reason | what it was |", "|---|---|---|"]
+    for (stage, reason), text in DROPS.items():
+        lines.append(f"| `{stage}` | {_named(reason)} | {text} |")
+    lines.append("")
     return "\n".join(lines)
+
+
+def _named(reason: str) -> str:
+    return reason if reason == STATUS else f"`{reason}`"
 
 
 def renewed(page: str) -> str:
