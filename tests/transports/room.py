@@ -269,9 +269,6 @@ class Wire(asyncio.Transport):
             if not self._waiting:
                 asyncio.get_running_loop().call_soon(self.lose)
 
-    def can_write_eof(self) -> bool:
-        return True
-
     def write_eof(self) -> None:
         self.close()  # and the client, having read all, closes as well
 

@@ -46,7 +46,6 @@ class Entry(asyncio.Protocol):
         self._front = door.front
         self._make = make
         self._transport: asyncio.Transport | None = None
-        self._heading = door.terms.proxy_protocol  # a header is still to come
         self._early = bytearray()  # of the header, and what has come with its end
         self._peer = ""  # the socket's, for people
         self._host: str | None = None  # counted as whose, once let in
@@ -83,7 +82,7 @@ class Entry(asyncio.Protocol):
             self._end(refusal)
             return
         self._host = host
-        if self._heading and not trusted:
+        if door.terms.proxy_protocol and not trusted:
             logger.info("%s is none of the listener's trustedProxies", peer)
             self._refuse("untrusted-proxy")
         else:
@@ -121,14 +120,11 @@ class Entry(asyncio.Protocol):
         """Return the header if it ends within *data*; refuse what is none."""
         self._early += data
         try:
-            header = read_header(bytes(self._early))
+            return read_header(bytes(self._early))
         except ProxyError as error:
             logger.info("%s sent no good PROXY header: %s", self._peer, error)
             self._refuse("bad-proxy-header")
             return None
-        if header is not None:
-            self._heading = False
-        return header
 
     def _identify(self, header: ProxyHeader) -> bool:
         """Take the proxy's word for whose the connection is; false if refused."""
@@ -230,7 +226,7 @@ class TlsEntry(Entry):
         assert self._transport is not None
         self._socket = taken_over(self._transport)
         self._transport = None
-        if self._heading:
+        if self._door.terms.proxy_protocol:
             self._loop.add_reader(self._socket, self._peek)
         else:
             self._secure(self._socket)

@@ -239,7 +239,7 @@ class TlsTransport(asyncio.Transport):
     def _drop(self) -> None:
         """Read what the client has sent meanwhile, as it lies in the stream."""
         try:
-            data = socket.socket.recv(self._tls, HIGH_WATER)
+            data = socket.socket.recv(self._tls, RECORD)
         except BlockingIOError:
             return
         except OSError as error:
