@@ -14,8 +14,10 @@ import shutil
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
+import yaml
 
 from nano.version import __version__
 
@@ -82,6 +84,17 @@ def operator(cluster: Cluster) -> Iterator[Cluster]:
         )
         cluster.measured["helm install --wait"] = time.monotonic() - start
         yield cluster
+
+
+def echo_inside() -> Any:
+    """Return the resource of examples/echo, reached from inside the cluster only."""
+    text = (ROOT / "examples" / "echo" / "cluster.yaml").read_text()
+    resource = yaml.safe_load(text)
+    gates = resource["spec"]["gates"]
+    gates["service"] = {"type": "ClusterIP"}
+    for listener in gates["listeners"]:
+        listener.pop("nodePort", None)
+    return resource
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,9 @@ from string import Template
 from typing import Any, Final, cast
 
 import pytest
-import yaml
 
-from .cluster import ROOT, Cluster, CommandError, run, until
-from .conftest import ECHO, EXISTING, NODE
+from .cluster import Cluster, CommandError, run, until
+from .conftest import ECHO, EXISTING, NODE, echo_inside
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -48,13 +47,8 @@ LOAD: Final = (
 
 def manifest() -> str:
     """Return examples/echo with backends that are scaled, reached from inside."""
-    text = (ROOT / "examples" / "echo" / "cluster.yaml").read_text()
-    resource = yaml.safe_load(text)
-    spec = resource["spec"]
-    spec["gates"]["service"] = {"type": "ClusterIP"}
-    for listener in spec["gates"]["listeners"]:
-        listener.pop("nodePort", None)
-    (backend,) = spec["backends"]
+    resource = echo_inside()
+    (backend,) = resource["spec"]["backends"]
     del backend["replicas"]
     backend |= {"autoscaling": SCALING, "resources": {"requests": REQUESTS}}
     return json.dumps(resource)

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 import pytest
-import yaml
 
-from .cluster import ROOT, Cluster, Object, until
-from .conftest import ECHO, NODE
+from .cluster import Cluster, Object, until
+from .conftest import ECHO, NODE, echo_inside
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -45,13 +44,8 @@ asyncio.run(ask())
 
 def manifest() -> str:
     """Return examples/echo with issued certificates, reached from inside only."""
-    text = (ROOT / "examples" / "echo" / "cluster.yaml").read_text()
-    resource = yaml.safe_load(text)
-    spec = resource["spec"]
-    spec["clusterTls"] = {"issued": {"settleSeconds": 120}}
-    spec["gates"]["service"] = {"type": "ClusterIP"}
-    for listener in spec["gates"]["listeners"]:
-        listener.pop("nodePort", None)
+    resource = echo_inside()
+    resource["spec"]["clusterTls"] = {"issued": {"settleSeconds": 120}}
     return json.dumps(resource)
 
 
