@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from websockets.asyncio.server import ServerConnection as WebSocket
@@ -25,6 +23,7 @@ from nano.protocol.messages import (
     encode_response,
     head_of_push,
 )
+from tests.resets import reset_at_close
 
 PATIENCE = 20.0
 
@@ -85,8 +84,7 @@ class Peer:
 
     def reset(self) -> None:
         """End the connection as a crash would, by RST."""
-        sock: socket.socket = self._transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_at_close(self._transport.get_extra_info("socket"))
         assert isinstance(self._transport, asyncio.WriteTransport)
         self._transport.abort()
 

@@ -31,6 +31,7 @@ from nano_manifest import (
     Tls,
     dumps,
 )
+from tests.listening import put_certificate
 
 __all__ = ["CODES", "Gate", "running_gate"]
 
@@ -84,16 +85,6 @@ class Gate:
         return await connect(f"{scheme}://{host}:{port}")
 
 
-def _certificate(folder: Path) -> Tls:
-    """Return a certificate, whose files are in *folder*."""
-    made = AUTHORITY.issue_cert("127.0.0.1")
-    cert, key = folder / "tls.crt", folder / "tls.key"
-    made.private_key_pem.write_to_path(key)
-    for blob in made.cert_chain_pems:
-        blob.write_to_path(cert, append=True)
-    return Tls(cert_file=str(cert), key_file=str(key))
-
-
 def _manifest(
     settings: Mapping[str, float], certificate: Tls, tcp: int, websocket: int, tls: int
 ) -> NanoCluster:
@@ -137,8 +128,9 @@ def running_gate(**settings: float) -> Iterator[Gate]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / "cluster.yaml"
-        made = _manifest(settings, _certificate(folder), *ports[4:])
-        file.write_text(dumps(made))
+        cert, key = put_certificate(folder, AUTHORITY)
+        certificate = Tls(cert_file=str(cert), key_file=str(key))
+        file.write_text(dumps(_manifest(settings, certificate, *ports[4:])))
 
         def start(role: str, *options: str) -> subprocess.Popen[bytes]:
             command = [sys.executable, "-m", "nano.cli", "node", "--role", role]

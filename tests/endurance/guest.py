@@ -11,6 +11,7 @@ from ssl import SSLContext
 from typing import Final, Self, cast
 
 from nano.protocol.packets import PacketType, encode_packet
+from tests.resets import reset_at_close
 
 __all__ = ["ACK", "ENDLESS", "GREETING", "HANDSHAKE", "UPGRADE", "Guest", "frame"]
 
@@ -134,8 +135,7 @@ class Guest(asyncio.Protocol):
         """Go as a crash would, by RST."""
         sock: socket.socket | None = self._transport.get_extra_info("socket")
         if sock is not None and sock.fileno() >= 0:
-            linger = struct.pack("ii", 1, 0)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            reset_at_close(sock)
         self._transport.abort()
 
     async def hear(self, wanted: bytes | Callable[[], bool]) -> None:

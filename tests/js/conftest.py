@@ -11,6 +11,7 @@ import trustme
 
 from nano.testing import LocalCluster
 from nano_manifest import loads
+from tests.listening import put_certificate
 
 from .nodejs import NodeJs, find_node
 from .tools import CURE, MODULES, installed
@@ -65,9 +66,7 @@ async def secure(tmp_path: Path) -> AsyncIterator[LocalCluster]:
     """The same by TLS, with a certificate that nobody knows."""
     folder = tmp_path / "parlour"
     folder.mkdir()
-    made = trustme.CA().issue_cert("127.0.0.1")
-    made.private_key_pem.write_to_path(folder / "tls.key")
-    made.cert_chain_pems[0].write_to_path(folder / "tls.crt")
+    put_certificate(folder, trustme.CA())
     tls = "port: 3250, tls: {secretName: parlour}}"
     manifest = loads(MANIFEST.replace("port: 3250}", tls))
     app = str(HERE / "app")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.listening import put_certificate
+
 from .test_up import SECONDS, Folder
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
@@ -47,12 +49,9 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
 def secrets(tmp_path: Path) -> Path:
     """Return a folder that stands for the Secrets; its authority lies beside it."""
     authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
     folder = tmp_path / "tls"
     (folder / "game-tls").mkdir(parents=True)
-    issued.private_key_pem.write_to_path(str(folder / "game-tls" / "tls.key"))
-    cert = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-    (folder / "game-tls" / "tls.crt").write_bytes(cert)
+    put_certificate(folder / "game-tls", authority)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     return folder
 

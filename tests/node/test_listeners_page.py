@@ -14,6 +14,7 @@ from nano.testing import LocalCluster
 from nano.transports.arrival import FOR_NOW, REFUSALS
 from nano.transports.websocket import CLOSE_CODES
 from nano_manifest import SETTINGS, loads
+from tests.listening import put_certificate
 
 from .clusters import PATIENCE
 
@@ -45,12 +46,9 @@ def test_every_manifest_of_the_page_is_good(manifest: str) -> None:
 @pytest.mark.process
 async def test_the_first_manifest_serves_the_pages_client(tmp_path: Path) -> None:
     authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
     secret = tmp_path / "game-tls"
     secret.mkdir()
-    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-    (secret / "tls.crt").write_bytes(chain)
-    issued.private_key_pem.write_to_path(str(secret / "tls.key"))
+    put_certificate(secret, authority)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     (program,) = blocks("python")
     names: dict[str, object] = {}

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import logging
 import random
-import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
@@ -22,6 +21,8 @@ from nano.transports.certificate import Certificate
 from nano.transports.context import Terms
 from nano.transports.listener import Listener
 from nano.transports.proxy import SIGNATURE
+from tests.listening import put_certificate
+from tests.resets import reset_at_close
 
 from .room import PATIENCE, Hall, until
 
@@ -263,11 +264,7 @@ async def test_a_whole_ipv6_network_is_one_address() -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
-    made = AUTHORITY.issue_cert("localhost")
-    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    cert.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
-    key.write_bytes(made.private_key_pem.bytes())
-    return Certificate("tcp", cert, key)
+    return Certificate("tcp", *put_certificate(tmp_path, AUTHORITY))
 
 
 async def encrypted(caller: Caller) -> None:
@@ -363,9 +360,7 @@ async def test_a_client_that_goes_before_its_header_never_gets_to_tls(
         await caller.say(LINE[:5])
         await until(lambda: len(here.listener._door.open) == 1)
         if reset:
-            linger = struct.pack("ii", 1, 0)
-            sock = caller.writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            reset_at_close(caller.writer.get_extra_info("socket"))
         await caller.close()
         await until(lambda: here.closed == {"client-closed": 1})
         assert here.hall.is_empty()

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import random
 import socket
-import struct
 from collections.abc import AsyncIterator
 
 import pytest
@@ -20,6 +19,7 @@ from nano.errors import RequestError
 from nano.protocol.client import ClientConnection, ClientEvent, Kicked
 from nano.protocol.messages import Message
 from nano.transports.listener import Listener
+from tests.resets import reset_at_close
 
 from .room import PATIENCE, Hall, turns, until
 
@@ -60,8 +60,7 @@ class TcpClient:
 
     def reset(self) -> None:
         """End the connection as a crash would, by RST."""
-        sock: socket.socket = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_at_close(self.writer.get_extra_info("socket"))
         self.writer.transport.abort()
 
 

@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 import ssl
-import struct
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -32,6 +31,7 @@ from nano.transports.context import Terms
 from nano.transports.entry import Entry
 from nano.transports.listener import Listener
 from tests.cluster.certificates import Authority
+from tests.resets import reset_at_close
 
 from .room import ACK, HANDSHAKE, PATIENCE, Hall, until
 
@@ -39,7 +39,6 @@ both_transports = pytest.mark.parametrize("transport", ["tcp", "websocket"])
 process = pytest.mark.process
 
 AUTHORITY = trustme.CA()
-CUT = struct.pack("ii", 1, 0)  # SO_LINGER: the end of the socket is a reset
 SCHEMES = {"tcp": "tls", "websocket": "wss"}
 
 
@@ -411,7 +410,7 @@ async def test_who_has_gone_before_we_look_is_counted_and_no_alarm(
     async with place(files, "tcp") as here:
         for _ in range(20):
             with socket.create_connection(here.at) as gone:
-                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CUT)
+                reset_at_close(gone)
         await until(lambda: sum(here.closed.values()) == 20 and here.hall.is_empty())
         assert set(here.closed) <= {"client-closed", "no-tls"}
     assert all(record.levelno <= logging.INFO for record in caplog.records)
