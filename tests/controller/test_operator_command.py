@@ -43,7 +43,7 @@ def test_an_api_server_that_is_not_there_is_named(
     }
     path = tmp_path / "kubeconfig"
     path.write_text(json.dumps(kubeconfig))
-    code, text = run(kubeconfig=str(path))
+    code, text = run("--health=127.0.0.1:0", kubeconfig=str(path))
     assert code == 1
     assert f"127.0.0.1:{unused_tcp_port}" in text
     assert "Traceback" not in text
