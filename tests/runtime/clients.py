@@ -59,6 +59,7 @@ class Client:
         self.pauses = 0
         self.on_resume: Callable[[], None] = lambda: None
         self._dispatcher = dispatcher
+        self.deliver = dispatcher.dispatch  # as from a client
         self._numbers = itertools.count(1)
         self.session = Session(
             number or new_session_id(), self, dispatcher.serializer, "192.0.2.1:4321"
@@ -71,13 +72,13 @@ class Client:
         if number < 0:
             number = next(self._numbers)
         data = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
-        self._dispatcher.dispatch(self.session, Message(REQUEST, number, route, data))
+        self.deliver(self.session, Message(REQUEST, number, route, data))
         return number
 
     def notify(self, route: str, payload: object = None) -> None:
         """Send a notify."""
         data = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
-        self._dispatcher.dispatch(self.session, Message(NOTIFY, 0, route, data))
+        self.deliver(self.session, Message(NOTIFY, 0, route, data))
 
     async def request(self, route: str, payload: object = None) -> Answer:
         """Send a request and wait for its only answer."""

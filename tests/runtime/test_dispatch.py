@@ -219,7 +219,7 @@ async def test_what_another_node_sends_here_is_for_this_node_or_for_nobody() -> 
     world = World()
     world.dispatcher.unmet.add("rooms")
     client = world.client()
-    world.dispatcher.dispatch = world.dispatcher.dispatch_here  # type: ignore[method-assign]
+    client.deliver = world.dispatcher.dispatch_here
     assert (await client.request("Nobody.knows")).status == 404
 
 
@@ -228,7 +228,7 @@ async def test_messages_of_other_nodes_reach_handlers_of_this_node_only() -> Non
     client = world.client()
     world.dispatcher.routes["Remote.route"] = world.dispatcher.local["Service.echo"]
     assert (await client.request("Remote.route")).status == 200
-    world.dispatcher.dispatch = world.dispatcher.dispatch_here  # type: ignore[method-assign]
+    client.deliver = world.dispatcher.dispatch_here
     assert (await client.request("Service.echo", 1)).status == 200
     assert (await client.request("Remote.route")).status == 404
 

@@ -12,6 +12,7 @@ from websockets.frames import Close, Opcode
 from nano.protocol.client import Accepted, Kicked
 from nano.protocol.messages import Message
 from nano.transports.admission import Admission, Arrivals, Bucket, Meter
+from nano.transports.arrival import MOST_FAREWELLS
 
 from .room import HEARTBEAT, Hall, Wire, notify, turns, until
 from .test_websocket import WebSocketWire
@@ -142,18 +143,16 @@ async def test_connections_over_the_rate_are_sent_away_and_may_come_back() -> No
     assert hall.counts("wire").closed == {"too-many-new": 1}
 
 
-async def test_a_flood_of_refused_connections_gets_no_farewell(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_flood_of_refused_connections_gets_no_farewell() -> None:
     """Each of them holds a socket for as long as it may read why it is refused."""
-    monkeypatch.setattr("nano.transports.arrival.MOST_FAREWELLS", 3)
     hall = Hall(connections=1)
     Wire(hall)
-    refused = [Wire(hall) for _ in range(5)]
-    assert [wire.ended for wire in refused] == ["close"] * 3 + ["abort"] * 2
+    refused = [Wire(hall) for _ in range(MOST_FAREWELLS + 2)]
+    ends = [wire.ended for wire in refused]
+    assert ends == ["close"] * MOST_FAREWELLS + ["abort"] * 2
     for wire in refused:
         wire.lose()
-    assert hall.counts("wire").closed == {"too-many-connections": 5}
+    assert hall.counts("wire").closed == {"too-many-connections": len(refused)}
 
 
 @pytest.mark.parametrize("kind", [Wire, WebSocketWire])

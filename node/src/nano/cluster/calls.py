@@ -23,11 +23,11 @@ from nano.cluster.routes import introduce
 from nano.cluster.takeovers import Takeovers
 from nano.errors import NOT_FOUND, UNAVAILABLE, RequestError
 from nano.metrics import RouteCounts
-from nano.protocol.messages import NOTIFY, Message
+from nano.protocol.messages import NOTIFY, FromNode, Message
 from nano.runtime.callee import Done, Outcome, ended, overloaded, unknown, unserved
 from nano.runtime.calls import MOST_AT_ONE, Calls
 from nano.runtime.dispatch import Dispatcher
-from nano.runtime.session import FromNode, Session
+from nano.runtime.session import Session
 from nano.runtime.sessions import Sessions
 from nano.runtime.target import Target
 

@@ -28,6 +28,7 @@ __all__ = [
     "PUSH",
     "REQUEST",
     "RESPONSE",
+    "FromNode",
     "Message",
     "decode_message",
     "encode_message",
@@ -81,6 +82,13 @@ class Message(Record, gc=False):
     route: str
     payload: bytes
     failed: bool = False
+
+
+class FromNode(Message, gc=False):
+    """A notify that a node has sent for a session; it waits its turn as a client's.
+
+    It stands here because compiled code knows the subclasses beside a class only.
+    """
 
 
 def decode_message(
@@ -152,7 +160,12 @@ def read_plain(data: bytes, limit: int, messages: list[Any]) -> int:
     Returns:
         The offset of the first packet that was not taken.
     """
-    add = messages.append
+    header: int  # said, for what unpack_from returns has no type
+    flag: int
+    first: int
+    second: int
+    third: int
+    fourth: int
     offset = 0
     total = len(data)
     room = total - BEGINNING_SIZE
@@ -179,14 +192,14 @@ def read_plain(data: bytes, limit: int, messages: list[Any]) -> int:
             end = name + first
         else:
             break
-        stop: int = offset + 4 + size
+        stop = offset + 4 + size
         if end > stop or stop > total:
             break
         try:
             route = data[name:end].decode()
         except UnicodeDecodeError:
             break
-        add(Message(flag >> 1, number, route, data[end:stop]))
+        messages.append(Message(flag >> 1, number, route, data[end:stop]))
         offset = stop
     return offset
 

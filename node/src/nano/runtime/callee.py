@@ -20,7 +20,7 @@ from nano.errors import (
     RequestError,
 )
 from nano.metrics import RouteCounts
-from nano.protocol.messages import NOTIFY
+from nano.protocol.messages import NOTIFY, FromNode
 from nano.protocol.packets import LARGEST_BODY
 from nano.runtime.dispatch import (
     Clock,
@@ -30,7 +30,7 @@ from nano.runtime.dispatch import (
     refusal_of,
 )
 from nano.runtime.handlers import Handler
-from nano.runtime.session import CALLED, FromNode, Session
+from nano.runtime.session import CALLED, Session
 from nano.runtime.tasks import FAILURES
 from nano.serializers import Serializer
 

@@ -230,6 +230,7 @@ class LocalRoute:
         "_decode",
         "_dispatcher",
         "_encode",
+        "_filters",
         "_function",
         "_quick",
         "counts",
@@ -237,11 +238,14 @@ class LocalRoute:
         "route",
     )
 
-    def __init__(self, handler: Handler, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, handler: Handler, dispatcher: Dispatcher, filters: Filters
+    ) -> None:
         self.route = handler.route
         self.counts = dispatcher.metrics.route(handler.route, handler.internal)
         self.ended: Callable[[Message], None] | None = None  # of one that is timed
         self._dispatcher = dispatcher
+        self._filters = filters
         self._function = handler.function
         serializer = dispatcher.serializer
         self._decode: Callable[[bytes], Any] = serializer.decoder(handler.payload)
@@ -324,8 +328,22 @@ class LocalRoute:
             self._dispatcher.metrics.route(self.route).exceptions += 1
         answer_error(self._dispatcher, session, message, refusal)
 
-    def _ended(self, session: Session, message: Message) -> None:
-        """Do what is to be done after an ``async`` handler, before the next message."""
+    def _passes(self, session: Session, message: Message) -> bool:
+        session.asked = message
+        session.asked_of = self
+        try:
+            for check in self._filters.before:
+                check(session, message)
+                if session.asked is ANSWERED:
+                    self.counts.received(message.id, len(message.payload))
+                    return False
+        except FAILURES as error:
+            self.counts.received(message.id, len(message.payload))
+            self._fail(session, message, error)
+            return False
+        finally:
+            session.asked = None
+        return True
 
     def sample(self, session: Session, message: Message, time: Clock) -> None:
         """Do as :meth:`deliver`, and note how long it takes."""
@@ -403,7 +421,7 @@ class _AsyncRoute(LocalRoute):
             if self.ended is not None:
                 self.ended(message)
             if not self._dispatcher.stopping:
-                self._ended(session, message)
+                self._filters.ended(session, message)
                 session.busy = False
                 _go_on(session)
 
@@ -411,13 +429,7 @@ class _AsyncRoute(LocalRoute):
 class _FilteredRoute(LocalRoute):
     """A plain handler with filters around it."""
 
-    __slots__ = ("_filters",)
-
-    def __init__(
-        self, handler: Handler, dispatcher: Dispatcher, filters: Filters
-    ) -> None:
-        super().__init__(handler, dispatcher)
-        self._filters = filters
+    __slots__ = ()
 
     def deliver(self, session: Session, message: Message) -> None:
         """Run the filters, and the handler if they let the message pass."""
@@ -427,25 +439,8 @@ class _FilteredRoute(LocalRoute):
             LocalRoute.deliver(self, session, message)
             self._filters.ended(session, message)
 
-    def _passes(self, session: Session, message: Message) -> bool:
-        session.asked = message
-        session.asked_of = self
-        try:
-            for check in self._filters.before:
-                check(session, message)
-                if session.asked is ANSWERED:
-                    self.counts.received(message.id, len(message.payload))
-                    return False
-        except FAILURES as error:
-            self.counts.received(message.id, len(message.payload))
-            self._fail(session, message, error)
-            return False
-        finally:
-            session.asked = None
-        return True
 
-
-class _FilteredAsyncRoute(_FilteredRoute, _AsyncRoute):
+class _FilteredAsyncRoute(_AsyncRoute):
     """A coroutine function with filters around it."""
 
     __slots__ = ()
@@ -456,9 +451,6 @@ class _FilteredAsyncRoute(_FilteredRoute, _AsyncRoute):
             self._wait(session, message)
         elif self._passes(session, message):
             _AsyncRoute.deliver(self, session, message)
-
-    def _ended(self, session: Session, message: Message) -> None:
-        self._filters.ended(session, message)
 
 
 class _Waiting:
@@ -537,11 +529,12 @@ def make_route(
     Raises:
         TypeError: The payload that it declares cannot be decoded.
     """
+    kind: type[LocalRoute]
     if filters:
-        filtered = _FilteredAsyncRoute if item.is_async else _FilteredRoute
-        return filtered(item, dispatcher, filters)
-    plain = _AsyncRoute if item.is_async else LocalRoute
-    return plain(item, dispatcher)
+        kind = _FilteredAsyncRoute if item.is_async else _FilteredRoute
+    else:
+        kind = _AsyncRoute if item.is_async else LocalRoute
+    return kind(item, dispatcher, filters)
 
 
 def _go_on(session: Session) -> None:

@@ -24,7 +24,7 @@ from typing import (
 import msgspec
 
 from nano.errors import EncodeError, UsageError
-from nano.protocol.messages import Message
+from nano.protocol.messages import FromNode, Message
 from nano.runtime.routing import NOWHERE, Router, Routing
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ __all__ = [
     "SPARE",
     "Change",
     "Delivery",
-    "FromNode",
     "Home",
     "Session",
     "too_large",
@@ -61,10 +60,6 @@ LONGEST_UID: Final = 256  # bytes in UTF-8; it travels, too
 
 CALLED: Final[ContextVar[Session | None]] = ContextVar("CALLED", default=None)
 """For whom the handler that runs was called by a node; none if a client asks."""
-
-
-class FromNode(Message, gc=False):
-    """A notify that a node has sent for a session; it waits its turn as a client's."""
 
 
 class Change(NamedTuple):

@@ -7,11 +7,12 @@ has a :class:`~nano.testing.faults.Line` on which things can go wrong.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from nano.client.streams import SocketStream
 from nano.cluster.links import Dial
@@ -85,7 +86,8 @@ class MemoryListener:
             raise ConnectionClosed(f"cannot connect to memory:{self.name}: it is shut")
         self._port += 1
         self._lines[self._port] = line
-        return connect(TcpTransport(self._door), line, (host, self._port))
+        client = cast("asyncio.Protocol", TcpTransport(self._door))
+        return connect(client, line, (host, self._port))
 
     @property
     def clients(self) -> list[Arriving]:

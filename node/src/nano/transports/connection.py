@@ -332,6 +332,9 @@ class ClientTransport(Arrival):
 
     # --------------------------------------------------------------------- the end
 
+    def eof_received(self) -> None:
+        """Let the transport close: the client has ended its stream."""
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Everything is over; tell whoever must know, once."""
         closing = self._closing
@@ -569,8 +572,3 @@ class TcpTransport(ClientTransport):
     """Packets lie in the stream as they are."""
 
     __slots__ = ()
-
-    # the same in fewer calls
-    _take = ClientTransport.feed
-    _send = ClientTransport.forward
-    _answer = staticmethod(encode_response)

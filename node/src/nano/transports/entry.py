@@ -154,7 +154,7 @@ class Entry(asyncio.Protocol):
         self._front.greetings.discard(self)
         self._door.become(self, client)
         self._transport = None
-        transport.set_protocol(client)
+        transport.set_protocol(cast("asyncio.Protocol", client))
         client.connection_made(transport)
         if self._early:
             client.data_received(bytes(self._early))
@@ -258,10 +258,12 @@ class TlsEntry(Entry):
         self._socket = None
         self._early.clear()
         try:
-            self._transport = TlsTransport(sock, self._context, self, self._agreed)
+            tls = TlsTransport(sock, self._context, self, self._agreed)
         except OSError:  # the client has gone
             sock.close()
             self._loop.call_soon(self.connection_lost, None)
+        else:
+            self._transport = cast("asyncio.Transport", tls)
 
     def _agreed(self) -> None:
         assert self._transport is not None

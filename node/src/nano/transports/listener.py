@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from nano.errors import UsageError
 from nano.transports.certificate import Certificate
@@ -55,7 +55,7 @@ class Listener:
 
     def _accept(self) -> asyncio.Protocol:
         """Return who speaks with the next client."""
-        return self._make(self._door)
+        return cast("asyncio.Protocol", self._make(self._door))
 
     def _accept_slowly(self) -> asyncio.Protocol:
         """The same, where TLS or a proxy's word comes first."""

@@ -30,8 +30,11 @@ __all__ = ["Sender"]
 logger = logging.getLogger(__name__)
 
 
-class Sender(asyncio.Protocol):
+class Sender:
     """The writing half of a connection; the reading half derives from it.
+
+    An :class:`asyncio.Protocol` by what it does, not by descent: a class that mypyc
+    compiles cannot have a base that is not.
 
     Args:
         front: The node's side towards clients.

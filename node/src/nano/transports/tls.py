@@ -25,7 +25,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 __all__ = ["TlsTransport", "taken_over"]
 
@@ -46,11 +46,13 @@ def taken_over(transport: asyncio.Transport) -> socket.socket:
     return sock
 
 
-class TlsTransport(asyncio.Transport):
+class TlsTransport:
     """The server's side of one connection; use it as any of asyncio's transports.
 
-    Other than theirs it knows an end of one direction: behind :meth:`write_eof` the
-    client can still send, which is read and dropped until it ends its own.
+    It is none by descent, for the reason why
+    :class:`~nano.transports.sending.Sender` is no protocol.  Other than theirs it
+    knows an end of one direction: behind :meth:`write_eof` the client can still send,
+    which is read and dropped until it ends its own.
 
     Args:
         sock: The client's socket, which does not block; it is closed at the end.
@@ -69,6 +71,7 @@ class TlsTransport(asyncio.Transport):
         "_congested",
         "_ended",
         "_ending",
+        "_extra",
         "_loop",
         "_next",
         "_over",
@@ -90,7 +93,7 @@ class TlsTransport(asyncio.Transport):
     ) -> None:
         peer = sock.getpeername()
         tls = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        super().__init__({"socket": tls, "ssl_object": tls, "peername": peer})
+        self._extra = {"socket": tls, "ssl_object": tls, "peername": peer}
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._protocol = protocol
@@ -110,10 +113,13 @@ class TlsTransport(asyncio.Transport):
 
     # ---------------------------------------------------------------- asyncio's
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return ``socket``, ``ssl_object`` or ``peername``, else *default*."""
+        return self._extra.get(name, default)
+
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Have *protocol*, an :class:`asyncio.Protocol`, take what comes."""
-        assert isinstance(protocol, asyncio.Protocol)
-        self._protocol = protocol
+        self._protocol = cast("asyncio.Protocol", protocol)
 
     def get_protocol(self) -> asyncio.Protocol:
         """Return who takes what comes."""
