@@ -13,7 +13,8 @@ WORKDIR /src
 COPY pyproject.toml ./
 RUN python3 -c "import tomllib as t; p = t.load(open('pyproject.toml', 'rb')); \
     put = lambda name, lines: open(name, 'w').write('\n'.join(lines)); \
-    put('build.txt', p['build-system']['requires']); \
+    put('build.txt', p['build-system']['requires'] \
+        + p['tool']['hatch']['build']['targets']['wheel']['hooks']['custom']['dependencies']); \
     put('node.txt', p['project']['dependencies']); \
     put('operator.txt', p['project']['optional-dependencies']['operator'])" \
  && python3 -m venv /build \
@@ -22,8 +23,17 @@ RUN python3 -c "import tomllib as t; p = t.load(open('pyproject.toml', 'rb')); \
 RUN python3 -m venv --without-pip /venv \
  && /build/bin/pip --python /venv/bin/python install --no-cache-dir -r node.txt
 
+# What every message passes through is compiled, see node/compile.py.  Images of
+# python.org's Python have its headers, Debian's own Python has them in a package.
 FROM dependencies AS wheel
+RUN headers=$(python3 -c "import sysconfig; print(sysconfig.get_path('include'))") \
+ && apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
+      $(test -e "$headers/Python.h" || echo python3-dev) \
+ && rm -rf /var/lib/apt/lists/*
+ENV HATCH_BUILD_HOOK_ENABLE_CUSTOM=1
 COPY LICENSE README.md ./
+COPY node/compile.py node/
 COPY node/src node/src
 COPY operator/src operator/src
 COPY clients/js/src clients/js/src

@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' node/src/nano/version.py)
 IMAGES := nanocluster-node:$(VERSION) nanocluster-operator:$(VERSION) nanocluster-chat:$(VERSION)
+COMPILED := $(CURDIR)/.build/compiled
 CRD := charts/nanocluster/crds/nanocluster.yaml
 
 # what `make tools` installed
@@ -18,7 +19,7 @@ export KUBEBUILDER_ASSETS ?= $(CURDIR)/.build/assets
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help tools install run test e2e endurance bench picture lint types format proto crd images kind clean
+.PHONY: help tools compiled install run test e2e endurance bench picture lint types format proto crd images kind clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -42,14 +43,16 @@ endurance: $(VENV)/.dev ## fuzz, soak, idle and stuck clients, storms and outage
 	$(BIN)/python -m tests.endurance.storm
 	$(BIN)/python -m tests.endurance.recovery
 
-bench: $(VENV)/.dev ## measure beside Go nano (ROWS='ws-*': only those)
-	$(BIN)/python -m bench --rows '$(ROWS)'
+bench: $(VENV)/.dev $(COMPILED)/.made ## measure beside Go nano (ROWS='ws-*': only those)
+	PYTHONPATH='$(COMPILED)' $(BIN)/python -m bench --rows '$(ROWS)'
 
 picture: $(VENV)/.dev ## draw the README's dashboard from a cluster that runs three minutes
 	$(BIN)/python -m tests.monitoring.picture docs/pictures/dashboard.png
 
 tools: ## get what the tests beyond the core need
 	@PYTHON='$(PYTHON)' scripts/tools
+
+compiled: $(COMPILED)/.made ## compile what every message passes through: PYTHONPATH=.build/compiled uses it
 
 install: $(VENV)/.dev ## install the project for development
 
@@ -92,6 +95,12 @@ $(BIN)/pip:
 
 $(VENV)/.node: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+# A copy, for what is compiled would be imported in place of what is edited.
+$(COMPILED)/.made: pyproject.toml node/compile.py $(shell find node/src operator/src -name '*.py') | $(BIN)/pip
+	rm -rf $(COMPILED)
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(BIN)/pip install --quiet --no-deps --target $(COMPILED) .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip

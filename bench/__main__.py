@@ -27,6 +27,7 @@ from bench.measuring import Load
 from bench.processes import BenchError, raise_file_limit
 from bench.rows import ROWS, Kind, Row, Way, chosen
 from bench.table import as_json, interpreter, render, render_metrics, render_work
+from nano.version import compiled
 
 QUIET: Final = 0.5
 """Load average above which something else takes part in the measurement."""
@@ -118,6 +119,11 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         parser.error(str(problem))
     if options.rounds < 1 or options.seconds <= 0 or options.warmup < 0:
         parser.error("--rounds is at least 1, --seconds above 0, --warmup at least 0")
+    if options.measure in (metrics, calls) and compiled():
+        parser.error(
+            "--metrics and --calls look at source; nano.protocol.messages is compiled "
+            "here: leave it out of PYTHONPATH"
+        )
     if options.output and options.measure is not compare:
         parser.error("--output is of a comparison, which compares both sides")
     return options

@@ -15,6 +15,7 @@ from typing import Final
 from bench.cores import Cores
 from bench.measuring import Outcome
 from bench.rows import Kind, Row
+from nano.version import compiled
 
 __all__ = [
     "Measured",
@@ -259,13 +260,14 @@ def _side(outcome: Outcome) -> dict[str, object]:
 
 
 def interpreter() -> str:
-    """Return which Python our nodes run, and whether it was built to be fast."""
+    """Return which Python our nodes run, and whether both are built to be fast."""
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     asked = [
         word for word in ("--enable-optimizations", "--with-lto") if word in options
     ]
     built = f"built with {' '.join(asked)}" if asked else f"built {PLAIN}"
-    return f"Python {platform.python_version()}, {built}"
+    parts = "compiled" if compiled() else "as source (slower: make compiled)"
+    return f"{parts}; Python {platform.python_version()}, {built}"
 
 
 def _processor() -> str:

@@ -2,11 +2,13 @@
 
 Such a package would hide the standard library's module from whatever starts in
 the root of the checkout.  Five rules keep it harmless, and each has its test.  The last
-test is of what else goes into the wheel.
+tests are of what else goes into the wheel.
 """
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import operator
 import subprocess
 import sys
@@ -15,6 +17,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from nano.version import compiled
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,3 +74,40 @@ def test_the_client_of_javascript_is_in_the_wheel_as_it_is() -> None:
     assert not link.readlink().is_absolute()
     stage = (ROOT / "Dockerfile").read_text().partition(" AS wheel\n")[2]
     assert "COPY clients/js/src clients/js/src\n" in stage.partition("pip wheel")[0]
+
+
+CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())
+HOOK = CONFIG["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+COMPILED = [
+    path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    for path in HOOK["modules"]
+]
+
+
+def test_the_image_is_compiled_by_the_hook_and_nobody_else_is() -> None:
+    assert (ROOT / HOOK["path"]).is_file()
+    assert HOOK["enable-by-default"] is False
+    stage = (ROOT / "Dockerfile").read_text().partition(" AS wheel\n")[2]
+    before = stage.partition("pip wheel")[0]
+    assert "ENV HATCH_BUILD_HOOK_ENABLE_CUSTOM=1\n" in before
+    assert f"COPY {HOOK['path']} node/\n" in before
+    assert f"!{HOOK['path']}\n" in (ROOT / ".dockerignore").read_text()
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_what_derives_from_a_compiled_class_is_compiled_with_it(name: str) -> None:
+    """Compiled code takes no class for another's that it has not been shown."""
+    module = importlib.import_module(name)
+    importlib.import_module("nano.node")
+    for _, kind in inspect.getmembers(module, inspect.isclass):
+        if kind.__module__ != name:
+            continue
+        derived = [
+            it for it in type.__subclasses__(kind) if it.__module__.startswith("nano")
+        ]
+        assert {it.__module__ for it in derived} <= set(COMPILED), derived
+
+
+def test_what_is_imported_says_whether_it_is_compiled() -> None:
+    module = importlib.import_module("nano.protocol.messages")
+    assert compiled() is not str(module.__file__).endswith(".py")

@@ -112,6 +112,14 @@ def test_a_pod_is_nobody_and_can_write_nowhere(
         cluster.kubectl(*inside, "touch", "/app/anything")
 
 
+def test_what_every_message_passes_through_is_compiled(
+    cluster: Cluster, echo: Echo
+) -> None:
+    gate = ("--namespace", NAMESPACE, "exec", "deployment/echo-gate", "--")
+    status = json.loads(cluster.kubectl(*gate, "nanoctl", "control", "/status"))
+    assert status["compiled"] is True
+
+
 KNOCK = (
     "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
 )

@@ -18,7 +18,7 @@ from nano.node.gate import Entrance
 from nano.node.world import Cluster
 from nano.runtime.dispatch import Dispatcher
 from nano.runtime.sessions import Sessions
-from nano.version import __version__
+from nano.version import __version__, compiled
 
 __all__ = ["Report"]
 
@@ -77,6 +77,7 @@ class Report:
             **self._identity,
             "address": self._cluster.address,
             "version": __version__,
+            "compiled": compiled(),
             "notReady": self.reason,
             "draining": self._stage(),
             "listeners": self.listeners(),
