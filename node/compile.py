@@ -25,6 +25,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 # types are checked by `make lint`, with all that the project imports installed
 ARGUMENTS = ["--ignore-missing-imports", "--follow-imports=silent"]
 
+HELP = """\
+What every message passes through could not be compiled; mypyc's words are above.
+It needs a C compiler and Python's headers: on Debian the packages gcc and python3-dev.
+Without HATCH_BUILD_HOOK_ENABLE_CUSTOM the same modules are installed as source."""
+
 
 class CompileHook(BuildHookInterface):  # type: ignore[misc]
     """Adds what mypyc makes of the listed modules to a wheel."""
@@ -48,7 +53,7 @@ class CompileHook(BuildHookInterface):  # type: ignore[misc]
         shutil.rmtree(sources / "build", ignore_errors=True)
         made = list(sources.rglob("*.so"))
         if run.returncode or not made:
-            self.app.abort(f"{' '.join(command)} failed:\n{run.stdout}")
+            self.app.abort(f"{run.stdout}\n{HELP}")
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         for module in made:
