@@ -31,7 +31,7 @@ It needs a C compiler and Python's headers: on Debian the packages gcc and pytho
 Without HATCH_BUILD_HOOK_ENABLE_CUSTOM the same modules are installed as source."""
 
 
-class CompileHook(BuildHookInterface):  # type: ignore[misc]
+class CompileHook(BuildHookInterface):
     """Adds what mypyc makes of the listed modules to a wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
