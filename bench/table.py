@@ -266,8 +266,8 @@ def interpreter() -> str:
         word for word in ("--enable-optimizations", "--with-lto") if word in options
     ]
     built = f"built with {' '.join(asked)}" if asked else f"built {PLAIN}"
-    parts = "compiled" if compiled() else "as source (slower: make compiled)"
-    return f"{parts}; Python {platform.python_version()}, {built}"
+    how = "compiled" if compiled() else "as source (slower: make compiled)"
+    return f"Python {platform.python_version()}, {built}; {how}"
 
 
 def _processor() -> str:

@@ -139,6 +139,7 @@ def test_our_processor_time_is_told_alone() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     described, table = done.stdout.split("\n\n")
     assert f"our nodes: Python {platform.python_version()}, built with" in described
+    assert described.endswith("; as source (slower: make compiled)")
     names = [line.split()[0] for line in table.splitlines()[1:]]
     assert names == ["node-50", "merged-200"]  # idle connections have no messages
 
