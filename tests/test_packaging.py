@@ -78,10 +78,7 @@ def test_the_client_of_javascript_is_in_the_wheel_as_it_is() -> None:
 
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())
 HOOK = CONFIG["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
-COMPILED = [
-    path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    for path in HOOK["modules"]
-]
+COMPILED = [path.removesuffix(".py").replace("/", ".") for path in HOOK["modules"]]
 
 
 def test_the_image_is_compiled_by_the_hook_and_nobody_else_is() -> None:
@@ -103,7 +100,7 @@ def test_what_derives_from_a_compiled_class_is_compiled_with_it(name: str) -> No
         if kind.__module__ != name:
             continue
         derived = [
-            it for it in type.__subclasses__(kind) if it.__module__.startswith("nano")
+            it for it in kind.__subclasses__() if it.__module__.startswith("nano")
         ]
         assert {it.__module__ for it in derived} <= set(COMPILED), derived
 
