@@ -485,11 +485,11 @@ class ClientTransport(Arrival):
         session.version += 1
 
     def _send(self, data: bytes) -> bool:
-        """Send *data*, one packet; subclasses put it into a frame first."""
-        return self.forward(data)
+        """Send *data*, one packet."""
+        return self.forward(self._frame(data))
 
     def _frame(self, packet: bytes) -> bytes:
-        """Return *packet* as it lies in the stream."""
+        """Return *packet* as it lies in the stream; subclasses put it into a frame."""
         return packet
 
     # ----------------------------------------------------------------- ending

@@ -186,9 +186,6 @@ class WebSocketTransport(ClientTransport):
     def _refuse(self, reason: str, text: str) -> None:
         self._close(reason, (TOO_MANY % text).encode())
 
-    def _send(self, data: bytes) -> bool:
-        return self.forward(data_frame(data))
-
     @staticmethod
     def _answer(number: int, payload: bytes) -> bytes:
         size = len(payload)
