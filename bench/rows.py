@@ -123,6 +123,7 @@ GO_BACKEND: Final = Setup(way=Way.GO_BACKEND)
 GO_GATE: Final = Setup(way=Way.GO_GATE)
 UNUSED: Final = Setup(fresh=True)
 UNUSED_WEBSOCKET: Final = Setup(client=Client.WEBSOCKET, fresh=True)
+UNUSED_TLS: Final = Setup(client=Client.TLS, fresh=True)
 
 K16: Final = 16  # in flight on a connection; beyond that Go nano drops answers
 CROWD: Final = 10_000
@@ -162,7 +163,8 @@ ROWS: Final = (
     Row(name="go-backend-k16", setup=GO_BACKEND, in_flight=K16, must=1.0, aim=2.0),
     Row(name="go-gate-50", setup=GO_GATE, must=1.0, aim=2.0),
     Row(name="go-gate-k16", setup=GO_GATE, in_flight=K16, must=1.0, aim=2.0),
-    # KiB: the must of both is design's; the aims are what the prototypes needed
+    # KiB: musts of design's, and aims that the prototypes needed; of TLS it asks
+    # nothing, and the must is what Go nano needs
     Row(
         name="idle-tcp",
         setup=UNUSED,
@@ -178,6 +180,14 @@ ROWS: Final = (
         connections=CROWD,
         must=6.0,
         aim=2.0,
+    ),
+    Row(
+        name="idle-tls",
+        setup=UNUSED_TLS,
+        kind=Kind.IDLE,
+        connections=CROWD,
+        must=30.0,
+        aim=20.0,
     ),
 )
 

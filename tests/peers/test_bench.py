@@ -30,7 +30,7 @@ ROWS = {
     "broadcast-*,merged-*": ["broadcast-200", "broadcast-1000", "merged-200"],
     "cluster-*": ["cluster-50", "cluster-1000", "cluster-k16"],
     "go-*": ["go-backend-50", "go-backend-k16", "go-gate-50", "go-gate-k16"],
-    "idle-*": ["idle-tcp", "idle-ws"],
+    "idle-*": ["idle-tcp", "idle-ws", "idle-tls"],
 }
 
 

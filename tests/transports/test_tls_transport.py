@@ -8,16 +8,16 @@ import itertools
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
 import pytest
 import trustme
 
-from nano.transports.tls import HIGH_WATER, LOW_WATER, RECORD, TlsTransport
+from nano.transports.tls import MOST_UNREAD, RECORD, TlsTransport
 
-from .room import PATIENCE, until
+from .room import HIGH_WATER, PATIENCE, turns, until
 
 pytestmark = pytest.mark.process
 
@@ -50,11 +50,13 @@ class Owner(asyncio.Protocol):
         self.lost: list[Exception | None] = []
         self.stays = False
         self.fails: Exception | None = None
+        self.heard: Callable[[], None] = lambda: None
 
     def data_received(self, data: bytes) -> None:
         if self.fails is not None:
             raise self.fails
         self.got += data
+        self.heard()
 
     def has(self, size: int) -> bool:
         return len(self.got) == size
@@ -145,15 +147,19 @@ class Client:
 
 
 class Line:
-    def __init__(self, server: ssl.SSLContext, context: ssl.SSLContext) -> None:
-        ours, theirs = socket.socketpair()
-        for sock in (ours, theirs):
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+    def __init__(
+        self,
+        ours: socket.socket,
+        transport: asyncio.Transport,
+        server: ssl.SSLContext,
+        client: Client,
+    ) -> None:
+        self.ours = ours
+        self.below = transport
         self.owner = Owner()
         self.agreed = 0
-        self.client = Client(theirs, context)
-        self.transport = TlsTransport(ours, server, self.owner, self._agree)
+        self.client = client
+        self.transport = TlsTransport(transport, server, self.owner, self._agree)
 
     def _agree(self) -> None:
         self.agreed += 1
@@ -163,9 +169,7 @@ class Line:
         held = 0
         with contextlib.suppress(BlockingIOError):
             while True:
-                held += socket.socket.send(
-                    self.transport.get_extra_info("socket"), bytes(1000)
-                )
+                held += self.ours.send(bytes(1000))
         return held
 
     async def lost(self) -> Exception | None:
@@ -179,7 +183,14 @@ class Line:
 async def line(
     server: ssl.SSLContext, context: ssl.SSLContext, *, shaken: bool = True
 ) -> AsyncIterator[Line]:
-    made = Line(server, context)
+    ours, theirs = socket.socketpair()
+    for sock in (ours, theirs):
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+    transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+        asyncio.Protocol, ours
+    )
+    made = Line(ours, transport, server, Client(theirs, context))
     try:
         if shaken:
             await made.client.shake()
@@ -229,7 +240,7 @@ async def test_what_a_full_socket_does_not_take_comes_later_whole_and_in_order(
         wanted = b"".join(data)
         assert await here.client.read(len(wanted)) == wanted
         await until(lambda: here.owner.told == ["pause", "resume"])
-        assert here.transport.get_write_buffer_size() <= LOW_WATER
+        assert here.transport.get_write_buffer_size() <= HIGH_WATER // 4
         here.transport.write(b"!")
         assert await here.client.read(1) == b"!"
         assert here.transport.get_write_buffer_size() == 0
@@ -250,6 +261,60 @@ async def test_nothing_is_read_during_a_pause(
         here.transport.resume_reading()
         here.transport.resume_reading()
         await until(lambda: here.owner.got == b"later")
+
+
+async def test_a_pause_holds_what_came_in_the_same_read(
+    server: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    async with line(server, context) as here:
+        records = [noise(size) for size in (700, 1, 5000, 900, 16)]
+        here.owner.heard = here.transport.pause_reading
+        for each in records:
+            here.client.tls.write(each)
+        await here.client.send(b"")
+        for number in range(1, len(records) + 1):
+            wanted = b"".join(records[:number])
+            await until(partial(here.owner.has, len(wanted)))
+            await turns()
+            assert bytes(here.owner.got) == wanted
+            here.transport.resume_reading()
+            here.transport.pause_reading()  # counts as well
+            here.transport.resume_reading()
+        await here.client.send(b"what the socket has comes behind it")
+        await until(lambda: here.owner.got.endswith(b"behind it"))
+
+
+async def test_what_is_left_of_a_pause_is_dropped_behind_a_goodbye(
+    server: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    async with line(server, context) as here:
+        here.owner.heard = here.transport.pause_reading
+        here.client.tls.write(b"first")
+        await here.client.send(b"second")
+        await until(lambda: here.owner.got == b"first")
+        here.transport.resume_reading()
+        here.transport.write_eof()
+        assert await here.client.read(1) == b""
+        await here.client.end()
+        assert await here.lost() is None
+        assert here.owner.got == b"first"
+
+
+async def test_a_protocol_that_fails_behind_a_pause_is_reported_too(
+    server: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    seen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: seen.append(told))
+    async with line(server, context) as here:
+        here.owner.heard = here.transport.pause_reading
+        here.client.tls.write(b"first")
+        await here.client.send(b"second")
+        await until(lambda: here.owner.got == b"first")
+        here.owner.fails = ValueError("not today")
+        here.transport.resume_reading()
+        assert await here.lost() is here.owner.fails
+    (told,) = seen
+    assert told["exception"] is here.owner.fails
 
 
 async def test_the_end_of_one_direction_leaves_the_other_open(
@@ -318,23 +383,20 @@ async def test_a_protocol_may_keep_its_direction_open(
         assert await here.lost() is None
 
 
+@pytest.mark.parametrize("way", ["write_eof", "close"])
 async def test_a_goodbye_that_does_not_fit_is_said_as_soon_as_it_does(
-    server: ssl.SSLContext, context: ssl.SSLContext
+    server: ssl.SSLContext, context: ssl.SSLContext, way: str
 ) -> None:
     async with line(server, context) as here:
         here.transport.write(b"!")
         assert await here.client.read(1) == b"!"  # and all that TLS has to say
         held = here.fill()
-        here.transport.write_eof()
+        getattr(here.transport, way)()
         await asyncio.sleep(0)
         assert await here.client.hear_raw(held) == bytes(held)
         assert await here.client.read(1) == b""
         assert await here.client.hear() is False
         await here.client.end()
-        assert await here.lost() is None
-    async with line(server, context) as here:
-        here.fill()
-        here.transport.close()  # does not wait for it
         assert await here.lost() is None
 
 
@@ -380,7 +442,6 @@ async def test_a_cut_is_told_with_its_error_and_an_abort_without(
         here.transport.write(noise(10 * RECORD))
         here.transport.abort()
         here.transport.abort()
-        assert here.transport.get_write_buffer_size() == 0
         assert await here.lost() is None
 
 
@@ -391,6 +452,45 @@ async def test_bytes_that_are_no_record_end_it(
         await here.client.send_raw(b"\x17\x03\x03\0\x20" + bytes(32))
         assert isinstance(await here.lost(), ssl.SSLError)
         assert not here.owner.got
+        with pytest.raises(ssl.SSLError, match="ALERT_BAD_RECORD_MAC"):
+            await here.client.read(1)
+        here.transport.write(b"nobody is there")
+        here.transport.write_eof()
+        here.transport.close()
+
+
+async def test_who_makes_tls_answer_and_does_not_read_is_cut_off(
+    server: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    async with line(server, context, shaken=False) as here:
+        here.below.write(bytes(MOST_UNREAD + 100_000))
+        with pytest.raises(ssl.SSLWantReadError):
+            here.client.tls.do_handshake()
+        await here.client.send(b"")
+        with pytest.raises(ssl.SSLError, match="does not read"):
+            raise await here.lost() or AssertionError
+
+
+async def test_who_writes_before_tls_is_agreed_upon_has_failed(
+    server: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    async with line(server, context, shaken=False) as here:
+        here.transport.write(b"hello?")
+        assert isinstance(await here.lost(), ssl.SSLError)
+
+
+async def test_a_client_that_speaks_no_version_of_ours_is_told(
+    server: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    newest = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    newest.minimum_version = ssl.TLSVersion.TLSv1_3
+    AUTHORITY.issue_cert("localhost").configure_cert(newest)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with line(newest, context, shaken=False) as here:
+        with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
+            await here.client.shake()
+        assert isinstance(await here.lost(), ssl.SSLError)
+        assert here.agreed == 0
 
 
 async def test_a_protocol_that_raises_is_reported_and_loses_its_connection(

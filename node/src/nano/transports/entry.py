@@ -23,8 +23,8 @@ from nano.transports.addresses import counted_as, written
 from nano.transports.arrival import address_of
 from nano.transports.connection import ClientTransport
 from nano.transports.context import Doorway
-from nano.transports.proxy import LONGEST, ProxyError, ProxyHeader, read_header
-from nano.transports.tls import TlsTransport, taken_over
+from nano.transports.proxy import ProxyError, ProxyHeader, read_header
+from nano.transports.tls import TlsTransport
 
 __all__ = ["Entry", "TlsEntry"]
 
@@ -97,7 +97,7 @@ class Entry(asyncio.Protocol):
         if header is not None:
             del self._early[: header.size]
             if self._identify(header):
-                self._hand_over(self._transport)
+                self._go_on(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It ends before it was a client's."""
@@ -106,7 +106,7 @@ class Entry(asyncio.Protocol):
         self._leave(self._reason or "client-closed")
 
     def _begin(self) -> None:
-        """Go on with a connection that may stay for now."""
+        """Do what comes first with a connection that may stay: wait for its header."""
 
     # ------------------------------------------------------------ who it is
 
@@ -143,6 +143,10 @@ class Entry(asyncio.Protocol):
         return True
 
     # ------------------------------------------------------- what comes next
+
+    def _go_on(self, transport: asyncio.Transport) -> None:
+        """Do what comes behind the header: hand over."""
+        self._hand_over(transport)
 
     def _hand_over(self, transport: asyncio.Transport) -> None:
         """Put the client in this one's place."""
@@ -202,9 +206,6 @@ class Entry(asyncio.Protocol):
 class TlsEntry(Entry):
     """One connection that speaks TLS, behind a header or from the beginning.
 
-    It takes the socket from the loop, for OpenSSL reads it itself, and reads the
-    header so that not a byte of what comes behind it is missing there.
-
     Args:
         door: The listener's doorway.
         make: Makes the client.
@@ -219,51 +220,22 @@ class TlsEntry(Entry):
     ) -> None:
         super().__init__(door, make)
         self._context = context
-        self._loop = asyncio.get_running_loop()
-        self._socket: socket.socket | None = None  # until TLS begins
+        self._shaking = False  # TLS has begun
 
     def _begin(self) -> None:
         assert self._transport is not None
-        self._socket = taken_over(self._transport)
-        self._transport = None
-        if self._door.terms.proxy_protocol:
-            self._loop.add_reader(self._socket, self._peek)
-        else:
-            self._secure(self._socket)
+        if not self._door.terms.proxy_protocol:
+            self._go_on(self._transport)
 
-    def _peek(self) -> None:
-        """Look for the header in what has come, and take no byte behind it."""
-        sock = self._socket
-        assert sock is not None
-        try:
-            seen = sock.recv(LONGEST, socket.MSG_PEEK)
-        except BlockingIOError:
-            return
-        except OSError:
-            seen = b""
-        if not seen:
-            self._cut()
-            return
-        before = len(self._early)
-        header = self._header(seen)
-        if self._reason:
-            return
-        sock.recv((header.size if header else len(self._early)) - before)
-        if header is not None and self._identify(header):
-            self._loop.remove_reader(sock)
-            self._secure(sock)
-
-    def _secure(self, sock: socket.socket) -> None:
+    def _go_on(self, transport: asyncio.Transport) -> None:
         """Agree on TLS, and hand over."""
-        self._socket = None
+        self._shaking = True
+        tls = TlsTransport(transport, self._context, self, self._agreed)
+        self._transport = cast("asyncio.Transport", tls)
+        early = bytes(self._early)
         self._early.clear()
-        try:
-            tls = TlsTransport(sock, self._context, self, self._agreed)
-        except OSError:  # the client has gone
-            sock.close()
-            self._loop.call_soon(self.connection_lost, None)
-        else:
-            self._transport = cast("asyncio.Transport", tls)
+        if early:
+            tls.data_received(early)
 
     def _agreed(self) -> None:
         assert self._transport is not None
@@ -271,17 +243,8 @@ class TlsEntry(Entry):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It ends before it was a client's; without our doing, TLS came to nothing."""
-        if self._transport is not None and not self._reason:
+        if self._shaking and not self._reason:
             logger.debug("a TLS handshake failed: %s", exc or "the client has gone")
             self._door.counts.handshakes["no-tls"] += 1
             self._reason = "no-tls"
         super().connection_lost(exc)
-
-    def _cut(self) -> None:
-        sock, self._socket = self._socket, None
-        if sock is None:
-            super()._cut()
-            return
-        self._loop.remove_reader(sock)
-        sock.close()
-        self._loop.call_soon(self.connection_lost, None)

@@ -1,121 +1,101 @@
-"""TLS on a client's socket, spoken by OpenSSL itself.
+"""TLS between a client's socket and what speaks with the client.
 
-Event loops put TLS between buffers in memory: every message is copied into one and out
-of another on both ways, each read ends in an exception, and uvloop keeps a buffer of
-256 KiB for each connection.  Here OpenSSL reads and writes the socket, and the loop
-only says when it can.  Of what TLS adds to a small message that saves a sixth, and of
-the memory of an idle connection, 44 KiB with uvloop's, 27.
+Event loops have their own, made for both sides of a connection and for changing it in
+the middle.  Ours only serves: what the loop has read goes through OpenSSL to the
+protocol above in the same call, a record at a time, no read ends in an exception, and
+an idle connection needs 20 KiB, of uvloop's 44.
 
-What a connection does next stands in two callbacks, one for each direction of the
-socket:
-
-============  =================  =====================================
-state         socket is readable  socket is writable, if somebody waits
-============  =================  =====================================
-shaking       ``_shake``          ``_shake``
-open          ``_read``           ``_drain``
-said goodbye  ``_drop``           ``_say_goodbye``, if it did not fit
-============  =================  =====================================
+=============  ======================  =======================
+state          what has come           the stream ends
+=============  ======================  =======================
+shaking hands  goes into the greeting  TLS came to nothing
+open           is the protocol's       the protocol is told
+said goodbye   is dropped              closed
+=============  ======================  =======================
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
-from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
-__all__ = ["TlsTransport", "taken_over"]
+__all__ = ["MOST_UNREAD", "RECORD", "TlsTransport"]
 
 RECORD: Final = 16 * 1024  # bytes; a record of TLS holds no more, RFC 8446 section 5.1
-HIGH_WATER: Final = 64 * 1024  # bytes that wait when a socket is called full
-LOW_WATER: Final = HIGH_WATER // 4
-
-
-def taken_over(transport: asyncio.Transport) -> socket.socket:
-    """Take a socket from the loop's *transport*, which is closed without a word.
-
-    Nothing must have been read from it yet: call it in ``connection_made``.
-    """
-    sock: socket.socket = transport.get_extra_info("socket").dup()
-    sock.setblocking(False)
-    transport.set_protocol(asyncio.Protocol())
-    transport.abort()
-    return sock
+MOST_UNREAD: Final = 1024 * 1024  # bytes in front of what TLS itself has to say
+NOTHING: Final = memoryview(b"")
 
 
 class TlsTransport:
-    """The server's side of one connection; use it as any of asyncio's transports.
+    """The server's side of TLS on one connection.
 
-    It is none by descent, for the reason why
+    It is the protocol of the *transport* below, and to the *protocol* above a transport
+    like asyncio's.  Neither by descent, for the reason why
     :class:`~nano.transports.sending.Sender` is no protocol.  Other than theirs it
     knows an end of one direction: behind :meth:`write_eof` the client can still send,
     which is read and dropped until it ends its own.
 
     Args:
-        sock: The client's socket, which does not block; it is closed at the end.
+        transport: What the client's bytes come by; nothing of TLS was read from it.
         context: What TLS is spoken with.
         protocol: Who is told of what is read and of the end, also before TLS is
             agreed upon.
-        agreed: Called when it is; nothing is read before it returns.
-
-    Raises:
-        OSError: The client has gone already.
+        agreed: Called when it is; nothing is read before it returns, and nothing may
+            be written before.
     """
 
     __slots__ = (
         "_agreed",
-        "_closing",
-        "_congested",
+        "_deaf",
         "_ended",
-        "_ending",
-        "_extra",
-        "_loop",
-        "_next",
-        "_over",
+        "_error",
+        "_incoming",
+        "_lost",
+        "_outgoing",
         "_paused",
         "_protocol",
-        "_said",
-        "_size",
+        "_pull",
+        "_put",
+        "_rest",
         "_tls",
-        "_waiting",
-        "_writing",
+        "_transport",
     )
 
     def __init__(
         self,
-        sock: socket.socket,
+        transport: asyncio.Transport,
         context: ssl.SSLContext,
         protocol: asyncio.Protocol,
         agreed: Callable[[], None],
     ) -> None:
-        peer = sock.getpeername()
-        tls = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        self._extra = {"socket": tls, "ssl_object": tls, "peername": peer}
-        self._tls = tls
-        self._loop = asyncio.get_running_loop()
+        self._transport = transport
         self._protocol = protocol
-        self._agreed: Callable[[], None] | None = agreed
-        self._waiting: deque[memoryview] = deque()  # what the socket did not take
-        self._size = 0  # bytes in it
-        self._congested = False  # the protocol knows that the socket is full
-        self._writing = False  # the loop tells when the socket takes more
+        self._agreed: Callable[[], None] | None = agreed  # None once it is
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        # an SSLObject asks this one of CPython's, by functions that we need not call
+        direct: Any = getattr(self._tls, "_sslobj", self._tls)
+        self._pull: Callable[[int], bytes] = direct.read
+        self._put: Callable[[bytes], int] = direct.write
+        self._rest = NOTHING  # has come, and OpenSSL was not given it yet
         self._paused = False
-        self._ending: Callable[[], None] | None = None  # what comes behind all that
         self._ended = False  # nothing more is sent
-        self._said = False  # ... and the client was told so
-        self._closing = False
-        self._over = False
-        self._next = self._shake
-        self._loop.add_reader(tls, self._shake)
+        self._deaf = False  # nothing more is heard
+        self._lost = False  # and the protocol knows that it is over
+        self._error: Exception | None = None  # what TLS or the protocol failed with
+        transport.set_protocol(cast("asyncio.Protocol", self))
 
-    # ---------------------------------------------------------------- asyncio's
+    # ------------------------------------------- a transport, for who is above
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return ``socket``, ``ssl_object`` or ``peername``, else *default*."""
-        return self._extra.get(name, default)
+        """Return ``ssl_object`` or what the transport below has, else *default*."""
+        if name == "ssl_object":
+            return self._tls
+        return self._transport.get_extra_info(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Have *protocol*, an :class:`asyncio.Protocol`, take what comes."""
@@ -127,49 +107,44 @@ class TlsTransport:
 
     def is_closing(self) -> bool:
         """Return whether it is closed, or will be as soon as all is sent."""
-        return self._over or self._closing
+        return self._transport.is_closing()
 
     def is_reading(self) -> bool:
         """Return whether the protocol is given what comes."""
-        return not self._paused and not self.is_closing()
+        return not (self._paused or self._deaf or self._transport.is_closing())
 
     def pause_reading(self) -> None:
         """Give the protocol nothing more until :meth:`resume_reading`."""
-        if not self._paused and not self.is_closing():
+        if not self._paused and not self._transport.is_closing():
             self._paused = True
-            self._loop.remove_reader(self._tls)
+            self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on after :meth:`pause_reading`."""
-        if self._paused and not self.is_closing():
+        """Go on after :meth:`pause_reading`, in the loop's next turn."""
+        if self._paused and not self._transport.is_closing():
             self._paused = False
-            self._loop.add_reader(self._tls, self._next)
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def get_write_buffer_size(self) -> int:
         """Return how many bytes the socket did not take yet."""
-        return self._size
+        return self._transport.get_write_buffer_size()
 
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+    def write(self, data: bytes) -> None:
         """Send *data*; what the socket does not take waits."""
-        if self._ended or self._over or not data:
+        if self._ended or not data:
             return
-        if not self._waiting and len(data) <= RECORD:
-            try:
-                self._tls.write(data)
-            except ssl.SSLWantWriteError:
-                pass  # OpenSSL wants the same bytes once more
-            except OSError as error:
-                self._finish(error)
+        outgoing = self._outgoing
+        try:
+            if len(data) <= RECORD:
+                self._put(data)
+                self._transport.write(outgoing.read())
                 return
-            else:
-                return
-        self._waiting.append(memoryview(bytes(data)))
-        self._size += len(data)
-        if not self._writing:
-            self._drain()
-        if self._size > HIGH_WATER and not self._congested:
-            self._congested = True
-            self._protocol.pause_writing()
+            # a buffer of OpenSSL's stays as large as it ever was
+            for start in range(0, len(data), RECORD):
+                self._put(data[start : start + RECORD])
+                self._transport.write(outgoing.read())
+        except ssl.SSLError as error:
+            self._fail(error)
 
     def can_write_eof(self) -> bool:
         """Yes."""
@@ -177,62 +152,119 @@ class TlsTransport:
 
     def write_eof(self) -> None:
         """End our direction when all is sent; drop what comes until the other ends."""
-        self._end(self._say_goodbye)
+        if not self._ended and not self._transport.is_closing():
+            self._say_goodbye()
+            self._transport.write_eof()
 
     def close(self) -> None:
         """Close when all is sent; read nothing more."""
-        if not self.is_closing():
-            self._closing = True
-            self._loop.remove_reader(self._tls)
-            self._end(self._close)
+        if not self._transport.is_closing():
+            self._say_goodbye()
+            self._transport.close()
 
     def abort(self) -> None:
         """Close at once."""
-        self._finish(None)
+        self._ended = self._deaf = True
+        if not self._lost:
+            self._transport.abort()
+
+    # --------------------------------------------- a protocol, for what is below
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the socket has read."""
+        if self._deaf:
+            return
+        if len(data) <= RECORD:
+            self._incoming.write(data)
+        else:
+            self._rest = memoryview(data)
+        self._take()
+
+    def eof_received(self) -> bool:
+        """Take the end of the client's direction; true if ours stays open."""
+        if self._agreed is not None:
+            self._fail(ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the client has gone"))
+        elif not self._deaf:
+            self._hear_end()
+        return self._deaf and not self._ended
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell the protocol, once, that it is over."""
+        self._ended = self._deaf = self._lost = True
+        self._rest = NOTHING
+        self._agreed = None
+        self._protocol.connection_lost(self._error or error)
+
+    def pause_writing(self) -> None:
+        """Tell the protocol that the socket is full."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Tell the protocol that it takes more."""
+        self._protocol.resume_writing()
 
     # ------------------------------------------------------------------ reading
 
-    def _shake(self) -> None:
+    def _take(self) -> None:
+        """Have OpenSSL read what has come, until that is all or somebody pauses."""
+        incoming = self._incoming
+        while not self._paused and not self._deaf:
+            if not incoming.pending:
+                if not self._rest:
+                    break
+                incoming.write(self._rest[:RECORD])
+                self._rest = self._rest[RECORD:]
+            if self._agreed is None:
+                self._read()
+            else:
+                self._shake(self._agreed)
+        if self._outgoing.pending:
+            self._reply()
+
+    def _reply(self) -> None:
+        """Send what TLS itself has to say: of the handshake, new keys, a failure.
+
+        The client decides how much that is, so it has to read it.
+        """
+        self._transport.write(self._outgoing.read())
+        if self._transport.get_write_buffer_size() > MOST_UNREAD:
+            self._error = ssl.SSLError("the client makes TLS answer and does not read")
+            self.abort()
+
+    def _go_on(self) -> None:
+        """Take what was left at a pause, and then what the socket has."""
+        self._take()
+        if not self._paused and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _shake(self, agreed: Callable[[], None]) -> None:
         """Go on with the handshake."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
-            self._hush()
-        except ssl.SSLWantWriteError:
-            self._call_when_writable(self._shake)
-        except OSError as error:  # ssl.SSLError is one
-            self._finish(error)
-        else:
-            self._hush()
-            self._then(self._read)
-            agreed, self._agreed = self._agreed, None
-            if agreed is not None:
-                agreed()
-
-    def _then(self, reader: Callable[[], None]) -> None:
-        """Have *reader* called from now on when the socket is readable."""
-        self._next = reader
-        if not self._paused:
-            self._loop.add_reader(self._tls, reader)
+            return
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        self._agreed = None
+        agreed()
 
     def _read(self) -> None:
         """Give the protocol what one record holds."""
         try:
-            data = self._tls.read(RECORD)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            data = self._pull(RECORD)
+        except ssl.SSLWantReadError:
             return  # a part of a record, or one that says nothing to us
-        except OSError as error:
-            self._finish(error)
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        if not data:
+            self._hear_end()
             return
         try:
-            if data:
-                self._protocol.data_received(data)
-            elif not self._protocol.eof_received():
-                self.close()
-            else:
-                self._loop.remove_reader(self._tls)
+            self._protocol.data_received(data)
         except Exception as error:  # as the loops: it is ours, and fatal
-            self._loop.call_exception_handler(
+            asyncio.get_running_loop().call_exception_handler(
                 {
                     "message": "what has come could not be taken",
                     "exception": error,
@@ -240,117 +272,29 @@ class TlsTransport:
                     "protocol": self._protocol,
                 }
             )
-            self._finish(error)
+            self._fail(error)
 
-    def _drop(self) -> None:
-        """Read what the client has sent meanwhile, as it lies in the stream."""
-        try:
-            data = socket.socket.recv(self._tls, RECORD)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._finish(error)
-            return
-        if not data:
-            self._finish(None)
-
-    # ------------------------------------------------------------------ writing
-
-    def _drain(self) -> None:
-        """Send what waits, a record at a time, until the socket takes no more."""
-        waiting = self._waiting
-        try:
-            while waiting:
-                first = waiting[0]
-                sent = self._tls.write(first[:RECORD])
-                self._size -= sent
-                if sent < len(first):
-                    waiting[0] = first[sent:]
-                else:
-                    waiting.popleft()
-        except ssl.SSLWantWriteError:
-            self._call_when_writable(self._drain)
-        except OSError as error:
-            self._finish(error)
-            return
-        else:
-            self._hush()
-        if self._congested and self._size <= LOW_WATER:
-            self._congested = False
-            self._protocol.resume_writing()
-        self._end_if_sent()
-
-    def _call_when_writable(self, writer: Callable[[], None]) -> None:
-        self._writing = True
-        self._loop.add_writer(self._tls, writer)
-
-    def _hush(self) -> None:
-        """Nobody waits for the socket to take more."""
-        if self._writing:
-            self._writing = False
-            self._loop.remove_writer(self._tls)
+    def _hear_end(self) -> None:
+        """Nothing more comes; the protocol says whether it has more to send."""
+        self._deaf = True
+        if not self._protocol.eof_received():
+            self.close()
 
     # ------------------------------------------------------------------- ending
 
-    def _end(self, ending: Callable[[], None]) -> None:
-        """Have *ending* called behind all that waits to be sent."""
-        if not self._over:
-            self._ended = True
-            self._ending = ending
-            self._end_if_sent()
-
-    def _end_if_sent(self) -> None:
-        if self._ending is not None and not self._waiting:
-            ending, self._ending = self._ending, None
-            ending()
-
     def _say_goodbye(self) -> None:
-        """End our direction: by TLS's word for it, and by TCP's."""
-        try:
-            if not self._notified():
-                self._call_when_writable(self._say_goodbye)
-                return
-            self._hush()
-            socket.socket.shutdown(self._tls, socket.SHUT_WR)
-        except OSError as error:
-            self._finish(error)
-            return
-        self._then(self._drop)
-
-    def _close(self) -> None:
-        """End both directions; a goodbye that does not fit is not waited for."""
-        try:
-            self._notified()
-        except OSError as error:
-            self._finish(error)
-        else:
-            self._finish(None)
-
-    def _notified(self) -> bool:
-        """Say that nothing more comes; return false if the socket takes no more."""
-        if not self._said:
-            try:
+        """Say by TLS that we send nothing more; hear nothing more either."""
+        if not self._ended:
+            self._ended = self._deaf = True
+            with suppress(ssl.SSLError):  # it is said, and the client's has not come
                 self._tls.unwrap()
-            except ssl.SSLWantWriteError:
-                return False
-            except ssl.SSLError:
-                pass  # it is sent, and no such word of the client's has come yet
-            self._said = True
-        return True
+            self._transport.write(self._outgoing.read())
 
-    def _finish(self, error: Exception | None) -> None:
-        """Close the socket, and tell the protocol in the loop's next turn."""
-        if self._over:
-            return
-        self._over = True
-        self._loop.remove_reader(self._tls)
-        self._hush()
-        self._waiting.clear()
-        self._size = 0
-        self._loop.call_soon(self._lose, error)
-
-    def _lose(self, error: Exception | None) -> None:
-        try:
-            self._protocol.connection_lost(error)
-        finally:
-            self._tls.close()
+    def _fail(self, error: Exception) -> None:
+        """Close because of *error*; the client is told if TLS has a word for it."""
+        if self._error is None:
+            self._error = error
+        self._ended = self._deaf = True
+        if self._outgoing.pending:
+            self._reply()
+        self._transport.close()
