@@ -107,6 +107,9 @@ class Servers:
         """
         # one core is one thread of Go code; our processes have one anyway
         environment = {**os.environ, "GOMAXPROCS": "1", "NANO_DRAIN_SECONDS": "0"}
+        if "PYTHONPATH" in environment:  # they work elsewhere, and import as we do
+            folders = environment["PYTHONPATH"].split(os.pathsep)
+            environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders))
         with self.log(name).open("wb") as log, on_core(core):
             process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, cwd=self._folder

@@ -144,6 +144,26 @@ def test_our_processor_time_is_told_alone() -> None:
     assert names == ["node-50", "merged-200"]  # idle connections have no messages
 
 
+NOTING = """
+import pathlib
+name = pathlib.Path("/proc/self/cmdline").read_bytes().split(b"\\0")[1].decode()
+with pathlib.Path(__file__).with_name("seen").open("a") as seen:
+    print(pathlib.Path(name).name, file=seen)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("peer_program")
+def test_nodes_import_what_the_bench_does_wherever_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NOTING)
+    monkeypatch.setenv("PYTHONPATH", os.path.relpath(tmp_path, ROOT))
+    done = bench(*SHORT, "--cpu-only", "--rows", "node-50")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "seen").read_text().split().count("nanoctl") >= 2
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("peer_program")
 def test_our_side_is_measured_beside_itself_without_counting() -> None:
