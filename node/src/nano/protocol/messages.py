@@ -20,7 +20,7 @@ from msgspec import Struct as Record
 
 from nano.errors import EncodeError, ProtocolError
 from nano.protocol.dictionary import EMPTY, RouteDictionary
-from nano.protocol.packets import HEADER, LARGEST_BODY, PacketType
+from nano.protocol.packets import HEADER, LARGEST_BODY
 
 __all__ = [
     "LONGEST_ROUTE",
@@ -49,7 +49,8 @@ LARGEST_ID: Final = (1 << 64) - 1
 COMPRESSED: Final = 0x01
 ERROR: Final = 0x20
 
-DATA: Final = PacketType.DATA << 24
+DATA_TYPE: Final = 4  # PacketType.DATA, as a number that is compiled in
+DATA: Final = DATA_TYPE << 24
 # header, flag and id of a response, whose ids are short for the first two million
 ONE_BYTE_ID: Final = Struct(">IBB")
 TWO_BYTE_ID: Final = Struct(">IBBB")
@@ -59,9 +60,7 @@ DATA_3: Final = DATA + 3  # a header, of three bytes and a payload
 ANSWER: Final = RESPONSE << 1
 FAILED_ANSWER: Final = ANSWER | ERROR
 
-# header, flag and the four bytes behind it, whatever they are
-BEGINNING: Final = Struct(">IBBBBB")
-BEGINNING_SIZE: Final = BEGINNING.size
+BEGINNING: Final = 9  # bytes: header, flag and the four behind it, whatever they are
 PLAIN_REQUEST: Final = REQUEST << 1  # the flags of messages to routes by name
 PLAIN_NOTIFY: Final = NOTIFY << 1
 
@@ -160,33 +159,31 @@ def read_plain(data: bytes, limit: int, messages: list[Any]) -> int:
     Returns:
         The offset of the first packet that was not taken.
     """
-    header: int  # said, for what unpack_from returns has no type
-    flag: int
-    first: int
-    second: int
-    third: int
-    fourth: int
     offset = 0
     total = len(data)
-    room = total - BEGINNING_SIZE
-    while offset <= room:
-        header, flag, first, second, third, fourth = BEGINNING.unpack_from(data, offset)
-        size = header ^ DATA  # of any other packet, larger than every limit
+    room = total - BEGINNING
+    while offset <= room and data[offset] == DATA_TYPE:
+        # compiled, this costs less than a Struct, which makes an object of each
+        size = data[offset + 1] << 16 | data[offset + 2] << 8 | data[offset + 3]
         if size > limit:
             break
+        flag = data[offset + 4]
+        first = data[offset + 5]
         if flag == PLAIN_REQUEST:
+            second = data[offset + 6]
             if first < 0x80:
                 number, name = first, offset + 7
                 end = name + second
             elif second < 0x80:
                 number, name = first & 0x7F | second << 7, offset + 8
-                end = name + third
-            elif third < 0x80:
+                end = name + data[offset + 7]
+            else:
+                third = data[offset + 7]
+                if third >= 0x80:
+                    break
                 number = first & 0x7F | (second & 0x7F) << 7 | third << 14
                 name = offset + 9
-                end = name + fourth
-            else:
-                break
+                end = name + data[offset + 8]
         elif flag == PLAIN_NOTIFY:
             number, name = 0, offset + 6
             end = name + first
