@@ -145,12 +145,11 @@ class ClientTransport(Arrival):
             self._hold(events)
             return
         routes, unknown = self._routes, self._unknown
-        behind = iter(events)
-        for event in behind:
+        for number, event in enumerate(events, 1):
             if type(event) is Message:
                 routes.get(event.route, unknown).deliver(session, event)
                 if self._paused:
-                    self._hold(behind)
+                    self._hold(events[number:])
                     return
             else:
                 self._control(event)
