@@ -34,16 +34,20 @@ def broadcast(
     that does not fit a client's packets is dropped for it, and counted.
     """
     prepared: dict[Doorway, bytes] = {}  # empty: by a pipeline, for each client alone
+    door: Doorway | None = None  # the last one's, and what is prepared for it
+    packet = b""
     delivered = 0
     must = delivery == "must"
     for session in sessions:
         home = session.home
         try:
             if isinstance(home, ClientTransport):
-                packet = prepared.get(home.door)
-                if packet is None:
-                    packet = home.prepare(route, payload) if home.alike else b""
-                    prepared[home.door] = packet
+                if home.door is not door:
+                    ready = prepared.get(home.door)
+                    if ready is None:
+                        ready = home.prepare(route, payload) if home.alike else b""
+                        prepared[home.door] = ready
+                    door, packet = home.door, ready
                 if not packet:
                     delivered += home.deliver(route, payload, delivery)
                 elif must:

@@ -86,10 +86,10 @@ class Sender:
             self.flush()  # a turn's output is bounded too
         elif not self._flushing:
             self._flushing = True
-            front = self._front
-            if not front.unsent:
-                front.flush_soon()
-            front.unsent.append(self)
+            unsent = self._front.unsent
+            if not unsent:
+                self._front.flush_soon()
+            unsent.append(self)
 
     def offer(self, route: str, data: bytes, delivery: Delivery) -> bool:
         """Send a push as its class says; false if it is dropped.
