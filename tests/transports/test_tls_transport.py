@@ -227,6 +227,27 @@ async def test_both_directions_carry_what_they_are_given(
         )
 
 
+async def test_records_may_be_cut_anywhere(
+    server: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    chance = random.Random(context.maximum_version)
+    async with line(server, context) as here:
+        wanted = b""
+        for _ in range(60):
+            for _ in range(chance.choice((1, 1, 1, 2, 5))):
+                record = noise(chance.choice((1, 3, 40, 400, 2000, RECORD)))
+                here.client.tls.write(record)
+                wanted += record
+            raw = here.client.outgoing.read()
+            while raw:
+                cut = chance.choice((1, 4, 5, 6, 30, 500, RECORD, len(raw)))
+                await here.client.send_raw(raw[:cut])
+                raw = raw[cut:]
+                await turns(chance.randrange(3))
+            await until(partial(here.owner.has, len(wanted)))
+            assert bytes(here.owner.got) == wanted
+
+
 async def test_what_a_full_socket_does_not_take_comes_later_whole_and_in_order(
     server: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:

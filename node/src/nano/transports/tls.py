@@ -55,6 +55,7 @@ class TlsTransport:
         "_incoming",
         "_lost",
         "_outgoing",
+        "_partial",
         "_paused",
         "_protocol",
         "_pull",
@@ -82,6 +83,7 @@ class TlsTransport:
         self._pull: Callable[[int], bytes] = direct.read
         self._put: Callable[[bytes], int] = direct.write
         self._rest = NOTHING  # has come, and OpenSSL was not given it yet
+        self._partial = False  # ... and of what it was given a part of a record is left
         self._paused = False
         self._ended = False  # nothing more is sent
         self._deaf = False  # nothing more is heard
@@ -209,13 +211,14 @@ class TlsTransport:
         """Have OpenSSL read what has come, until that is all or somebody pauses."""
         incoming = self._incoming
         while not self._paused and not self._deaf:
-            if not incoming.pending:
+            size = incoming.pending
+            if not size:
                 if not self._rest:
                     break
-                incoming.write(self._rest[:RECORD])
+                size = incoming.write(self._rest[:RECORD])
                 self._rest = self._rest[RECORD:]
             if self._agreed is None:
-                self._read()
+                self._read(size)
             else:
                 self._shake(self._agreed)
         if self._outgoing.pending:
@@ -249,15 +252,18 @@ class TlsTransport:
         self._agreed = None
         agreed()
 
-    def _read(self) -> None:
-        """Give the protocol what one record holds."""
+    def _read(self, size: int) -> None:
+        """Give the protocol what one record holds, of *size* bytes that have come."""
         try:
-            data = self._pull(RECORD)
+            # no record holds more than it is long; room for the longest costs time
+            data = self._pull(RECORD if self._partial else size)
         except ssl.SSLWantReadError:
-            return  # a part of a record, or one that says nothing to us
+            self._partial = True  # or it was one that says nothing to us
+            return
         except ssl.SSLError as error:
             self._fail(error)
             return
+        self._partial = False
         if not data:
             self._hear_end()
             return
