@@ -292,6 +292,14 @@ def test_a_look_without_a_change_writes_nothing(
         }
     )
     become_ready(server)
+
+    def all_counted() -> bool:
+        status = inner(look(server, SPACE, "nano", "arena"), "status.gates")
+        told = cast("Object", status)
+        return len(cast("list[str]", told.get("silent", []))) == told["replicas"] == 2
+
+    # nobody listens at the addresses of these pods, which is written once
+    eventually(all_counted, "all gates were asked")
     before, asked = versions(server), len(server.audit())
     done = 'reconciles_total{result="done"}'
     for note in ("first", "second"):  # an event that means nothing
