@@ -82,11 +82,11 @@ class Entry(asyncio.Protocol):
             self._end(refusal)
             return
         self._host = host
-        if door.terms.proxy_protocol and not trusted:
+        if not door.terms.proxy_protocol:
+            self._go_on(self._transport)
+        elif not trusted:
             logger.info("%s is none of the listener's trustedProxies", peer)
             self._refuse("untrusted-proxy")
-        else:
-            self._begin()
 
     def data_received(self, data: bytes) -> None:
         """Look for the header; what comes behind it is the client's."""
@@ -104,9 +104,6 @@ class Entry(asyncio.Protocol):
         del exc
         self._transport = None
         self._leave(self._reason or "client-closed")
-
-    def _begin(self) -> None:
-        """Do what comes first with a connection that may stay: wait for its header."""
 
     # ------------------------------------------------------------ who it is
 
@@ -145,7 +142,7 @@ class Entry(asyncio.Protocol):
     # ------------------------------------------------------- what comes next
 
     def _go_on(self, transport: asyncio.Transport) -> None:
-        """Do what comes behind the header: hand over."""
+        """Do what comes behind the header, or first if there is none: hand over."""
         self._hand_over(transport)
 
     def _hand_over(self, transport: asyncio.Transport) -> None:
@@ -184,11 +181,8 @@ class Entry(asyncio.Protocol):
         """Cut the connection off; its end is noted when the loop reports it."""
         if not self._reason:
             self._reason = reason
-            self._cut()
-
-    def _cut(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+            if self._transport is not None:
+                self._transport.abort()
 
     def _leave(self, reason: str) -> None:
         """Give everything back, once."""
@@ -221,11 +215,6 @@ class TlsEntry(Entry):
         super().__init__(door, make)
         self._context = context
         self._shaking = False  # TLS has begun
-
-    def _begin(self) -> None:
-        assert self._transport is not None
-        if not self._door.terms.proxy_protocol:
-            self._go_on(self._transport)
 
     def _go_on(self, transport: asyncio.Transport) -> None:
         """Agree on TLS, and hand over."""
