@@ -207,6 +207,13 @@ def noise(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
+def reports() -> list[dict[str, Any]]:
+    """Return what the loop is told from now on of exceptions that nobody takes."""
+    seen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: seen.append(told))
+    return seen
+
+
 async def test_both_directions_carry_what_they_are_given(
     server: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
@@ -324,8 +331,7 @@ async def test_what_is_left_of_a_pause_is_dropped_behind_a_goodbye(
 async def test_a_protocol_that_fails_behind_a_pause_is_reported_too(
     server: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
-    seen: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, told: seen.append(told))
+    seen = reports()
     async with line(server, context) as here:
         here.owner.heard = here.transport.pause_reading
         here.client.tls.write(b"first")
@@ -517,8 +523,7 @@ async def test_a_client_that_speaks_no_version_of_ours_is_told(
 async def test_a_protocol_that_raises_is_reported_and_loses_its_connection(
     server: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
-    seen: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, told: seen.append(told))
+    seen = reports()
     async with line(server, context) as here:
         here.owner.fails = ValueError("not today")
         await here.client.send(b"hello")

@@ -188,7 +188,7 @@ class TlsTransport:
             self._fail(ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the client has gone"))
         elif not self._deaf:
             self._hear_end()
-        return self._deaf and not self._ended
+        return not self._ended
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the protocol, once, that it is over."""
@@ -231,7 +231,8 @@ class TlsTransport:
         """
         self._transport.write(self._outgoing.read())
         if self._transport.get_write_buffer_size() > MOST_UNREAD:
-            self._error = ssl.SSLError("the client makes TLS answer and does not read")
+            error = ssl.SSLError("the client makes TLS answer and does not read")
+            self._error = self._error or error
             self.abort()
 
     def _go_on(self) -> None:
@@ -298,8 +299,7 @@ class TlsTransport:
 
     def _fail(self, error: Exception) -> None:
         """Close because of *error*; the client is told if TLS has a word for it."""
-        if self._error is None:
-            self._error = error
+        self._error = self._error or error
         self._ended = self._deaf = True
         if self._outgoing.pending:
             self._reply()
