@@ -24,7 +24,13 @@ from nano.protocol.handshake import (
     write_refusal,
 )
 from nano.protocol.lifecycle import Input, State, next_state
-from nano.protocol.messages import NOTIFY, Message, decode_message, read_plain
+from nano.protocol.messages import (
+    DATA_TYPE,
+    NOTIFY,
+    Message,
+    decode_message,
+    read_plain,
+)
 from nano.protocol.packets import (
     DEFAULT_LIMIT,
     HEADER,
@@ -54,7 +60,6 @@ Event: TypeAlias = Message | HandshakeRequested | ProtocolError
 
 MOST_GREETINGS: Final = 16  # of one connection; answers weigh more than questions
 
-_DATA: Final = int(PacketType.DATA)
 _WORKING: Final = State.WORKING
 _ASKING: Final = State.ASKING
 _CLOSED: Final = State.CLOSED
@@ -131,7 +136,7 @@ class Connection:
                 break
             (header,) = HEADER.unpack_from(data, offset)
             kind, size = header >> 24, header & LARGEST_BODY
-            if kind != _DATA or size > reader.limit:
+            if kind != DATA_TYPE or size > reader.limit:
                 reader.check(kind, size)
             start = offset + HEADER_SIZE
             stop = start + size
@@ -139,7 +144,7 @@ class Connection:
                 needed = HEADER_SIZE + size
                 break
             offset = stop
-            if kind != _DATA:
+            if kind != DATA_TYPE:
                 state = self._control(PacketType(kind), data[start:stop], events)
             elif state is not _WORKING:
                 next_state(state, Input.DATA)  # raises: data has no place here
