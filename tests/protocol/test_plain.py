@@ -14,7 +14,12 @@ from nano.protocol.messages import (
     encode_message,
     read_plain,
 )
-from nano.protocol.packets import HEARTBEAT_PACKET, PacketReader, PacketType
+from nano.protocol.packets import (
+    HEADER_SIZE,
+    HEARTBEAT_PACKET,
+    PacketReader,
+    PacketType,
+)
 
 IDS = (0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 0x1F_FFFF, 0x20_0000, 1 << 63)
 LIMIT = 512
@@ -85,3 +90,10 @@ def test_it_takes_the_common_and_leaves_the_rest() -> None:
 def test_it_stops_at_a_route_that_is_no_text() -> None:
     packet = encode_message(Message(NOTIFY, 0, "abc", b"{}")).replace(b"abc", b"\xff12")
     assert read_plain(packet, LIMIT, []) == 0
+
+
+def test_it_takes_a_body_of_the_limit_and_leaves_a_longer_one() -> None:
+    packet = encode_message(Message(NOTIFY, 0, "Room.Say", b"hi"))
+    size = len(packet) - HEADER_SIZE
+    assert read_plain(packet, size, []) == len(packet)
+    assert read_plain(packet, size - 1, []) == 0
