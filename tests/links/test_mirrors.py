@@ -122,7 +122,7 @@ async def test_a_backend_answers_before_its_handler_ends(story: Story) -> None:
     assert (await story.client.request("Shop.early")).value == "early"
     mirror = story.mirror(backend, story.client)
     assert mirror is not None
-    assert mirror.busy
+    assert mirror.turns.busy
     story.shops[backend].free.set()
     assert (await story.client.request("Shop.who")).value == backend
 

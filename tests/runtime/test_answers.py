@@ -132,7 +132,7 @@ async def test_an_async_handler_answers_first_and_works_then(
     assert not service.ended
     service.free.set()
     await until(lambda: service.ended)
-    await until(lambda: not client.session.busy)
+    await until(lambda: not client.session.turns.busy)
     assert client.answers == {1: [Answer("hello", False)]}
     assert seconds(world) == 0
 
@@ -164,7 +164,7 @@ async def test_an_error_after_the_answer_is_logged_and_not_sent(
     world: World, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     await client.request("Service.respond_and_fail")
-    await until(lambda: not client.session.busy)
+    await until(lambda: not client.session.turns.busy)
     assert client.answers == {1: [Answer(1, False)]}
     assert seconds(world) == 1
     assert "LookupError: after it" in caplog.text
@@ -198,7 +198,7 @@ async def test_a_deferred_answer_is_given_from_anywhere(
     world: World, client: Client, service: Service, name: str
 ) -> None:
     client.send(f"Service.{name}", number=9)
-    await until(lambda: service.deferred and not client.session.busy)
+    await until(lambda: service.deferred and not client.session.turns.busy)
     (deferred,) = service.deferred
     assert client.answers == {}
     assert (deferred.done, deferred.route) == (False, f"Service.{name}")

@@ -158,9 +158,9 @@ class Run:
             if not client.session.closed:
                 begun = self.service.begun.get(client.session.id, [])
                 assert begun == self.sent[client.session.id]
-            assert not client.session.busy
-            assert not client.session.waiting
-            assert client.session.asked is None
+            assert not client.session.turns.busy
+            assert not client.session.turns.waiting
+            assert client.session.turns.asked is None
             assert not client.paused or client.session.closed
         assert self.world.metrics.dropped["answer", "second"] == 0
         assert b"nano_open_calls 0.0" in self.world.metrics.render()

@@ -99,7 +99,7 @@ async def test_a_client_is_paused_at_32_waiting_messages_and_read_again_at_8() -
     client.send("Log.wait", 31)
     assert client.paused
     left = []
-    client.on_resume = lambda: left.append(len(client.session.waiting or ()))
+    client.on_resume = lambda: left.append(len(client.session.turns.waiting or ()))
     for _ in range(33):
         await until(lambda: log.gates)
         log.gates.popleft().set()
@@ -148,4 +148,4 @@ async def test_what_waits_is_dropped_when_the_session_ends() -> None:
     log.gates.popleft().set()
     await until(lambda: not world.dispatcher.tasks)
     assert log.lines == [0]  # the handler that ran came to its end
-    assert client.session.waiting is None
+    assert client.session.turns.waiting is None

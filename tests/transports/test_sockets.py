@@ -306,10 +306,12 @@ async def test_a_paused_client_is_not_read(here: Place) -> None:
     (session,) = here.hall.sessions
     packet = client.core.notify("Room.Slow", b" " * 60_000 + b"1")
     client.writer.write(packet * 40)
-    await until(lambda: session.waiting is not None and len(session.waiting) >= 32)
+    await until(
+        lambda: session.turns.waiting is not None and len(session.turns.waiting) >= 32
+    )
     client.writer.write(packet * 400)
     await turns(100)
-    assert len(session.waiting or ()) <= 40
+    assert len(session.turns.waiting or ()) <= 40
     assert client.writer.transport.get_write_buffer_size() > 10_000_000
     client.reset()
     await client.close()

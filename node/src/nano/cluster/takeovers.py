@@ -101,7 +101,7 @@ class Takeovers:
         session = self._mirror(envelope)
         if session is None:
             return
-        if session.busy or session.waiting or len(self._answers):
+        if not session.turns.over or len(self._answers):
             self._moved[session.id] = session.bindings
         else:
             self._sessions.close(session, "moved")
@@ -118,6 +118,6 @@ class Takeovers:
             session = self._sessions.get(number)
             if session is None or session.bindings is not bindings:
                 del self._moved[number]  # it has ended, or it is served here again
-            elif not (session.busy or session.waiting or number in promised):
+            elif session.turns.over and number not in promised:
                 del self._moved[number]
                 self._sessions.close(session, "moved")

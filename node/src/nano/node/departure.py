@@ -192,4 +192,4 @@ class Departure:
 
 
 def _is_idle(session: Session, waiting: set[int]) -> bool:
-    return not (session.busy or session.waiting or session.id in waiting)
+    return session.turns.over and session.id not in waiting

@@ -257,7 +257,8 @@ class LocalRoute:
 
         Whatever waits is given to this method again when its turn has come.
         """
-        if session.busy:
+        turns = session.turns
+        if turns.busy:
             self._wait(session, message)
             return
         number, counts = message.id, self.counts
@@ -267,8 +268,8 @@ class LocalRoute:
         else:
             counts.notifies += 1
             counts.notify_bytes += len(message.payload)
-        session.asked = message
-        session.asked_of = self
+        turns.asked = message
+        turns.asked_of = self
         try:
             try:
                 payload = self._quick(message.payload)
@@ -276,7 +277,7 @@ class LocalRoute:
                 payload = self._decode(message.payload)
             result = self._function(session, payload)
             if number:
-                if result is None or session.asked is ANSWERED:
+                if result is None or turns.asked is ANSWERED:
                     self._answer(session, message, result)
                 else:
                     answer = self._encode(result)
@@ -286,7 +287,7 @@ class LocalRoute:
         except FAILURES as error:
             self._fail(session, message, error)
         finally:
-            session.asked = None
+            turns.asked = None
 
     def respond(self, session: Session, message: Message, value: Any) -> None:
         """Answer *message*, which is in hand; behind ``session.respond``."""
@@ -296,7 +297,7 @@ class LocalRoute:
             payload = self._encode(value)
             session.home.respond(message.id, payload, False)
             self.counts.answered(len(payload))
-            session.asked = ANSWERED
+            session.turns.asked = ANSWERED
 
     def defer(self, session: Session, message: Message) -> Deferred:
         """Promise to answer *message*, which is in hand; behind ``session.defer``."""
@@ -305,11 +306,11 @@ class LocalRoute:
             answers.twice(session, self.route, None)
         deferred = answers.defer(session, message, self.counts)
         if message.id:
-            session.asked = ANSWERED
+            session.turns.asked = ANSWERED
         return deferred
 
     def _answer(self, session: Session, message: Message, result: Any) -> None:
-        if session.asked is ANSWERED:
+        if session.turns.asked is ANSWERED:
             if result is not None:
                 self._dispatcher.answers.twice(session, self.route, None)
             return
@@ -320,7 +321,7 @@ class LocalRoute:
         self.counts.answered(len(payload))
 
     def _fail(self, session: Session, message: Message, error: BaseException) -> None:
-        if session.asked is ANSWERED:
+        if session.turns.asked is ANSWERED:
             self._dispatcher.answers.twice(session, self.route, error)
             return
         refusal = refusal_of(error, self.route, session)
@@ -329,12 +330,13 @@ class LocalRoute:
         answer_error(self._dispatcher, session, message, refusal)
 
     def _passes(self, session: Session, message: Message) -> bool:
-        session.asked = message
-        session.asked_of = self
+        turns = session.turns
+        turns.asked = message
+        turns.asked_of = self
         try:
             for check in self._filters.before:
                 check(session, message)
-                if session.asked is ANSWERED:
+                if turns.asked is ANSWERED:
                     self.counts.received(message.id, len(message.payload))
                     return False
         except FAILURES as error:
@@ -342,12 +344,12 @@ class LocalRoute:
             self._fail(session, message, error)
             return False
         finally:
-            session.asked = None
+            turns.asked = None
         return True
 
     def sample(self, session: Session, message: Message, time: Clock) -> None:
         """Do as :meth:`deliver`, and note how long it takes."""
-        if session.busy:
+        if session.turns.busy:
             self._wait(session, message, _Waiting(self, time))
         else:
             self.counts.queueing.observe(0.0)
@@ -364,15 +366,16 @@ class LocalRoute:
 
         self.ended = ended
         self.deliver(session, message)
-        if not session.busy:
+        if not session.turns.busy:
             ended(message)
 
     def _wait(
         self, session: Session, message: Message, route: Route | None = None
     ) -> None:
-        waiting = session.waiting
+        turns = session.turns
+        waiting = turns.waiting
         if waiting is None:
-            waiting = session.waiting = deque()
+            waiting = turns.waiting = deque()
         if len(waiting) >= MOST_WAITING:
             self._dispatcher.metrics.dropped["session", "queue-full"] += 1
             refusal = RequestError(OVERLOADED, "too many messages wait; send slower")
@@ -390,13 +393,14 @@ class _AsyncRoute(LocalRoute):
 
     def deliver(self, session: Session, message: Message) -> None:
         """Start the handler; the session's next message waits for its end."""
-        if session.busy:
+        turns = session.turns
+        if turns.busy:
             self._wait(session, message)
             return
         self.counts.received(message.id, len(message.payload))
-        session.busy = True
-        session.asked = message
-        session.asked_of = self
+        turns.busy = True
+        turns.asked = message
+        turns.asked_of = self
         task = asyncio.get_running_loop().create_task(
             self._serve(session, message), name=f"{self.route} {session.id}"
         )
@@ -417,12 +421,12 @@ class _AsyncRoute(LocalRoute):
         except Exception as error:
             self._fail(session, message, error)
         finally:
-            session.asked = None
+            session.turns.asked = None
             if self.ended is not None:
                 self.ended(message)
             if not self._dispatcher.stopping:
                 self._filters.ended(session, message)
-                session.busy = False
+                session.turns.busy = False
                 _go_on(session)
 
 
@@ -433,7 +437,7 @@ class _FilteredRoute(LocalRoute):
 
     def deliver(self, session: Session, message: Message) -> None:
         """Run the filters, and the handler if they let the message pass."""
-        if session.busy:
+        if session.turns.busy:
             self._wait(session, message)
         elif self._passes(session, message):
             LocalRoute.deliver(self, session, message)
@@ -447,7 +451,7 @@ class _FilteredAsyncRoute(_AsyncRoute):
 
     def deliver(self, session: Session, message: Message) -> None:
         """Run the filters, and start the handler if they let the message pass."""
-        if session.busy:
+        if session.turns.busy:
             self._wait(session, message)
         elif self._passes(session, message):
             _AsyncRoute.deliver(self, session, message)
@@ -494,12 +498,13 @@ class Turn:
 
     def deliver(self, session: Session, message: Message) -> None:
         """Begin, or wait; *message* is none, and for the queue alone."""
-        if session.busy:
-            if session.waiting is None:
-                session.waiting = deque()
-            session.waiting.append((self, message))
+        turns = session.turns
+        if turns.busy:
+            if turns.waiting is None:
+                turns.waiting = deque()
+            turns.waiting.append((self, message))
             return
-        session.busy = True
+        turns.busy = True
         task = asyncio.get_running_loop().create_task(
             self._do(session), name=f"{self._name} {session.id}"
         )
@@ -517,7 +522,7 @@ class Turn:
             logger.exception("%s failed for %r", self._name, session)
         finally:
             if not self._dispatcher.stopping:
-                session.busy = False
+                session.turns.busy = False
                 _go_on(session)
 
 
@@ -539,11 +544,12 @@ def make_route(
 
 def _go_on(session: Session) -> None:
     """Serve what waited while an async handler ran."""
-    waiting = session.waiting
-    while waiting and not session.busy and not session.closed:
+    turns = session.turns
+    waiting = turns.waiting
+    while waiting and not turns.busy and not session.closed:
         route, message = waiting.popleft()
         if len(waiting) == RESUME_AT:
-            session.busy = True  # what comes at once has its place behind the others
+            turns.busy = True  # what comes at once has its place behind the others
             session.release(HERE)
-            session.busy = False
+            turns.busy = False
         route.deliver(session, message)

@@ -58,7 +58,7 @@ class Handovers:
     def give(self, session: Session, service: str, given: Given) -> None:
         """Finish what came for *session* so far, then have its state handed over."""
         component = self._components.get(service)
-        if component is None and not session.busy:
+        if component is None and not session.turns.busy:
             given(b"")
             return
         work = partial(self._give, session, service, component, given)

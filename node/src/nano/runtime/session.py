@@ -8,7 +8,6 @@ two apart, and need not.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import (
@@ -26,10 +25,11 @@ import msgspec
 from nano.errors import EncodeError, UsageError
 from nano.protocol.messages import FromNode, Message
 from nano.runtime.routing import NOWHERE, Router, Routing
+from nano.runtime.turns import Turns
 
 if TYPE_CHECKING:
     from nano.runtime.answers import Deferred
-    from nano.runtime.dispatch import LocalRoute, Queued
+    from nano.runtime.dispatch import LocalRoute
     from nano.serializers import Serializer
 
 __all__ = [
@@ -117,10 +117,7 @@ class Session:
         "_holders",
         "_serializer",
         "_uid",
-        "asked",
-        "asked_of",
         "bindings",
-        "busy",
         "change",
         "closed",
         "epoch",
@@ -131,8 +128,8 @@ class Session:
         "named",
         "remote_address",
         "routing",
+        "turns",
         "version",
-        "waiting",
     )
 
     def __init__(
@@ -155,10 +152,7 @@ class Session:
         self.change = _NOTHING  # the last one
         self.routing: Routing = NOWHERE
         self.named: Callable[[Session, str], None] = unnoticed
-        self.asked: Message | None = None  # what a handler has in hand
-        self.asked_of: LocalRoute | None = None  # which handler
-        self.busy = False  # an async handler of this session runs
-        self.waiting: deque[tuple[Queued, Message]] | None = None
+        self.turns = Turns()  # its messages
 
     @property
     def uid(self) -> str:
@@ -309,13 +303,14 @@ class Session:
         if CALLED.get() is self:
             message = f"{what}() is for clients' requests; a call is answered by return"
             raise UsageError(message)
-        if self.asked is None or self.asked_of is None:
+        turns = self.turns
+        if turns.asked is None or turns.asked_of is None:
             message = (
                 f"{what}() is for a handler while it runs; to answer later, call "
                 "defer() in the handler and keep what it returns"
             )
             raise UsageError(message)
-        return self.asked_of, self.asked
+        return turns.asked_of, turns.asked
 
     @property
     def origin(self) -> Literal["client", "node", ""]:
@@ -326,9 +321,10 @@ class Session:
         """
         if CALLED.get() is self:
             return "node"
-        if self.asked is None:
+        asked = self.turns.asked
+        if asked is None:
             return ""
-        return "node" if type(self.asked) is FromNode else "client"
+        return "node" if type(asked) is FromNode else "client"
 
     @property
     def last_id(self) -> int:
@@ -337,9 +333,10 @@ class Session:
         Unlike others of this session on this node, but on a backend not the client's
         own number.
         """
-        if self.asked is None or CALLED.get() is self:
+        asked = self.turns.asked
+        if asked is None or CALLED.get() is self:
             return 0
-        return self.asked.id
+        return asked.id
 
     @property
     def router(self) -> Router:

@@ -81,9 +81,10 @@ class Sessions:
         self.uids.leave(session, session.uid)
         session.named = unnoticed
         session.closed = reason
-        if session.waiting:
-            self._metrics.dropped["session", "closed"] += len(session.waiting)
-        session.waiting = None
+        turns = session.turns
+        if turns.waiting:
+            self._metrics.dropped["session", "closed"] += len(turns.waiting)
+        turns.waiting = None
         for callback in self._callbacks:
             try:
                 callback(session)
