@@ -37,33 +37,35 @@ class Guest:
     def read_on(self, now: float) -> None:
         self.happened.append(f"read on at {now}")
 
-    def flush(self) -> None:
-        self.happened.append("flush")
+
+class BrokenWire(Wire):
+    """One that refuses to be written to, as uvloop what is closed."""
+
+    broken = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.broken:
+            raise RuntimeError("the handler is closed")
+        super().write(data)
 
 
-class Broken(Guest):
-    """A client whose socket is in no state to be written to."""
-
-    def flush(self) -> None:
-        raise RuntimeError("the handler is closed")
-
-
-async def test_all_who_were_sent_something_are_flushed_when_the_turn_is_over(
+async def test_all_who_were_sent_something_are_written_to_when_the_turn_is_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     hall = Hall()
-    guests = [Guest(), Broken(), Guest()]
-    hall.front.flush_soon()
-    hall.front.unsent += guests
-    assert not any(guest.happened for guest in guests)
-    await asyncio.sleep(0)
-    assert [guest.happened for guest in guests] == [["flush"], [], ["flush"]]
-    (record,) = caplog.records  # one broken socket silences nobody else
-    assert record.exc_info
-    hall.front.flush_soon()
-    hall.front.unsent.append(guests[0])
-    await asyncio.sleep(0)
-    assert guests[0].happened == ["flush"] * 2
+    broken = BrokenWire(hall)
+    wires = [Wire(hall), broken, Wire(hall)]
+    sessions = [wire.greet() for wire in wires]
+    broken.broken = True
+    for turn in (1, 2):
+        for session in sessions * 2:
+            session.push("onTold", {"turn": turn})
+        assert not any(wire.writes for wire in wires)
+        await asyncio.sleep(0)
+        assert [len(wire.writes) for wire in wires] == [1, 0, 1]
+        assert [len(wire.events()) for wire in wires] == [2, 0, 2]
+        # one broken socket silences nobody else
+        assert [bool(record.exc_info) for record in caplog.records] == [True] * turn
 
 
 async def test_each_deadline_is_noticed_once_and_in_its_time() -> None:

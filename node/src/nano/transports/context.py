@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -20,11 +19,10 @@ from nano.runtime.sessions import Sessions
 from nano.transports.addresses import Proxies
 from nano.transports.admission import Admission, Bucket
 from nano.transports.resuming import Resumptions
+from nano.transports.sending import Unsent
 from nano.transports.wheel import Wheel
 
 __all__ = ["Arriving", "Client", "Doorway", "Front", "Limits", "Terms"]
-
-logger = logging.getLogger(__name__)
 
 MOST_HEADS: Final = 500  # encoded heads of push routes, kept to be used again
 LONGEST_GREETING: Final = 16 * 1024  # bytes of one packet of a client not yet greeted
@@ -89,13 +87,6 @@ class Terms:
     pipeline: Pipeline = field(default_factory=Pipeline)
     proxies: Proxies = field(default_factory=Proxies)
     proxy_protocol: bool = False
-
-
-class Flushing(Protocol):
-    """A connection, as seen by who ends a turn of the loop."""
-
-    def flush(self) -> None:
-        """This turn of the loop is over: write what was sent in it."""
 
 
 class Arriving(Protocol):
@@ -179,7 +170,7 @@ class Front:
             )
         self.throttled: dict[Client, float] = {}  # until when each is not read
         self.greeter = greeter or Greeter()
-        self.unsent: list[Flushing] = []
+        self.unsent = Unsent()
         self.doors: list[Doorway] = []
         metrics.gauges.append(self._gauges)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -206,21 +197,6 @@ class Front:
         """End what waits for clients: the node goes, and they with it."""
         if self.resumptions is not None:
             self.resumptions.stop()
-
-    def flush_soon(self) -> None:
-        """Have all of :attr:`unsent` send what they have, when this turn is over.
-
-        One call of the loop serves all clients that are sent something meanwhile.
-        """
-        asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        unsent, self.unsent = self.unsent, []
-        for client in unsent:
-            try:
-                client.flush()
-            except Exception:  # one broken socket must not silence the others
-                logger.exception("a client could not be sent anything")
 
     def tick(self, now: float) -> None:
         """Look at everything that has a time."""

@@ -21,13 +21,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from nano.runtime.session import SPARE, Delivery
-from nano.transports.context import Front
 
-__all__ = ["Sender"]
+if TYPE_CHECKING:
+    from nano.transports.context import Front
+
+__all__ = ["Sender", "Unsent"]
 
 logger = logging.getLogger(__name__)
+
+
+class Unsent:
+    """Who has something to be sent at the end of this turn of the loop.
+
+    One call of the loop serves all clients that are sent something meanwhile.
+    """
+
+    __slots__ = ("_senders",)
+
+    def __init__(self) -> None:
+        self._senders: list[Sender] = []
+
+    def add(self, sender: Sender) -> None:
+        """Have *sender* flushed when this turn is over; once a turn is enough."""
+        if not self._senders:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._senders.append(sender)
+
+    def _flush(self) -> None:
+        senders, self._senders = self._senders, []
+        for sender in senders:
+            try:
+                sender.flush()
+            except Exception:  # one broken socket must not silence the others
+                logger.exception("a client could not be sent anything")
 
 
 class Sender:
@@ -55,10 +84,12 @@ class Sender:
         "_out",
         "_size",
         "_transport",
+        "_unsent",
     )
 
     def __init__(self, front: Front) -> None:
         self._front = front
+        self._unsent: Unsent = front.unsent
         self._backlog = front.limits.backlog
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
@@ -86,10 +117,7 @@ class Sender:
             self.flush()  # a turn's output is bounded too
         elif not self._flushing:
             self._flushing = True
-            unsent = self._front.unsent
-            if not unsent:
-                self._front.flush_soon()
-            unsent.append(self)
+            self._unsent.add(self)
 
     def offer(self, route: str, data: bytes, delivery: Delivery) -> bool:
         """Send a push as its class says; false if it is dropped.
