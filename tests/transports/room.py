@@ -284,6 +284,7 @@ class Wire(asyncio.Transport):
             return
         if self.reading:
             self.protocol.data_received(data)
+            self.hall.front.unsent.flush()  # the turn is over
         else:
             self._unread += data
 

@@ -9,9 +9,11 @@ import pytest
 
 from nano.errors import UsageError
 from nano.protocol.client import Kicked
+from nano.protocol.messages import Message
 from nano.runtime.session import Session
 from nano.transports.context import CLOSING_TIME, Doorway
 from nano.transports.listener import Listener
+from nano.transports.sending import LONGEST_WAIT
 
 from .room import Hall, Wire, turns, until
 
@@ -66,6 +68,48 @@ async def test_all_who_were_sent_something_are_written_to_when_the_turn_is_over(
         assert [len(wire.events()) for wire in wires] == [2, 0, 2]
         # one broken socket silences nobody else
         assert [bool(record.exc_info) for record in caplog.records] == [True] * turn
+
+
+async def test_in_a_turn_all_is_read_before_anything_is_written() -> None:
+    hall = Hall()
+    wires = [Wire(hall) for _ in range(3)]
+    for wire in wires:
+        wire.greet()
+    for _ in range(2):
+        for wire in wires * 2:
+            _, packet = wire.client.request("Room.Fast", b"1")
+            wire.protocol.data_received(packet)
+        assert not any(wire.writes for wire in wires)
+        await asyncio.sleep(0)
+        assert [len(wire.writes) for wire in wires] == [1, 1, 1]
+        for wire in wires:
+            assert [type(event) for event in wire.events()] == [Message] * 2
+
+
+async def test_in_a_turn_that_lasts_long_answers_do_not_wait_for_its_end() -> None:
+    hall = Hall()
+    wires = [Wire(hall) for _ in range(3)]
+    for wire in wires:
+        wire.greet()
+    for wire in wires[:2]:
+        _, packet = wire.client.request("Room.Fast", b"1")
+        wire.protocol.data_received(packet)
+        hall.now += LONGEST_WAIT / 2
+    assert not any(wire.writes for wire in wires)
+    _, packet = wires[2].client.request("Room.Fast", b"1")
+    wires[2].protocol.data_received(packet)
+    assert [len(wire.writes) for wire in wires] == [1, 1, 1]
+
+
+async def test_who_ends_the_stream_behind_a_request_is_answered() -> None:
+    wire = Wire(Hall())
+    wire.greet()
+    _, packet = wire.client.request("Room.Fast", b"1")
+    wire.protocol.data_received(packet)
+    wire.protocol.eof_received()
+    wire.close()  # as the loop does
+    assert [type(event) for event in wire.events()] == [Message]
+    await turns()
 
 
 async def test_each_deadline_is_noticed_once_and_in_its_time() -> None:

@@ -47,7 +47,7 @@ def messages(events: list[ClientEvent]) -> list[tuple[str, bytes]]:
     return [(it.route, it.payload) for it in events if isinstance(it, Message)]
 
 
-def test_only_who_asks_is_told_of_it() -> None:
+async def test_only_who_asks_is_told_of_it() -> None:
     town = Town()
     assert Wire(town.hall).shake(None).resume == ""
     wire = Wire(town.hall)

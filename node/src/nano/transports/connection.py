@@ -122,11 +122,8 @@ class ClientTransport(Arrival):
         if self._closing:
             return
         self.heard = True
-        self._flushing = True  # below
-        try:
-            self._take(data)
-        finally:
-            self.flush()
+        self._take(data)
+        self._unsent.hurry()
 
     def _take(self, data: bytes) -> None:
         """Understand *data*; subclasses unwrap it first."""
@@ -332,7 +329,8 @@ class ClientTransport(Arrival):
     # --------------------------------------------------------------------- the end
 
     def eof_received(self) -> None:
-        """Let the transport close: the client has ended its stream."""
+        """Let the transport close, behind the answers: the client ends its stream."""
+        self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Everything is over; tell whoever must know, once."""

@@ -170,7 +170,7 @@ class Front:
             )
         self.throttled: dict[Client, float] = {}  # until when each is not read
         self.greeter = greeter or Greeter()
-        self.unsent = Unsent()
+        self.unsent = Unsent(time)
         self.doors: list[Doorway] = []
         metrics.gauges.append(self._gauges)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -21,36 +21,54 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from nano.runtime.session import SPARE, Delivery
 
 if TYPE_CHECKING:
     from nano.transports.context import Front
 
-__all__ = ["Sender", "Unsent"]
+__all__ = ["LONGEST_WAIT", "Sender", "Unsent"]
 
 logger = logging.getLogger(__name__)
+
+LONGEST_WAIT: Final = 0.002  # seconds of a turn until what was sent in it is written
 
 
 class Unsent:
     """Who has something to be sent at the end of this turn of the loop.
 
-    One call of the loop serves all clients that are sent something meanwhile.
+    In a turn first all is read and understood that has come, then all is written: the
+    processor is faster at many of one kind than at both in turns (a request over TLS
+    costs two thirds, measured with 50 clients), and whoever is sent several things
+    gets them in one write.  No answer waits long for the others of its turn.
+
+    Args:
+        time: A clock, in seconds.
     """
 
-    __slots__ = ("_senders",)
+    __slots__ = ("_due", "_senders", "_time")
 
-    def __init__(self) -> None:
+    def __init__(self, time: Callable[[], float]) -> None:
+        self._time = time
         self._senders: list[Sender] = []
+        self._due = 0.0  # when they may wait no longer
 
     def add(self, sender: Sender) -> None:
         """Have *sender* flushed when this turn is over; once a turn is enough."""
         if not self._senders:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._due = self._time() + LONGEST_WAIT
+            asyncio.get_running_loop().call_soon(self.flush)
         self._senders.append(sender)
 
-    def _flush(self) -> None:
+    def hurry(self) -> None:
+        """Write at once if this turn has lasted too long already."""
+        if self._senders and self._time() >= self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was sent in this turn, to everybody."""
         senders, self._senders = self._senders, []
         for sender in senders:
             try:
