@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Final, Protocol
 
@@ -373,16 +372,12 @@ class LocalRoute:
         self, session: Session, message: Message, route: Route | None = None
     ) -> None:
         turns = session.turns
-        waiting = turns.waiting
-        if waiting is None:
-            waiting = turns.waiting = deque()
-        if len(waiting) >= MOST_WAITING:
+        if turns.waiting is not None and len(turns.waiting) >= MOST_WAITING:
             self._dispatcher.metrics.dropped["session", "queue-full"] += 1
             refusal = RequestError(OVERLOADED, "too many messages wait; send slower")
             answer_error(self._dispatcher, session, message, refusal)
             return
-        waiting.append((route or self, message))
-        if len(waiting) == PAUSE_AT:
+        if turns.wait(route or self, message) == PAUSE_AT:
             session.hold(HERE)
 
 
@@ -500,9 +495,7 @@ class Turn:
         """Begin, or wait; *message* is none, and for the queue alone."""
         turns = session.turns
         if turns.busy:
-            if turns.waiting is None:
-                turns.waiting = deque()
-            turns.waiting.append((self, message))
+            turns.wait(self, message)
             return
         turns.busy = True
         task = asyncio.get_running_loop().create_task(
