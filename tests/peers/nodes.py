@@ -117,7 +117,8 @@ class Nodes:
             "kind": "NanoCluster",
             "metadata": {"name": "mixed"},
             "spec": {
-                "settings": {"memberHeartbeatSeconds": 0.5},
+                # no load balancer is to learn that a gate goes
+                "settings": {"memberHeartbeatSeconds": 0.5, "settleSeconds": 0},
                 "gates": {"replicas": 1, "listeners": listeners},
                 "backends": backends,
             },
