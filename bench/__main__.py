@@ -25,7 +25,7 @@ from bench.cores import Cores
 from bench.instructions import Counter
 from bench.measuring import Load
 from bench.processes import BenchError, raise_file_limit
-from bench.rows import ROWS, Kind, Row, Way, chosen
+from bench.rows import CROWD, ROWS, Kind, Row, Way, chosen
 from bench.table import as_json, interpreter, render, render_metrics, render_work
 from nano.version import compiled
 
@@ -107,6 +107,13 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--warmup", type=float, default=0.7, help="seconds before it (default: 0.7)"
     )
     parser.add_argument(
+        "--crowd",
+        type=int,
+        metavar="N",
+        default=CROWD,
+        help=f"connections of the idle rows (default: {CROWD})",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
@@ -114,11 +121,13 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(given)
     try:
-        options.rows = chosen(options.rows)
+        options.rows = chosen(options.rows, options.crowd)
     except ValueError as problem:
         parser.error(str(problem))
     if options.rounds < 1 or options.seconds <= 0 or options.warmup < 0:
         parser.error("--rounds is at least 1, --seconds above 0, --warmup at least 0")
+    if options.crowd < 1:
+        parser.error("--crowd is at least 1")
     if options.measure in (metrics, calls) and compiled():
         parser.error(
             "--metrics and --calls look at source; nano.protocol.messages is compiled "

@@ -7,12 +7,12 @@ result and never decide whether a run passes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Final
 
-__all__ = ["ROWS", "Client", "Format", "Kind", "Row", "Setup", "Way", "chosen"]
+__all__ = ["CROWD", "ROWS", "Client", "Format", "Kind", "Row", "Setup", "Way", "chosen"]
 
 
 class Way(Enum):
@@ -192,11 +192,12 @@ ROWS: Final = (
 )
 
 
-def chosen(names: str) -> tuple[Row, ...]:
+def chosen(names: str, crowd: int = CROWD) -> tuple[Row, ...]:
     """Return the rows that *names* means, in the order of the table.
 
     Args:
         names: Names or patterns as of a shell, separated by commas: ``ws-*,node-50``.
+        crowd: How many idle connections the rows of such have.
 
     Raises:
         ValueError: One of them means no row.
@@ -208,7 +209,7 @@ def chosen(names: str) -> tuple[Row, ...]:
             message = f"no row {pattern!r}; there are {there}"
             raise ValueError(message)
     return tuple(
-        row
+        replace(row, connections=crowd) if row.kind is Kind.IDLE else row
         for row in ROWS
         if any(fnmatchcase(row.name, pattern) for pattern in patterns)
     )

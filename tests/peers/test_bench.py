@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.peers, pytest.mark.process]
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--rounds", "1", "--seconds", "0.3", "--warmup", "0.2")
+CROWD = 1000
 
 ROWS = {
     "node-*": ["node-50", "node-1000", "node-k16"],
@@ -52,7 +53,8 @@ def test_rows_are_answered_rightly_by_both_sides_and_compared(
     pattern: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "bench.json"
-    done = bench(*SHORT, "--rows", pattern, "--output", str(output))
+    few = ("--crowd", str(CROWD))
+    done = bench(*SHORT, *few, "--rows", pattern, "--output", str(output))
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(ROWS[pattern])} rows, about " in done.stderr
 
@@ -75,7 +77,7 @@ def assert_measured(row: dict[str, Any]) -> None:
         assert only["served"] > 0
         if row["kind"] == "idle":
             assert only["after"] > only["before"] > 0
-            assert only["served"] == only["c"]
+            assert only["served"] == only["c"] == CROWD
         else:
             assert only["user"] + only["system"] > 0
             assert row[side]["figure"] == only["rate"] > 0
@@ -220,6 +222,9 @@ def test_what_contradicts_itself_is_refused(tmp_path: Path) -> None:
     done = bench("--cpu-only", "--output", str(tmp_path / "bench.json"))
     assert done.returncode == 2
     assert "--output is of a comparison" in done.stderr
+    done = bench("--crowd", "0")
+    assert done.returncode == 2
+    assert "--crowd is at least 1" in done.stderr
 
 
 def test_every_row_is_explained() -> None:
