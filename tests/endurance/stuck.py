@@ -23,6 +23,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import cycle, islice, permutations
 from typing import Final
 
 from nano.client import Client
@@ -45,7 +46,7 @@ LOUD: Final = 4  # clients that are pushed to while others' time is taken
 OTHERS: Final = 10
 PACE: Final = 0.01  # seconds between two requests of one of them
 TURN: Final = 1.0  # seconds
-ROUNDS: Final = 10  # of three turns
+ROUNDS: Final = 12  # of three turns, in all six orders alike
 PATIENCE: Final = 60.0
 
 
@@ -125,11 +126,16 @@ async def _ask(client: Client, until: float) -> list[float]:
 
 
 async def waits(gate: Gate, rounds: int, turn: float) -> list[list[float]]:
-    """Return how long others wait while loud clients read, read, and do not."""
+    """Return how long others wait while loud clients read, read, and do not.
+
+    Of each round the three turns have another order: what a turn leaves behind, such as
+    the ends of its clients, is the next one's burden.
+    """
     clients = [await gate.client() for _ in range(OTHERS)]
     found: list[list[float]] = [[], [], []]
-    for _ in range(rounds):
-        for kind, reading in zip(found, (True, True, False), strict=True):
+    orders = permutations(zip(found, (True, True, False), strict=True))
+    for order in islice(cycle(orders), rounds):
+        for kind, reading in order:
             async with Flood(gate, reading=reading):
                 until = time.monotonic() + turn
                 results = await asyncio.gather(*(_ask(it, until) for it in clients))
