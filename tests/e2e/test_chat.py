@@ -140,15 +140,14 @@ async def test_clients_at_both_gates_talk_on_while_a_room_backend_dies(
 
         first = await said("is anybody here?")
         await asyncio.to_thread(kill, chat, first)
-        killed = time.monotonic()
+        second = first
         async with asyncio.timeout(60):
             # the pod is gone from the API before its kubelet has stopped it
-            second = await said("still here?")
             while second == first:
-                await asyncio.sleep(PAUSE)
                 second = await said("still here?")
-        after = time.monotonic() - killed
-        log.info("%s was killed, %s went on after %.1f s", first, second, after)
+                await asyncio.sleep(PAUSE)
+        log.info("%s was killed, %s went on", first, second)
+        assert second != first
         assert not one.closed
         assert not other.closed
 
