@@ -22,7 +22,7 @@ __all__ = ["Bench", "Progress", "seconds"]
 
 CONNECTING: Final = 0.6  # seconds for each turn, beside counting: a guess
 STARTING: Final = 3.0  # for each side of a set-up
-CROWDING: Final = 8.0  # for thousands of connections
+CROWDING: Final = 0.0008  # for each of thousands of connections
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def seconds(rows: Sequence[Row], load: Load, rounds: int, sides: int) -> float:
     total = STARTING * sides * len({row.setup for row in rows})
     for row in rows:
         if row.kind is Kind.IDLE:
-            total += CROWDING * sides
+            total += CROWDING * row.connections * sides
         else:
             total += turn * (rounds * sides + row.ceiling * (sides > 1))
     return total

@@ -192,7 +192,7 @@ ROWS: Final = (
 )
 
 
-def chosen(names: str, crowd: int = CROWD) -> tuple[Row, ...]:
+def chosen(names: str, crowd: int) -> tuple[Row, ...]:
     """Return the rows that *names* means, in the order of the table.
 
     Args:
